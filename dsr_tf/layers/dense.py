@@ -1,0 +1,64 @@
+"""A densely connected layer with a sparse kernel."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from dsr_tf.layers.masked_kernel import MaskedKernel
+
+
+@keras.saving.register_keras_serializable(package="dsr_tf")
+class SparseDense(MaskedKernel, keras.layers.Dense):
+    """A `keras.layers.Dense` with a fixed number of non-zero weights.
+
+    Args:
+        units: Dimension of the output, a positive integer.
+        sparsity: Fraction of zeros in the kernel, in `[0, 1)`.
+        granularity: What the mask moves as one: `"weight"`.
+        seed: Seed of the first mask, a non-negative integer, or None.
+        **kwargs: Arguments of `keras.layers.Dense`.
+
+    Input shape:
+        `(batch_size, ..., input_dim)`.
+
+    Output shape:
+        `(batch_size, ..., units)`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+    >>> layer = dsr_tf.layers.SparseDense(300, sparsity=0.9)
+    >>> layer.build((None, 784))
+    >>> layer.num_active
+    23520
+
+    Reference:
+        [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967)
+    """
+
+    def __init__(
+        self,
+        units: int,
+        sparsity: float,
+        granularity: str = "weight",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            units,
+            sparsity=sparsity,
+            granularity=granularity,
+            seed=seed,
+            **kwargs,
+        )
+
+    # `Dense`, unlike the convolutions, has no hook that is given the kernel.
+    def call(self, inputs: Any, training: Any = None) -> Any:
+        outputs = ops.matmul(inputs, self.masked(self.kernel))
+        if self.bias is not None:
+            outputs = ops.add(outputs, self.bias)
+        if self.activation is not None:
+            outputs = self.activation(outputs)
+        return outputs

@@ -1,0 +1,224 @@
+"""What every sparse layer adds to the Keras layer it extends."""
+
+import random
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from dsr_tf.layers.random_mask import random_mask
+
+
+@ops.custom_gradient
+def mask_gradient(kernel: Any, mask: Any) -> tuple[Any, Any]:
+    """Passes a kernel on, and its gradient back, where the mask is 1.
+
+    Optimizers then see gradient 0 at inactive positions, so weights and slots
+    stay there as they are.
+
+    Args:
+        kernel: Any shape, 0 wherever `mask` is 0.
+        mask: Same shape; 1 active, 0 not.
+    """
+
+    def grad(upstream: Any) -> tuple[Any, None]:
+        return _masked(upstream, mask), None
+
+    return ops.copy(kernel), grad
+
+
+def _masked(values: Any, mask: Any) -> Any:
+    # Not a product: that would leave -0.0, and NaN, at inactive positions.
+    return ops.where(ops.cast(mask, "bool"), values, ops.zeros_like(values))
+
+
+class MaskConstraint(keras.constraints.Constraint):
+    """Sets a kernel to 0 wherever its mask is 0, after every update.
+
+    Keras applies constraints last, after momentum, weight decay and the
+    overwriting with moving averages, so a kernel obeys its mask with every
+    optimizer.
+
+    Args:
+        mask: Variable of the kernel's shape.
+        constraint: Constraint to apply first, or None.
+    """
+
+    def __init__(
+        self, mask: keras.Variable, constraint: Any | None = None
+    ) -> None:
+        self.mask = mask
+        self.constraint = constraint
+
+    def __call__(self, w: Any) -> Any:
+        if self.constraint is not None:
+            w = self.constraint(w)
+        return _masked(ops.convert_to_tensor(w), self.mask)
+
+
+class MaskedKernel(keras.layers.Layer):
+    """Adds a non-trainable `kernel_mask` to a layer that has a `kernel`.
+
+    To be named before the Keras layer among the bases. The kernel keeps its
+    dense shape and is exactly 0 wherever the mask is 0.
+
+    Args:
+        *args: Arguments of the Keras layer.
+        sparsity: Fraction of zeros in the kernel, in `[0, 1)`. The mask starts
+            with `int((1 - sparsity) * size + 0.1)` ones, at least 1, at
+            positions drawn uniformly.
+        granularity: What the mask moves as one: `"weight"`.
+        seed: Seed of the first mask, a non-negative integer: equal seeds,
+            equal masks for equal shapes. By default it is drawn from the
+            generator that `keras.utils.set_random_seed` sets.
+        **kwargs: Arguments of the Keras layer.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    granularities = ("weight",)
+
+    def __init__(
+        self,
+        *args: Any,
+        sparsity: float,
+        granularity: str = "weight",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not _is_number(sparsity) or not 0.0 <= sparsity < 1.0:
+            raise ValueError(
+                "`sparsity` must be a fraction of zeros in [0, 1). "
+                f"Received: sparsity={sparsity}"
+            )
+        if granularity not in self.granularities:
+            raise ValueError(
+                f"`granularity` must be one of {self.granularities}. "
+                f"Received: granularity={granularity}"
+            )
+        if seed is not None and not _is_seed(seed):
+            raise ValueError(
+                "`seed` must be a non-negative integer or None. "
+                f"Received: seed={seed}"
+            )
+        if kwargs.get("lora_rank") is not None:
+            raise ValueError(_NO_LORA)
+        super().__init__(*args, **kwargs)
+        self.sparsity = float(sparsity)
+        self.granularity = granularity
+        # `random` is what Keras' own initializers draw their seeds from.
+        self.seed = random.randint(0, 2**31 - 1) if seed is None else int(seed)
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:
+        if kwargs.get("name") != "kernel":
+            return super().add_weight(*args, **kwargs)
+        mask = random_mask(tuple(kwargs["shape"]), self.sparsity, self.seed)
+        self.kernel_mask = super().add_weight(
+            name="kernel_mask",
+            shape=mask.shape,
+            initializer=lambda shape, dtype: ops.convert_to_tensor(mask, dtype),
+            dtype="uint8",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+        )
+        return super().add_weight(
+            *args, **{**kwargs, **self._masked_arguments(mask, kwargs)}
+        )
+
+    def _masked_arguments(
+        self, mask: np.ndarray, kwargs: dict[str, Any]
+    ) -> dict[str, Any]:
+        initializer = keras.initializers.get(kwargs["initializer"])
+        regularizer = keras.regularizers.get(kwargs.get("regularizer"))
+        constraint = keras.constraints.get(kwargs.get("constraint"))
+
+        def initialize(shape: Any, dtype: Any) -> Any:
+            return _masked(initializer(shape, dtype=dtype), mask)
+
+        def regularize(kernel: Any) -> Any:
+            return regularizer(self.masked(kernel))
+
+        return {
+            "initializer": initialize,
+            "regularizer": regularize if regularizer else None,
+            "constraint": MaskConstraint(self.kernel_mask, constraint),
+        }
+
+    def masked(self, kernel: Any) -> Any:
+        """Returns the kernel to compute with: its gradient is masked."""
+        # Values, not variables: Keras' conversion leaves a variable a variable
+        # in eager execution, and a custom gradient refuses those.
+        return mask_gradient(
+            tf.convert_to_tensor(kernel), tf.convert_to_tensor(self.kernel_mask)
+        )
+
+    def set_mask(self, mask: Any) -> None:
+        """Replaces the mask, and sets to 0 the weights it makes inactive.
+
+        Args:
+            mask: Array of the kernel's shape, of zeros and ones.
+
+        Raises:
+            ValueError: If the shape differs or there are other values.
+        """
+        mask = np.asarray(mask)
+        if mask.shape != tuple(self.kernel.shape):
+            raise ValueError(
+                f"`mask` must have the kernel's shape {self.kernel.shape}. "
+                f"Received: mask.shape={mask.shape}"
+            )
+        if not np.isin(mask, (0, 1)).all():
+            raise ValueError(
+                "`mask` must hold only zeros and ones. "
+                f"Received: {np.unique(mask)[:5]}"
+            )
+        self.kernel_mask.assign(mask.astype(np.uint8))
+        self.kernel.assign(_masked(ops.convert_to_tensor(self.kernel), mask))
+
+    @property
+    def num_active(self) -> int:
+        """Exact number of active weights."""
+        return int(np.count_nonzero(ops.convert_to_numpy(self.kernel_mask)))
+
+    def enable_lora(self, *args: Any, **kwargs: Any) -> None:
+        raise ValueError(_NO_LORA)
+
+    # The Keras layers save kernel and bias only: without these two a model
+    # saves, then fails to load.
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        if self.built:
+            store["kernel_mask"] = self.kernel_mask
+
+    def load_own_variables(self, store: Any) -> None:
+        super().load_own_variables(store)
+        self.kernel_mask.assign(store["kernel_mask"])
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "sparsity": self.sparsity,
+            "granularity": self.granularity,
+            "seed": self.seed,
+        }
+
+
+_NO_LORA = (
+    "LoRA adds a dense matrix to the kernel, which a sparse layer cannot "
+    "hold. Leave `lora_rank` out, or replace the sparse layer by its Keras "
+    "base layer."
+)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float, np.integer, np.floating))
+
+
+def _is_seed(value: Any) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        return False
+    return int(value) >= 0
