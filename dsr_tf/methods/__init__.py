@@ -1,0 +1,7 @@
+from dsr_tf.methods.catalog import dsr
+from dsr_tf.methods.method import Method
+from dsr_tf.methods.method import NonFiniteWeightError
+from dsr_tf.methods.method import Reallocation
+from dsr_tf.methods.tensors import Tensors
+
+__all__ = ["Method", "NonFiniteWeightError", "Reallocation", "Tensors", "dsr"]

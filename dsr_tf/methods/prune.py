@@ -1,0 +1,119 @@
+"""Which weights go. Tensors are flat; masks are uint8, 1 keeps."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+from dsr_tf.methods.tensors import State
+from dsr_tf.methods.tensors import Tensors
+
+
+def below_threshold(
+    weights: tf.Tensor, mask: tf.Tensor, threshold: float
+) -> tf.Tensor:
+    """Keeps the active weights whose magnitude reaches a threshold.
+
+    Args:
+        weights: Shape `(n,)`, any floating type.
+        mask: Shape `(n,)`, uint8.
+        threshold: `H`. A weight with `|w| < H`, strictly, goes.
+
+    Returns:
+        Mask of the survivors, shape `(n,)`, uint8.
+    """
+    if weights.dtype.size < 4:
+        weights = tf.cast(weights, tf.float32)
+    large = tf.abs(weights) >= tf.cast(threshold, weights.dtype)
+    return tf.where(large, mask, tf.zeros((), mask.dtype))
+
+
+def adapted_threshold(
+    threshold: float, num_below: int, num_pruned: int, tolerance: float
+) -> float:
+    """Returns the threshold of the next reallocation.
+
+    Doubled if fewer than `(1 - tolerance) * num_pruned` weights were pruned,
+    halved if more than `(1 + tolerance) * num_pruned`, else as it was.
+
+    Args:
+        threshold: `H` of this reallocation.
+        num_below: `sum(K_l)`, weights that it pruned.
+        num_pruned: `N_p`, weights that it was to prune.
+        tolerance: `delta`, a fraction.
+    """
+    if num_below < (1 - tolerance) * num_pruned:
+        return threshold * 2
+    if num_below > (1 + tolerance) * num_pruned:
+        return threshold / 2
+    return threshold
+
+
+@dataclass(frozen=True)
+class AdaptiveThreshold:
+    """Prunes below one threshold for all tensors, which adapts to a target.
+
+    Args:
+        num_pruned: `N_p`, number of weights to prune in a reallocation, at
+            least 1.
+        tolerance: `delta`, fraction of `num_pruned` by which the count may
+            miss before the threshold moves, in `[0, 1)`.
+        initial_threshold: `H` of the first reallocation, above 0.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Reference:
+        [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Algorithm 1.
+    """
+
+    num_pruned: int
+    tolerance: float
+    initial_threshold: float
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.num_pruned, int) or self.num_pruned < 1:
+            raise ValueError(
+                "`num_pruned` must be a count of weights, an integer of at "
+                f"least 1. Received: num_pruned={self.num_pruned}"
+            )
+        if not 0.0 <= self.tolerance < 1.0:
+            raise ValueError(
+                "`tolerance` must be a fraction in [0, 1). "
+                f"Received: tolerance={self.tolerance}"
+            )
+        if not 0.0 < self.initial_threshold < math.inf:
+            raise ValueError(
+                "`initial_threshold` must be a number above 0. "
+                f"Received: initial_threshold={self.initial_threshold}"
+            )
+
+    def initial_state(self) -> State:
+        return {"threshold": self.initial_threshold}
+
+    def check(self, budget: int) -> None:
+        """Refuses a target that the budget cannot serve."""
+        if self.num_pruned >= budget:
+            raise ValueError(
+                "`num_pruned` must be smaller than the budget, the number of "
+                "active weights of the model's sparse layers. "
+                f"Received: num_pruned={self.num_pruned}, budget={budget}"
+            )
+
+    def __call__(
+        self, tensors: Tensors, state: Mapping[str, float]
+    ) -> list[tf.Tensor]:
+        return [
+            below_threshold(weights, mask, state["threshold"])
+            for weights, mask in zip(
+                tensors.weights, tensors.masks, strict=True
+            )
+        ]
+
+    def next_state(self, state: Mapping[str, float], num_below: int) -> State:
+        return {
+            "threshold": adapted_threshold(
+                state["threshold"], num_below, self.num_pruned, self.tolerance
+            )
+        }

@@ -1,0 +1,145 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dsr_tf import methods
+from dsr_tf.methods import Tensors
+from dsr_tf.methods.tensors import activate
+from dsr_tf.methods.tensors import num_ones
+
+
+def reallocate(weights, masks, threshold, num_pruned=3, seed=0, stddev=0.0):
+    method = methods.dsr(num_pruned, regrow_stddev=stddev)
+    tensors = Tensors(
+        [tf.constant(w, tf.float32) for w in weights],
+        [tf.constant(m, tf.uint8) for m in masks],
+    )
+    result = method.reallocate(
+        tensors, {"threshold": threshold}, tf.constant([seed, 1])
+    )
+    after = [
+        activate(s, g.positions).numpy()
+        for s, g in zip(result.survivors, result.growth, strict=True)
+    ]
+    return result, after
+
+
+def test_reallocation_worked_by_hand():
+    # H = 0.3. First tensor: .1 and -.2 go, .4 stays. Second: all stay, 3.
+    # Survivors 1 and 3, 2 pruned: shares .5 and 1.5. The floors are 0 and 1;
+    # remainders tie, so the first tensor gets the one left over: 1 and 1.
+    weights = [[0.1, 0.0, -0.2, 0.4, 0.0], [0.5, -0.6, 0.7, 0.0]]
+    masks = [[1, 0, 1, 1, 0], [1, 1, 1, 0]]
+    result, after = reallocate(weights, masks, 0.3, num_pruned=3)
+    assert result.survivors[0].numpy().tolist() == [0, 0, 0, 1, 0]
+    assert result.survivors[1].numpy().tolist() == [1, 1, 1, 0]
+    assert (result.num_pruned, result.num_grown) == ([2, 0], [1, 1])
+    assert result.state == {"threshold": 0.6}
+    assert after[0][[0, 2]].tolist() == [0, 0]
+    assert after[0].sum() == 2
+    assert after[1].tolist() == [1, 1, 1, 1]
+
+
+def test_lowest_active_index_stays_when_all_would_go():
+    result, after = reallocate(
+        [[0.0, 0.2, 0.1, 0.2], [9.0, 0.0, 0.0, 0.0]],
+        [[0, 1, 1, 1], [1, 0, 0, 0]],
+        threshold=1.0,
+    )
+    assert result.survivors[0].numpy().tolist() == [0, 1, 0, 0]
+    assert result.num_pruned == [2, 0]
+    assert sum(mask.sum() for mask in after) == 4
+
+
+def test_full_tensors_prune_only_what_others_can_take():
+    # 4 of 4 and 3 of 4 active: one free position in all. All but one of each
+    # are below the threshold, so one goes: the smallest of the tensor that
+    # lost the most.
+    result, after = reallocate(
+        [[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.0]],
+        [[1, 1, 1, 1], [1, 1, 1, 0]],
+        threshold=0.35,
+    )
+    assert sum(result.num_pruned) == sum(result.num_grown) == 1
+    assert sum(mask.sum() for mask in after) == 7
+
+
+def test_dense_tensors_stay_as_they_are():
+    result, after = reallocate([[0.1, 0.2]], [[1, 1]], threshold=1.0)
+    assert result.num_pruned == [0]
+    assert after[0].tolist() == [1, 1]
+
+
+@given(st.data())
+def test_reallocation_conserves_the_budget(data):
+    seed = data.draw(st.integers(0, 2**31 - 1))
+    sizes = data.draw(st.lists(st.integers(1, 300), min_size=1, max_size=5))
+    threshold = data.draw(st.sampled_from([0.0, 1e-3, 0.5, 1.0, 1e9]))
+    kind = data.draw(st.sampled_from(["normal", "zero", "equal", "ties"]))
+    rng = np.random.default_rng(seed)
+    masks, weights = [], []
+    for size in sizes:
+        density = data.draw(st.sampled_from([0.0, 0.1, 0.5, 0.99, 1.0]))
+        active = max(1, int(density * size))
+        mask = np.zeros(size, np.uint8)
+        mask[rng.permutation(size)[:active]] = 1
+        values = {
+            "normal": rng.normal(size=size),
+            "zero": np.zeros(size),
+            "equal": np.ones(size),
+            "ties": rng.choice([-1.0, 0.5, 0.5], size),
+        }[kind]
+        masks.append(mask)
+        weights.append(values * mask)
+    result, after = reallocate(weights, masks, threshold, seed=seed)
+
+    assert sum(m.sum() for m in after) == sum(m.sum() for m in masks)
+    assert sum(result.num_pruned) == sum(result.num_grown)
+    for before, survivors, mask in zip(
+        masks, result.survivors, after, strict=True
+    ):
+        survivors = survivors.numpy()
+        assert survivors.sum() >= 1
+        assert (survivors <= before).all()
+        # What was pruned in this step has not come back in it.
+        assert not mask[(before == 1) & (survivors == 0)].any()
+    for w, before, survivors in zip(
+        weights, masks, result.survivors, strict=True
+    ):
+        gone = (before == 1) & (survivors.numpy() == 0)
+        assert (np.abs(w[gone]) < threshold).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_non_finite_weights_are_refused(bad):
+    with pytest.raises(methods.NonFiniteWeightError, match="tensor 1"):
+        reallocate([[1.0], [1.0, bad]], [[1], [1, 1]], 0.5)
+
+
+def test_equal_seeds_give_equal_results():
+    rng = np.random.default_rng(0)
+    masks = [rng.integers(0, 2, 500), rng.integers(0, 2, 300)]
+    weights = [rng.normal(size=m.size) * m for m in masks]
+    runs = [
+        reallocate(weights, masks, 0.5, seed=seed, stddev=0.1)
+        for seed in (7, 7, 8)
+    ]
+    (a, first), (b, again), (_, other) = runs
+    for x, y in zip(first, again, strict=True):
+        assert (x == y).all()
+    for x, y in zip(a.growth, b.growth, strict=True):
+        assert (x.values.numpy() == y.values.numpy()).all()
+    assert any((x != y).any() for x, y in zip(first, other, strict=True))
+
+
+@given(st.integers(0, 1000), st.integers(0, 2**31 - 1))
+def test_num_ones_is_exact(size, seed):
+    mask = np.random.default_rng(seed).integers(0, 2, size, dtype=np.uint8)
+    assert int(num_ones(tf.constant(mask))) == mask.sum()
+
+
+def test_num_ones_counts_beyond_float32():
+    # 2**24 + 1 is the first integer that float32 cannot hold.
+    assert int(num_ones(tf.ones([2**24 + 1], tf.uint8))) == 2**24 + 1

@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dsr_tf.methods.prune import AdaptiveThreshold
+from dsr_tf.methods.prune import adapted_threshold
+from dsr_tf.methods.prune import below_threshold
+
+
+def test_below_threshold_is_strict_and_sees_magnitudes():
+    #              kept  gone  kept  gone   inactive
+    weights = tf.constant([0.5, 0.4, -0.5, -0.4, 0.0])
+    mask = tf.constant([1, 1, 1, 1, 0], tf.uint8)
+    survivors = below_threshold(weights, mask, 0.5)
+    assert survivors.numpy().tolist() == [1, 0, 1, 0, 0]
+    assert survivors.dtype == tf.uint8
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_below_threshold_compares_in_float32_or_better(dtype):
+    # 0.001 is not a float16; rounding the threshold would prune the weight.
+    weight = tf.cast(tf.constant([np.nextafter(0.001, 1, dtype="f4")]), dtype)
+    kept = below_threshold(weight, tf.ones([1], tf.uint8), float(weight[0]))
+    assert kept.numpy().tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    "num_below, expected",
+    [(89, 2.0), (90, 1.0), (100, 1.0), (110, 1.0), (111, 0.5), (0, 2.0)],
+)
+def test_threshold_doubles_halves_or_stays(num_below, expected):
+    assert adapted_threshold(1.0, num_below, 100, tolerance=0.1) == expected
+
+
+def test_threshold_moves_one_reallocation_late():
+    prune = AdaptiveThreshold(100, tolerance=0.1, initial_threshold=1e-3)
+    state = prune.initial_state()
+    assert state == {"threshold": 1e-3}
+    assert prune.next_state(state, 0) == {"threshold": 2e-3}
+    assert state == {"threshold": 1e-3}
+
+
+@pytest.mark.parametrize("num_pruned", [0, -1, 1.5, "600", None])
+def test_num_pruned_must_be_a_count(num_pruned):
+    with pytest.raises(ValueError, match="`num_pruned` must be a count"):
+        AdaptiveThreshold(num_pruned, 0.1, 1e-3)
+
+
+@pytest.mark.parametrize("tolerance", [-0.1, 1.0, float("nan")])
+def test_tolerance_must_be_a_fraction(tolerance):
+    with pytest.raises(ValueError, match=r"`tolerance` must be a fraction"):
+        AdaptiveThreshold(600, tolerance, 1e-3)
+
+
+@pytest.mark.parametrize("threshold", [0.0, -1e-3, float("inf"), float("nan")])
+def test_initial_threshold_must_be_above_zero(threshold):
+    with pytest.raises(ValueError, match="`initial_threshold` must be"):
+        AdaptiveThreshold(600, 0.1, threshold)
