@@ -1,0 +1,62 @@
+"""Dynamic sparse reparameterization as a callback."""
+
+from collections.abc import Mapping
+
+from dsr_tf import methods
+from dsr_tf.callbacks.reallocate import Reallocate
+
+
+class DSR(Reallocate):
+    """Moves the weights of sparse layers to where they serve, as it trains.
+
+    Every `period` optimizer steps the weights below a global threshold are
+    pruned, and as many are grown at random positions, in each tensor in
+    proportion to its surviving weights. The number of active weights over all
+    sparse layers never changes.
+
+    Args:
+        num_pruned: Number of weights to prune in a reallocation, which the
+            threshold adapts to; at least 1 and below the budget.
+        period: Optimizer steps between reallocations, or
+            `{from_epoch: steps}`.
+        tolerance: Fraction of `num_pruned` by which the count may miss before
+            the threshold is doubled or halved, in `[0, 1)`.
+        initial_threshold: First threshold on the magnitude of a weight, above
+            0.
+        regrow_stddev: Standard deviation of new weights, at least 0. With 0,
+            the paper's text, they start at exactly 0.
+        stop_epoch: Epoch, counted from 0, from which on the masks stay as they
+            are; None to go on to the end.
+        seed: Non-negative integer. Equal seeds, equal runs.
+
+    Raises:
+        ValueError: If an argument is out of its range; when training begins,
+            if the model has no trainable sparse layer, or too small a budget.
+        FloatingPointError: At a reallocation, if a weight is NaN or infinite.
+
+    Example:
+    >>> model.fit(x, y, callbacks=[dsr_tf.callbacks.DSR(600, period=100)])
+
+    Reference:
+        [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Algorithm 1.
+    """
+
+    def __init__(
+        self,
+        num_pruned: int,
+        period: int | Mapping[int, int],
+        tolerance: float = 0.1,
+        initial_threshold: float = 1e-3,
+        regrow_stddev: float = 0.0,
+        stop_epoch: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        method = methods.dsr(
+            num_pruned, tolerance, initial_threshold, regrow_stddev
+        )
+        super().__init__(method, period, stop_epoch, seed)
+
+    @property
+    def threshold(self) -> float:
+        """Threshold of the next reallocation, on the magnitude of a weight."""
+        return self.state.method["threshold"]

@@ -1,0 +1,76 @@
+"""Optimizer slots: the variables an optimizer keeps beside each weight."""
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One variable that an optimizer keeps, of the shape of a weight tensor.
+
+    Args:
+        variable: The slot.
+        initial_value: Value of each of its entries before the first step.
+    """
+
+    variable: keras.Variable
+    initial_value: float
+
+
+def find_slots(
+    optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
+) -> list[list[Slot]]:
+    """Finds the slots of each variable, through any wrapping optimizer.
+
+    Keras has no call for this. A second optimizer of the same configuration
+    is built on small stand-ins, each of a length of its own, so the shape of a
+    slot tells whose it is, and its content what it starts with; its variables
+    stand in the same order as the first one's.
+
+    Args:
+        optimizer: A built optimizer.
+        variables: The variables it was built with, in that order.
+
+    Returns:
+        Slots of the shape of the variable, one list a variable of rank 2 or
+        more; empty lists for the others.
+
+    Raises:
+        ValueError: If the optimizer was built with other variables.
+    """
+    stand_ins = [_stand_in(i, v) for i, v in enumerate(variables)]
+    twin = type(optimizer).from_config(optimizer.get_config())
+    twin.build(stand_ins)
+    pairs = list(zip(twin.variables, optimizer.variables, strict=False))
+    if len(twin.variables) != len(optimizer.variables):
+        raise ValueError(
+            "`optimizer` must be built with the model's trainable variables: "
+            f"{len(twin.variables)} optimizer variables expected. "
+            f"Received: {len(optimizer.variables)}"
+        )
+    return [
+        [
+            Slot(actual, _first_value(small))
+            for small, actual in pairs
+            if small.shape == stand_in.shape and len(small.shape) > 1
+        ]
+        for stand_in in stand_ins
+    ]
+
+
+def _stand_in(index: int, variable: keras.Variable) -> keras.Variable:
+    shape = (index + 1,) + (1,) * (len(variable.shape) - 1)
+    *scopes, name = variable.path.split("/")
+    # Optimizers may choose by path (`exclude_layers`, `OptimizerMap`).
+    with ExitStack() as stack:
+        for scope in scopes:
+            stack.enter_context(keras.name_scope(scope))
+        return keras.Variable(np.zeros(shape), dtype=variable.dtype, name=name)
+
+
+def _first_value(variable: keras.Variable) -> float:
+    return float(keras.ops.convert_to_numpy(variable).reshape(-1)[0])

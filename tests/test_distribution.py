@@ -1,0 +1,63 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dsr_tf.callbacks import DSR
+from dsr_tf.layers import SparseConv2D
+from dsr_tf.layers import SparseDense
+from dsr_tf.layers import sparse_layers
+
+
+@pytest.fixture(scope="module")
+def strategy():
+    # One for the process: a second one can end in a CollectiveReduce error.
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+def replicas(variable):
+    values = variable.value.values
+    assert len(values) == 2
+    return [v.numpy() for v in values]
+
+
+@pytest.mark.parametrize("regrow_stddev", [0.0, 0.1])
+def test_replicas_stay_equal_within_the_budget(strategy, regrow_stddev):
+    keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = keras.Sequential(
+            [
+                keras.Input((6, 6, 1)),
+                SparseConv2D(8, 3, 0.5),
+                keras.layers.Flatten(),
+                SparseDense(20, 0.9, activation="relu"),
+                SparseDense(3, 0.3),
+            ]
+        )
+        model.compile(
+            keras.optimizers.Adam(0.01),
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        )
+    layers = sparse_layers(model)
+    start = [replicas(layer.kernel_mask)[0] for layer in layers]
+    budget = sum(layer.num_active for layer in layers)
+    callback = DSR(
+        40, period=4, initial_threshold=0.05, regrow_stddev=regrow_stddev
+    )
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(160, 6, 6, 1))
+    y = rng.integers(0, 3, 160)
+    model.fit(x, y, batch_size=16, epochs=2, verbose=0, callbacks=[callback])
+
+    assert callback.state.num_reallocations == 5
+    assert callback.state.weights_moved > 0
+    for variable in model.weights + model.optimizer.variables:
+        if hasattr(variable.value, "values"):
+            first, second = replicas(variable)
+            assert (first == second).all()
+    for layer, old in zip(layers, start, strict=True):
+        kernel, _ = replicas(layer.kernel)
+        mask, _ = replicas(layer.kernel_mask)
+        assert not kernel[mask == 0].any()
+        assert (mask != old).any()
+    assert sum(layer.num_active for layer in layers) == budget

@@ -1,0 +1,377 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dsr_tf.callbacks import DSR
+from dsr_tf.callbacks import Reallocate
+from dsr_tf.callbacks.slots import find_slots
+from dsr_tf.layers import SparseConv2D
+from dsr_tf.layers import SparseDense
+from dsr_tf.layers import sparse_layers
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(320, 6, 6, 1)).astype("float32")
+Y = RNG.integers(0, 3, size=320)
+
+
+def model(optimizer=None, seed=0, **compile_args):
+    keras.utils.set_random_seed(seed)
+    net = keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            SparseConv2D(8, 3, 0.5, name="conv"),
+            keras.layers.Flatten(),
+            SparseDense(20, 0.8, activation="relu", name="hidden"),
+            SparseDense(3, 0.3, name="logits"),
+        ]
+    )
+    net.compile(
+        optimizer or keras.optimizers.SGD(0.05, momentum=0.9),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        **compile_args,
+    )
+    return net
+
+
+def fit(net, *callbacks, epochs=2, **kwargs):
+    return net.fit(
+        X, Y, batch_size=16, epochs=epochs, verbose=0, shuffle=False,
+        callbacks=list(callbacks), **kwargs,
+    )  # fmt: skip
+
+
+def budget(net):
+    return sum(layer.num_active for layer in sparse_layers(net))
+
+
+def masks(net):
+    return [x.kernel_mask.numpy() for x in sparse_layers(net)]
+
+
+def assert_obeys_masks(net):
+    for layer in sparse_layers(net):
+        assert not layer.kernel.numpy()[layer.kernel_mask.numpy() == 0].any()
+
+
+def weights_equal(one, other):
+    pairs = zip(one.get_weights(), other.get_weights(), strict=True)
+    return all((a == b).all() for a, b in pairs)
+
+
+class Watch(keras.callbacks.Callback):
+    """Records the optimizer step of every reallocation of a callback."""
+
+    def __init__(self, callback):
+        super().__init__()
+        self.steps = []
+        inner = callback.reallocate
+
+        def reallocate():
+            self.steps.append(int(self.model.optimizer.iterations.numpy()))
+            inner()
+
+        callback.reallocate = reallocate
+
+
+def test_fit_moves_weights_within_the_budget():
+    net = model()
+    before, start = budget(net), masks(net)
+    callback = DSR(30, period=5, initial_threshold=0.05)
+    fit(net, callback)
+    assert budget(net) == before
+    assert any((a != b).any() for a, b in zip(start, masks(net), strict=True))
+    assert callback.state.num_reallocations == 8
+    assert callback.state.weights_moved > 0
+    assert_obeys_masks(net)
+
+
+def test_epoch_logs_tell_what_moved():
+    net = model()
+    callback = DSR(30, period=5, initial_threshold=0.05)
+    history = fit(net, callback).history
+    assert history["active_weights"] == [budget(net)] * 2
+    assert sum(history["weights_moved"]) == callback.state.weights_moved
+    assert history["threshold"][-1] == callback.threshold
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adagrad", "ftrl"])
+def test_moved_positions_start_afresh(optimizer):
+    # Adagrad and Ftrl begin with accumulators of 0.1.
+    net = model(
+        keras.optimizers.SGD(0.05, momentum=0.9)
+        if optimizer == "sgd"
+        else keras.optimizers.get(optimizer)
+    )
+    callback = DSR(40, period=10**6, initial_threshold=0.1, regrow_stddev=0.0)
+    fit(net, callback)
+    before = masks(net)
+    callback.reallocate()
+    slots = find_slots(net.optimizer, net.trainable_variables)
+    index = {id(v): i for i, v in enumerate(net.trainable_variables)}
+    for layer, old in zip(sparse_layers(net), before, strict=True):
+        new = layer.kernel_mask.numpy()
+        moved = new != old
+        assert moved.any()
+        assert not layer.kernel.numpy()[moved].any()
+        own = slots[index[id(layer.kernel)]]
+        assert own
+        for slot in own:
+            values = slot.variable.numpy()
+            assert (values[moved] == np.float32(slot.initial_value)).all()
+            stays = (new == 1) & (old == 1)
+            assert (values[stays] != np.float32(slot.initial_value)).any()
+
+
+def test_inactive_slots_keep_their_initial_value():
+    net = model(keras.optimizers.Adagrad(0.05))
+    fit(net, DSR(30, period=5, initial_threshold=0.05))
+    slots = find_slots(net.optimizer, net.trainable_variables)
+    index = {id(v): i for i, v in enumerate(net.trainable_variables)}
+    for layer in sparse_layers(net):
+        (slot,) = slots[index[id(layer.kernel)]]
+        assert slot.initial_value == pytest.approx(0.1)
+        off = slot.variable.numpy()[layer.kernel_mask.numpy() == 0]
+        assert (off == np.float32(0.1)).all()
+
+
+def test_regrow_stddev_gives_new_weights_values():
+    net = model()
+    callback = DSR(40, period=10**6, initial_threshold=0.1, regrow_stddev=0.5)
+    fit(net, callback)
+    before = masks(net)
+    callback.reallocate()
+    grown = np.concatenate(
+        [
+            layer.kernel.numpy()[(layer.kernel_mask.numpy() == 1) & (old == 0)]
+            for layer, old in zip(sparse_layers(net), before, strict=True)
+        ]
+    )
+    assert grown.all() and 0.3 < grown.std() < 0.7
+    assert_obeys_masks(net)
+
+
+def test_equal_seeds_give_equal_runs():
+    runs = []
+    for seed in (1, 1, 2):
+        net = model()
+        fit(net, DSR(30, 5, initial_threshold=0.05, regrow_stddev=0.1,
+                     seed=seed))  # fmt: skip
+        runs.append(net)
+    assert weights_equal(runs[0], runs[1])
+    assert not weights_equal(runs[0], runs[2])
+
+
+def test_result_does_not_depend_on_steps_per_execution():
+    runs = []
+    for steps in (1, 5, 10):
+        net = model(steps_per_execution=steps)
+        fit(net, DSR(30, 10, initial_threshold=0.05))
+        runs.append(net)
+    assert weights_equal(runs[0], runs[1])
+    assert weights_equal(runs[0], runs[2])
+
+
+@pytest.mark.parametrize(
+    "steps_per_execution, expected",
+    [(1, [6, 12, 18, 24, 30, 36]), (4, [8, 12, 20, 24, 32, 36])],
+)
+def test_reallocation_fires_on_crossing_a_multiple(
+    steps_per_execution, expected
+):
+    callback = DSR(5, period=6)
+    watch = Watch(callback)
+    fit(model(steps_per_execution=steps_per_execution), callback, watch)
+    assert watch.steps == expected
+
+
+def test_late_reallocations_are_announced(caplog):
+    fit(model(steps_per_execution=5), DSR(5, period=10), epochs=1)
+    assert not caplog.records
+    fit(model(steps_per_execution=4), DSR(5, period=10), epochs=1)
+    assert "can come up to 3 steps late" in caplog.text
+
+
+def test_period_follows_its_schedule_and_stops():
+    callback = DSR(5, period={0: 5, 1: 10, 2: 20}, stop_epoch=3)
+    watch = Watch(callback)
+    fit(model(), callback, watch, epochs=5)
+    assert watch.steps == [5, 10, 15, 20, 30, 40, 60]
+
+
+def test_steps_are_optimizer_steps_under_gradient_accumulation():
+    callback = DSR(5, period=3)
+    watch = Watch(callback)
+    net = model(keras.optimizers.SGD(0.05, gradient_accumulation_steps=4))
+    fit(net, callback, watch)
+    assert watch.steps == [3, 6, 9]
+
+
+def test_second_fit_goes_on_with_threshold_and_steps():
+    callback = DSR(5, period=15)
+    watch = Watch(callback)
+    net = model()
+    fit(net, callback, watch, epochs=1)
+    threshold = callback.threshold
+    assert threshold != 1e-3
+    fit(net, callback, watch, epochs=1)
+    assert watch.steps == [15, 30]
+    assert callback.state.num_reallocations == 2
+
+
+def test_nothing_due_does_not_wait_for_the_device(monkeypatch):
+    callback = DSR(5, period=10)
+    reads = []
+    inner = callback._read_step
+    monkeypatch.setattr(
+        callback, "_read_step", lambda: reads.append(1) or inner()
+    )
+    fit(model(), callback)
+    # Once at the start, then once for each of the four multiples of 10.
+    assert len(reads) == 5
+
+
+def test_state_survives_a_checkpoint(tmp_path):
+    callback = DSR(30, period=5)
+    fit(model(), callback)
+    path = tf.train.Checkpoint(state=callback.state).save(tmp_path / "c")
+    other = DSR(30, period=5)
+    tf.train.Checkpoint(state=other.state).restore(path)
+    assert other.threshold == callback.threshold != 1e-3
+    assert other.state.num_reallocations == callback.state.num_reallocations
+    assert other.state.weights_moved == callback.state.weights_moved
+
+
+class Poison(keras.callbacks.Callback):
+    """Sets the active weights of a layer to a value after batch 7."""
+
+    def __init__(self, layer, value):
+        super().__init__()
+        self.layer, self.value = layer, value
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 7:
+            mask = self.layer.kernel_mask.numpy()
+            self.layer.kernel.assign(np.where(mask, self.value, 0.0))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_non_finite_weight_stops_training_untouched(bad):
+    net = model()
+    callback = DSR(5, period=8)
+    before = masks(net)
+    with pytest.raises(FloatingPointError, match="'hidden' at .* step 8"):
+        fit(net, Poison(net.get_layer("hidden"), bad), callback)
+    assert all((a == b).all() for a, b in zip(before, masks(net), strict=True))
+    assert callback.state.num_reallocations == 0
+
+
+def test_nested_and_shared_layers_count_once():
+    keras.utils.set_random_seed(0)
+    shared = SparseDense(8, 0.5)
+    inner = keras.Sequential([keras.Input((8,)), SparseDense(8, 0.5), shared])
+    inputs = keras.Input((8,))
+    net = keras.Model(inputs, shared(inner(inputs)))
+    net.compile("sgd", "mse")
+    x = RNG.normal(size=(64, 8))
+    net.fit(x, x, verbose=0, callbacks=[DSR(9, 1, initial_threshold=0.3)])
+    assert budget(net) == 64
+
+
+def test_frozen_layers_keep_their_masks():
+    net = model()
+    net.get_layer("hidden").trainable = False
+    net.compile("sgd", "sparse_categorical_crossentropy")
+    before = masks(net)
+    fit(net, DSR(30, 2, initial_threshold=0.5))
+    after = masks(net)
+    assert (before[1] == after[1]).all()
+    assert (before[0] != after[0]).any()
+
+
+def test_model_without_sparse_layers_is_refused():
+    net = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(),
+                            keras.layers.Dense(3)])  # fmt: skip
+    net.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="Replace `keras.layers.Dense`"):
+        fit(net, DSR(5, period=5))
+
+
+def test_num_pruned_must_be_below_the_budget():
+    net = model()
+    size = budget(net)
+    fit(net, DSR(size - 1, period=100))
+    before = net.get_weights()
+    with pytest.raises(ValueError, match=f"budget={size}"):
+        fit(net, DSR(size, period=100))
+    after = net.get_weights()
+    assert all((a == b).all() for a, b in zip(before, after, strict=True))
+
+
+@pytest.mark.parametrize("period", [0, -5, 2.5, None, True, {0: 0}, {0: "a"}])
+def test_period_must_be_a_count(period):
+    with pytest.raises(ValueError, match="`period` must be a number"):
+        DSR(5, period)
+
+
+@pytest.mark.parametrize("period", [{}, {1: 100}, {0: 10, -1: 5}, {0.5: 1}])
+def test_period_schedule_must_begin_at_epoch_zero(period):
+    with pytest.raises(ValueError, match="`period` must map epochs"):
+        DSR(5, period)
+
+
+@pytest.mark.parametrize(
+    "kwargs, message",
+    [
+        ({"num_pruned": 0}, "`num_pruned` must be"),
+        ({"tolerance": 1.0}, "`tolerance` must be"),
+        ({"initial_threshold": 0.0}, "`initial_threshold` must be"),
+        ({"regrow_stddev": -1.0}, "`regrow_stddev` must be"),
+        ({"stop_epoch": -1}, "`stop_epoch` must be"),
+        ({"seed": -1}, "`seed` must be"),
+    ],
+)
+def test_arguments_are_checked_at_construction(kwargs, message):
+    with pytest.raises(ValueError, match=message):
+        DSR(**{"num_pruned": 5, "period": 5, **kwargs})
+
+
+def test_a_method_of_ones_own_is_a_composition():
+    from dsr_tf.methods import Method
+    from dsr_tf.methods import allocate
+    from dsr_tf.methods import grow
+    from dsr_tf.methods import prune
+
+    own = Method(
+        prune=prune.AdaptiveThreshold(20, 0.1, 0.05),
+        allocate=lambda survivors, pruned, capacity: allocate.apportion(
+            sum(pruned), [1] * len(pruned), capacity
+        ),
+        grow=grow.AtRandom(),
+    )
+    net = model()
+    before = budget(net)
+    fit(net, Reallocate(own, period=5))
+    assert budget(net) == before
+
+
+def test_slots_of_other_variables_are_refused():
+    net = model()
+    fit(net)
+    with pytest.raises(ValueError, match="built with the model's trainable"):
+        find_slots(net.optimizer, net.trainable_variables[:2])
+
+
+def test_slots_are_found_through_loss_scaling():
+    net = model(
+        keras.optimizers.LossScaleOptimizer(
+            keras.optimizers.Adam(amsgrad=True, use_ema=True)
+        )
+    )
+    fit(net, DSR(30, period=5, initial_threshold=0.05))
+    slots = find_slots(net.optimizer, net.trainable_variables)
+    for variable, own in zip(net.trainable_variables, slots, strict=True):
+        assert len(own) == (4 if len(variable.shape) > 1 else 0)
+        flat = variable.path.replace("/", "_")
+        assert all(flat in slot.variable.path for slot in own)
+    assert_obeys_masks(net)
