@@ -297,6 +297,16 @@ def test_model_without_sparse_layers_is_refused():
         fit(net, DSR(5, period=5))
 
 
+def test_unbuilt_models_are_built_by_their_first_step():
+    layers = [keras.layers.Flatten(), SparseDense(8, 0.5), SparseDense(3, 0.5)]
+    net = keras.Sequential(layers)
+    net.compile("sgd", "sparse_categorical_crossentropy")
+    callback = DSR(20, period=5, initial_threshold=0.1)
+    fit(net, callback)
+    assert callback.state.weights_moved > 0
+    assert budget(net) == (36 * 8 + 8 * 3) // 2
+
+
 def test_num_pruned_must_be_below_the_budget():
     net = model()
     size = budget(net)

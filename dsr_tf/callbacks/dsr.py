@@ -30,8 +30,9 @@ class DSR(Reallocate):
         seed: Non-negative integer. Equal seeds, equal runs.
 
     Raises:
-        ValueError: If an argument is out of its range; when training begins,
-            if the model has no trainable sparse layer, or too small a budget.
+        ValueError: If an argument is out of its range; when training begins
+            (after the first step, if the model was not built), if the model
+            has no trainable sparse layer, or too small a budget.
         FloatingPointError: At a reallocation, if a weight is NaN or infinite.
 
     Example:

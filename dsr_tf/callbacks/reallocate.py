@@ -44,8 +44,9 @@ class Reallocate(keras.callbacks.Callback):
         reallocation_seconds: Time spent in reallocations, in seconds.
 
     Raises:
-        ValueError: If an argument is out of its range; when training begins,
-            if the model has no trainable sparse layer, or too small a budget.
+        ValueError: If an argument is out of its range; when training begins
+            (after the first step, if the model was not built), if the model
+            has no trainable sparse layer, or too small a budget.
         FloatingPointError: At a reallocation, if a weight is NaN or infinite.
     """
 
@@ -65,8 +66,10 @@ class Reallocate(keras.callbacks.Callback):
         self.reallocation_seconds = 0.0
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._layers = _trainable_sparse_layers(self.model)
-        self.method.prune.check(sum(x.num_active for x in self._layers))
+        self._layers: list[MaskedKernel] = []
+        # `fit` builds a model that is not built in its first step.
+        if self.model.built:
+            self._attach()
         self._warn_of_late_reallocations()
         self._slots: list[list[Slot]] | None = None
         self._step = self._read_step()
@@ -79,6 +82,8 @@ class Reallocate(keras.callbacks.Callback):
         self._moved_before = self.state.weights_moved
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if not self._layers:
+            self._attach()
         self._batches_since += batch - self._last_batch
         self._last_batch = batch
         # A batch is one optimizer step at most: gradients may accumulate, and
@@ -124,6 +129,10 @@ class Reallocate(keras.callbacks.Callback):
         self.state.num_reallocations += 1
         self.state.weights_moved += sum(result.num_grown)
         self.reallocation_seconds += time.perf_counter() - begin
+
+    def _attach(self) -> None:
+        self._layers = _trainable_sparse_layers(self.model)
+        self.method.prune.check(sum(x.num_active for x in self._layers))
 
     def _warn_of_late_reallocations(self) -> None:
         execution = self.model.steps_per_execution

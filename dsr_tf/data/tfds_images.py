@@ -1,5 +1,8 @@
 """Image-classification sets of TensorFlow Datasets."""
 
+import contextlib
+import urllib.error
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +81,8 @@ def _check_features(name: str, features: Any) -> None:
 def _prepare(builder: Any, name: str) -> None:
     if builder.is_prepared():
         return
-    tfds.disable_progress_bar()
     try:
+        _check_network(builder)
         builder.download_and_prepare()
     # Broad, as TFDS passes on whatever its downloaders raise.
     except Exception as error:
@@ -90,6 +93,18 @@ def _prepare(builder: Any, name: str) -> None:
             f"`tfds build {name}` on a machine with a network and copy the "
             "folder, or name the folder that holds it by --data_dir."
         ) from error
+
+
+def _check_network(builder: Any) -> None:
+    """Raises OSError if the host of the download does not answer.
+
+    TFDS itself tries again and again, for minutes.
+    """
+    for url in list(builder.url_infos)[:1]:
+        request = urllib.request.Request(url, method="HEAD")
+        # Any answer will do, an error of the server's own included.
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(request, timeout=10).close()
 
 
 def _split(builder: Any, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,213 @@
+import csv
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from dsr_tf import train
+from dsr_tf.layers import sparse_layers
+from dsr_tf.train import build
+from dsr_tf.train.config import Config
+from dsr_tf.train.folder import RunFolder
+
+CONFIG = Config(
+    dataset="digits",
+    model="lenet_300_100",
+    method="dsr",
+    sparsity=0.9,
+    granularity="weight",
+    epochs=3,
+    batch_size=100,
+    learning_rate={0: 0.1, 2: 0.01},
+    momentum=0.9,
+    l1=1e-4,
+    l2=0.0,
+    num_pruned=100,
+    tolerance=0.1,
+    initial_threshold=0.01,
+    regrow_stddev=1e-3,
+    period={0: 15},
+    stop_epoch=None,
+    seed=0,
+    data_dir=None,
+    run_dir="",
+    overwrite=False,
+    flags="--dataset=digits\n",
+)
+
+
+def config(path, **changes):
+    return dataclasses.replace(CONFIG, run_dir=str(path), **changes)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "dsr"
+    return path, train.run(config(path))
+
+
+def test_run_writes_its_files(finished):
+    path, summary = finished
+    assert sorted(p.name for p in path.iterdir()) == [
+        "flags.cfg", "metrics.csv", "model.keras", "summary.json",
+    ]  # fmt: skip
+    assert json.loads((path / "summary.json").read_text()) == summary
+    assert (path / "flags.cfg").read_text() == CONFIG.flags
+
+
+def test_summary_agrees_with_the_model(finished):
+    path, summary = finished
+    model = keras.models.load_model(path / "model.keras")
+    layers = sparse_layers(model)
+    active = sum(int(x.kernel_mask.numpy().sum()) for x in layers)
+    # 8x8 images: 64*300 + 300*100 + 100*10 weights, a tenth of each kept.
+    assert summary["num_weights"] == 50_200
+    assert summary["budget"] == summary["num_active"] == active == 5020
+    assert summary["sparsity"] == pytest.approx(0.9)
+    assert summary["model_parameters"] == 5020 + 820
+    assert summary["model_sparsity"] == pytest.approx(45_180 / 51_020)
+    assert [x["shape"] for x in summary["layers"]] == [
+        [64, 300], [300, 100], [100, 10],
+    ]  # fmt: skip
+    assert [x["num_active"] for x in summary["layers"]] == [
+        x.num_active for x in layers
+    ]
+    assert summary["method"] == "dsr" and summary["seed"] == 0
+    assert summary["reallocations"] == 3
+    assert summary["weights_moved"] > 0
+    assert summary["train_seconds"] > summary["reallocation_seconds"] > 0
+
+
+def test_metrics_have_a_row_an_epoch(finished):
+    path, summary = finished
+    rows = list(csv.DictReader((path / "metrics.csv").open()))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert float(rows[-1]["val_accuracy"]) == summary["test_accuracy"]
+    assert float(rows[-1]["threshold"]) == summary["threshold"]
+    moved = sum(int(row["weights_moved"]) for row in rows)
+    assert moved == summary["weights_moved"]
+
+
+def test_run_learns(finished):
+    assert finished[1]["test_accuracy"] > 0.8
+
+
+def test_run_repeats_bit_for_bit(finished, tmp_path):
+    train.run(config(tmp_path / "again"))
+    train.run(config(tmp_path / "other", seed=1))
+    models = [
+        keras.models.load_model(p / "model.keras").get_weights()
+        for p in (finished[0], tmp_path / "again", tmp_path / "other")
+    ]
+    assert all((a == b).all() for a, b in zip(*models[:2], strict=True))
+    assert any((a != b).any() for a, b in zip(*models[::2], strict=True))
+
+
+def test_static_run_keeps_its_masks(tmp_path):
+    summary = train.run(config(tmp_path, method="static"))
+    model = keras.models.load_model(tmp_path / "model.keras")
+    fresh = build.build_model(CONFIG, _digits())
+    for old, new in zip(
+        sparse_layers(fresh), sparse_layers(model), strict=True
+    ):
+        assert (old.kernel_mask.numpy() == new.kernel_mask.numpy()).all()
+        assert (old.kernel.numpy() != new.kernel.numpy()).any()
+    assert summary["reallocations"] == summary["weights_moved"] == 0
+    assert summary["threshold"] is None
+
+
+def _digits():
+    from dsr_tf.data import load_images
+
+    return load_images("digits")
+
+
+def test_finished_run_is_not_replaced(finished):
+    path, summary = finished
+    with pytest.raises(ValueError, match="Add --overwrite"):
+        train.run(config(path))
+    assert json.loads((path / "summary.json").read_text()) == summary
+
+
+def test_overwrite_replaces_a_finished_run(tmp_path):
+    train.run(config(tmp_path, epochs=1))
+    summary = train.run(config(tmp_path, epochs=2, overwrite=True))
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
+
+
+def test_failed_run_does_not_count_as_finished(tmp_path):
+    with pytest.raises(FloatingPointError, match="optimizer step"):
+        train.run(config(tmp_path, learning_rate={0: 1e30}))
+    assert not (tmp_path / "summary.json").exists()
+    train.run(config(tmp_path, epochs=1))
+    assert (tmp_path / "summary.json").exists()
+
+
+def test_refused_settings_write_nothing(tmp_path):
+    path = tmp_path / "run"
+    with pytest.raises(ValueError, match="`batch_size` must be"):
+        train.run(config(path, batch_size=2000))
+    assert not path.exists()
+
+
+def test_budget_is_checked_before_anything_is_written(tmp_path):
+    path = tmp_path / "run"
+    with pytest.raises(ValueError, match="budget=5020"):
+        train.run(config(path, num_pruned=5020))
+    assert not (path / "summary.json").exists()
+
+
+def test_interrupted_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    folder = RunFolder(tmp_path)
+    folder.write_text("flags.cfg", "old")
+
+    def full(*args):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        folder.write_text("flags.cfg", "new")
+    assert (tmp_path / "flags.cfg").read_text() == "old"
+
+
+def test_run_dir_must_be_a_folder(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("")
+    with pytest.raises(ValueError, match="`run_dir` must be a folder"):
+        RunFolder(file)
+
+
+def test_learning_rate_changes_with_the_epoch():
+    optimizer = build.build_optimizer(CONFIG, steps_per_epoch=15)
+    rates = []
+    for step in (0, 29, 30, 44):
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    assert rates == pytest.approx([0.1, 0.1, 0.01, 0.01])
+
+
+def test_steps_are_executed_up_to_the_next_reallocation():
+    period = {0: 100, 25: 200, 50: 400}
+    mnist = config("", period=period)
+    assert build.steps_per_execution(mnist, 600) == 100
+    assert build.steps_per_execution(config("", period={0: 15}), 15) == 15
+    assert build.steps_per_execution(config("", method="static"), 600) == 600
+
+
+def test_stop_epoch_ends_reallocation(tmp_path):
+    summary = train.run(config(tmp_path, stop_epoch=1))
+    assert summary["reallocations"] == 1
+
+
+def test_momentum_and_penalties_reach_the_optimizer_and_the_model():
+    optimizer = build.build_optimizer(config("", momentum=0.5), 15)
+    assert optimizer.momentum == 0.5 and optimizer.nesterov
+    model = build.build_model(config("", l1=0.5, l2=0.25), _digits())
+    weights = np.concatenate(
+        [x.kernel.numpy().ravel() for x in sparse_layers(model)]
+    )
+    expected = 0.5 * np.abs(weights).sum() + 0.125 * (weights**2).sum()
+    assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
