@@ -157,7 +157,13 @@ _RUN_FLAGS = [
         "Epoch from which on masks stay as they are.",
         lower_bound=0,
     ),
-    flags.DEFINE_integer("seed", 0, "Seed of everything.", lower_bound=0),
+    flags.DEFINE_integer(
+        "seed",
+        0,
+        "Seed of everything.",
+        lower_bound=0,
+        upper_bound=2**31 - 1,
+    ),
     flags.DEFINE_string(
         "data_dir", None, "Where TensorFlow Datasets keeps prepared sets."
     ),
@@ -210,7 +216,8 @@ def _flagfile() -> str:
     """Returns the settings as a flagfile, without the folder they go to."""
     set_flags = [flags.FLAGS[flag.name] for flag in _RUN_FLAGS]
     lines = [flag.serialize() for flag in set_flags if flag.value is not None]
-    return "\n".join(lines) + "\n"
+    remark = "# python main.py --flagfile=THIS_FILE --run_dir=ANOTHER_FOLDER"
+    return "\n".join([remark, *lines]) + "\n"
 
 
 @contextlib.contextmanager

@@ -4,8 +4,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from dsr_tf.data import DatasetUnavailableError
+from dsr_tf.data import eval_batches
 from dsr_tf.data import load_images
-from dsr_tf.data import test_batches as batches_to_test
 from dsr_tf.data import train_batches
 
 
@@ -95,7 +95,7 @@ def test_images_and_labels_stay_together(digits):
 
 
 def test_test_batches_hold_all_images_in_order(digits):
-    pairs = list(batches_to_test(digits, batch_size=100))
+    pairs = list(eval_batches(digits, batch_size=100))
     assert [len(y) for _, y in pairs] == [100, 100, 97]
     labels = np.concatenate([y for _, y in pairs])
     assert (labels == digits.test_labels).all()
@@ -116,6 +116,7 @@ def test_tfds_sets_load_by_name(tiny_tfds):
     assert mnist.stddev[0] == pytest.approx(0.3081 * 255)
     cifar = load_images("cifar10", tiny_tfds)
     assert cifar.image_shape == (32, 32, 3) and len(cifar.mean) == 3
+    assert load_images("mnist:3.0.1", tiny_tfds).mean == mnist.mean
 
 
 def test_mnist_is_the_published_one():

@@ -4,6 +4,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dsr_tf.methods import grow as module
 from dsr_tf.methods.grow import AtRandom
 from dsr_tf.methods.grow import random_inactive
 from dsr_tf.methods.tensors import Tensors
@@ -65,17 +66,20 @@ def test_growth_draws_normal_values():
     assert abs(values.mean()) < 4 * 0.01 / np.sqrt(20_000)
 
 
-def test_rejection_lists_nothing_of_the_size_of_the_tensor():
+def test_usual_growth_lists_nothing(monkeypatch):
     # Work follows the count: an int64 for each of 50 M positions would not.
-    graph = random_inactive
+    def listing(*args):
+        return tf.constant([-1], tf.int64)
+
+    monkeypatch.setattr(module, "_by_listing", listing)
     mask = tf.zeros([50_000_000], tf.uint8)
-    positions = graph(
+    positions = random_inactive(
         mask,
         tf.constant(50_000_000, tf.int64),
         tf.constant(5, tf.int64),
         tf.constant([0, 0]),
-    )
-    assert len(np.unique(positions.numpy())) == 5
+    ).numpy()
+    assert len(np.unique(positions)) == 5 and positions.min() >= 0
 
 
 @pytest.mark.parametrize("stddev", [-1.0, float("nan"), float("inf")])

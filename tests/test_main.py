@@ -88,6 +88,7 @@ def test_second_run_is_refused(finished):
         ("--period=0:1.5", "a schedule of EPOCH:VALUE"),
         ("--period=0:5,0:6", "a schedule of EPOCH:VALUE"),
         ("--no_such_flag", "Unknown command line flag"),
+        ("--seed=5000000000", "integer in the range"),
         ("stray", "unexpected argument 'stray'"),
     ],
 )
@@ -110,7 +111,7 @@ def test_data_that_cannot_be_had_is_one_line(tmp_path):
         **{key: nowhere for key in ("http_proxy", "https_proxy")},
         **{key: nowhere for key in ("HTTP_PROXY", "HTTPS_PROXY")},
     )
-    assert_refused(result, "fashion_mnist' is not prepared .*tfds build", 1)
+    assert_refused(result, "fashion_mnist' is not at .*tfds build", 1)
     assert not (tmp_path / "run").exists()
 
 

@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 
 from dsr_tf import methods
 from dsr_tf.methods import Tensors
+from dsr_tf.methods.grow import AtRandom
+from dsr_tf.methods.prune import AdaptiveThreshold
 from dsr_tf.methods.tensors import activate
 from dsr_tf.methods.tensors import num_ones
 
@@ -54,16 +56,18 @@ def test_lowest_active_index_stays_when_all_would_go():
 
 
 def test_full_tensors_prune_only_what_others_can_take():
-    # 4 of 4 and 3 of 4 active: one free position in all. All but one of each
-    # are below the threshold, so one goes: the smallest of the tensor that
-    # lost the most.
+    # 4 of 4 and 3 of 4 active: one free position in all. Below 0.35 are 3 and
+    # 3; never all, so the first of the second tensor stays: 3 and 2. One can
+    # be replaced, so 4 are pardoned, in proportion 3 : 2, that is 2.4 and 1.6:
+    # the two largest of each. The smallest of the first tensor goes.
     result, after = reallocate(
         [[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.0]],
         [[1, 1, 1, 1], [1, 1, 1, 0]],
         threshold=0.35,
     )
-    assert sum(result.num_pruned) == sum(result.num_grown) == 1
-    assert sum(mask.sum() for mask in after) == 7
+    assert (result.num_pruned, result.num_grown) == ([1, 0], [0, 1])
+    assert after[0].tolist() == [0, 1, 1, 1]
+    assert after[1].tolist() == [1, 1, 1, 1]
 
 
 def test_dense_tensors_stay_as_they_are():
@@ -110,6 +114,36 @@ def test_reallocation_conserves_the_budget(data):
     ):
         gone = (before == 1) & (survivors.numpy() == 0)
         assert (np.abs(w[gone]) < threshold).all()
+
+
+def method_with(allocate):
+    return methods.Method(
+        prune=AdaptiveThreshold(3, 0.1, 0.5), allocate=allocate, grow=AtRandom()
+    )
+
+
+def test_allocation_beyond_capacity_goes_to_the_others():
+    # In place of what it lost, 8 of 9: the first tensor has one position free.
+    tensors = Tensors(
+        [tf.constant([0.1] * 9 + [0.0]), tf.constant([1.0] + [0.0] * 19)],
+        [tf.constant([1] * 9 + [0], tf.uint8), tf.constant([1] + [0] * 19,
+         tf.uint8)],
+    )  # fmt: skip
+    own = method_with(lambda survivors, pruned, capacity: pruned)
+    result = own.reallocate(tensors, {"threshold": 0.5}, tf.constant([0, 0]))
+    assert (result.num_pruned, result.num_grown) == ([8, 0], [1, 7])
+
+
+@pytest.mark.parametrize("counts", [[5], [-1]])
+def test_allocation_of_other_sums_is_refused(counts):
+    tensors = Tensors(
+        [tf.constant([0.1, 0.2, 0.3, 0.0, 0.0, 0.0])],
+        [tf.constant([1, 1, 1, 0, 0, 0], tf.uint8)],
+    )
+    with pytest.raises(ValueError, match="`allocate` must return counts"):
+        method_with(lambda *_: counts).reallocate(
+            tensors, {"threshold": 0.5}, tf.constant([0, 0])
+        )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

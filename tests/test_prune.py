@@ -18,10 +18,14 @@ def test_below_threshold_is_strict_and_sees_magnitudes():
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
 def test_below_threshold_compares_in_float32_or_better(dtype):
-    # 0.001 is not a float16; rounding the threshold would prune the weight.
-    weight = tf.cast(tf.constant([np.nextafter(0.001, 1, dtype="f4")]), dtype)
-    kept = below_threshold(weight, tf.ones([1], tf.uint8), float(weight[0]))
-    assert kept.numpy().tolist() == [1]
+    # The weight is the threshold, rounded to the type. In float32 it is below
+    # or above it; with the threshold rounded too, it would always stay.
+    for threshold in (0.001, 0.003, 0.3, 0.7):
+        weight = tf.cast(tf.constant([threshold], tf.float64), dtype)
+        kept = below_threshold(weight, tf.ones([1], tf.uint8), threshold)
+        wide = np.float64 if dtype == "float64" else np.float32
+        expected = wide(weight.numpy()[0]) >= wide(threshold)
+        assert kept.numpy().tolist() == [int(expected)]
 
 
 @pytest.mark.parametrize(
@@ -42,7 +46,7 @@ def test_threshold_moves_one_reallocation_late():
 
 @pytest.mark.parametrize("num_pruned", [0, -1, 1.5, "600", None])
 def test_num_pruned_must_be_a_count(num_pruned):
-    with pytest.raises(ValueError, match="`num_pruned` must be a count"):
+    with pytest.raises(ValueError, match="`num_pruned` must be an integer"):
         AdaptiveThreshold(num_pruned, 0.1, 1e-3)
 
 

@@ -65,13 +65,13 @@ class Watch(keras.callbacks.Callback):
     def __init__(self, callback):
         super().__init__()
         self.steps = []
-        inner = callback.reallocate
+        inner = callback._reallocate
 
         def reallocate():
             self.steps.append(int(self.model.optimizer.iterations.numpy()))
             inner()
 
-        callback.reallocate = reallocate
+        callback._reallocate = reallocate
 
 
 def test_fit_moves_weights_within_the_budget():
@@ -106,7 +106,7 @@ def test_moved_positions_start_afresh(optimizer):
     callback = DSR(40, period=10**6, initial_threshold=0.1, regrow_stddev=0.0)
     fit(net, callback)
     before = masks(net)
-    callback.reallocate()
+    callback._reallocate()
     slots = find_slots(net.optimizer, net.trainable_variables)
     index = {id(v): i for i, v in enumerate(net.trainable_variables)}
     for layer, old in zip(sparse_layers(net), before, strict=True):
@@ -140,7 +140,7 @@ def test_regrow_stddev_gives_new_weights_values():
     callback = DSR(40, period=10**6, initial_threshold=0.1, regrow_stddev=0.5)
     fit(net, callback)
     before = masks(net)
-    callback.reallocate()
+    callback._reallocate()
     grown = np.concatenate(
         [
             layer.kernel.numpy()[(layer.kernel_mask.numpy() == 1) & (old == 0)]
@@ -219,16 +219,29 @@ def test_second_fit_goes_on_with_threshold_and_steps():
     assert callback.state.num_reallocations == 2
 
 
-def test_nothing_due_does_not_wait_for_the_device(monkeypatch):
-    callback = DSR(5, period=10)
-    reads = []
-    inner = callback._read_step
-    monkeypatch.setattr(
-        callback, "_read_step", lambda: reads.append(1) or inner()
-    )
+@pytest.mark.parametrize(
+    "stop_epoch, reads",
+    # At the start, then at each of the four multiples of 10, if it may act.
+    [(None, 5), (1, 3), (0, 1)],
+)
+def test_nothing_due_does_not_wait_for_the_device(stop_epoch, reads):
+    callback = DSR(5, period=10, stop_epoch=stop_epoch)
+    count = []
+    inner = callback._sync
+    callback._sync = lambda: count.append(1) or inner()
     fit(model(), callback)
-    # Once at the start, then once for each of the four multiples of 10.
-    assert len(reads) == 5
+    assert len(count) == reads
+
+
+def test_change_of_period_does_not_depend_on_steps_per_execution():
+    steps = []
+    for steps_per_execution in (1, 4):
+        callback = DSR(5, period={0: 40, 1: 8})
+        watch = Watch(callback)
+        net = model(steps_per_execution=steps_per_execution)
+        fit(net, callback, watch)
+        steps.append(watch.steps)
+    assert steps == [[24, 32, 40]] * 2
 
 
 def test_state_survives_a_checkpoint(tmp_path):
@@ -289,12 +302,27 @@ def test_frozen_layers_keep_their_masks():
     assert (before[0] != after[0]).any()
 
 
-def test_model_without_sparse_layers_is_refused():
-    net = keras.Sequential([keras.Input((6, 6, 1)), keras.layers.Flatten(),
-                            keras.layers.Dense(3)])  # fmt: skip
-    net.compile("sgd", "mse")
+@pytest.mark.parametrize("built", [True, False])
+def test_model_without_sparse_layers_is_refused(built):
+    net = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
+    if built:
+        net.build((None, 6, 6, 1))
+    net.compile("sgd", "sparse_categorical_crossentropy")
     with pytest.raises(ValueError, match="Replace `keras.layers.Dense`"):
         fit(net, DSR(5, period=5))
+    assert int(net.optimizer.iterations.numpy()) == 0
+
+
+def test_frozen_model_is_refused():
+    net = model()
+    net.trainable = False
+    with pytest.raises(ValueError, match="Set `trainable = True`"):
+        fit(net, DSR(5, period=5))
+
+
+def test_numpy_integers_are_counts():
+    callback = DSR(np.int64(20), np.int32(5), seed=np.uint8(1))
+    assert callback.period == {0: 5} and callback.seed == 1
 
 
 def test_unbuilt_models_are_built_by_their_first_step():
@@ -320,13 +348,19 @@ def test_num_pruned_must_be_below_the_budget():
 
 @pytest.mark.parametrize("period", [0, -5, 2.5, None, True, {0: 0}, {0: "a"}])
 def test_period_must_be_a_count(period):
-    with pytest.raises(ValueError, match="`period` must be a number"):
+    with pytest.raises(ValueError, match="`period` must be an integer"):
         DSR(5, period)
 
 
-@pytest.mark.parametrize("period", [{}, {1: 100}, {0: 10, -1: 5}, {0.5: 1}])
+@pytest.mark.parametrize("period", [{}, {1: 100}])
 def test_period_schedule_must_begin_at_epoch_zero(period):
-    with pytest.raises(ValueError, match="`period` must map epochs"):
+    with pytest.raises(ValueError, match="`period` must have a value for"):
+        DSR(5, period)
+
+
+@pytest.mark.parametrize("period", [{0: 10, -1: 5}, {0: 1, 0.5: 1}])
+def test_period_schedule_must_name_epochs(period):
+    with pytest.raises(ValueError, match="`period's epochs` must be"):
         DSR(5, period)
 
 
@@ -339,6 +373,10 @@ def test_period_schedule_must_begin_at_epoch_zero(period):
         ({"regrow_stddev": -1.0}, "`regrow_stddev` must be"),
         ({"stop_epoch": -1}, "`stop_epoch` must be"),
         ({"seed": -1}, "`seed` must be"),
+        ({"seed": 2**31}, "`seed` must be"),
+        ({"num_pruned": True}, "`num_pruned` must be"),
+        ({"tolerance": None}, "`tolerance` must be"),
+        ({"regrow_stddev": "0.1"}, "`regrow_stddev` must be"),
     ],
 )
 def test_arguments_are_checked_at_construction(kwargs, message):
@@ -363,6 +401,95 @@ def test_a_method_of_ones_own_is_a_composition():
     before = budget(net)
     fit(net, Reallocate(own, period=5))
     assert budget(net) == before
+
+
+def test_unreachable_target_leaves_the_threshold_finite():
+    net = model()
+    callback = DSR(budget(net) - 1, 1, tolerance=0.0)
+    fit(net, callback, epochs=8)
+    assert callback.threshold == 2.0**127
+
+
+class Warmup(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule as users write it: without a config."""
+
+    def __call__(self, step):
+        return 0.05
+
+
+def test_slots_are_found_under_any_schedule():
+    class Registered(Warmup):
+        def get_config(self):
+            return {}
+
+    net = model(keras.optimizers.SGD(Registered(), momentum=0.9))
+    fit(net, DSR(30, period=5, initial_threshold=0.05))
+    assert_obeys_masks(net)
+
+
+def test_optimizer_without_a_config_is_refused():
+    net = model(keras.optimizers.SGD(Warmup(), momentum=0.9))
+    with pytest.raises(ValueError, match="Define `get_config`. Received: SGD"):
+        fit(net, DSR(30, period=5))
+
+
+@pytest.mark.parametrize(
+    "compile_args",
+    [{"run_eagerly": True}, {"jit_compile": False}, {"jit_compile": True}],
+)
+def test_fit_moves_weights_however_it_is_compiled(compile_args):
+    net = model(**compile_args)
+    before = budget(net)
+    callback = DSR(30, period=5, initial_threshold=0.05)
+    fit(net, callback, epochs=1)
+    assert callback.state.weights_moved > 0
+    assert budget(net) == before
+    assert_obeys_masks(net)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_fit_moves_weights_in_mixed_precision(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        net = model()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    before = budget(net)
+    callback = DSR(30, period=5, initial_threshold=0.05)
+    fit(net, callback)
+    assert callback.state.weights_moved > 0
+    assert budget(net) == before
+    assert_obeys_masks(net)
+
+
+def test_early_stopping_restores_masks_with_weights():
+    net = model()
+    before = budget(net)
+    stop = keras.callbacks.EarlyStopping(
+        "loss", mode="max", patience=2, restore_best_weights=True
+    )
+    fit(net, DSR(30, 5, initial_threshold=0.05), stop, epochs=6)
+    assert stop.stopped_epoch > 0
+    assert budget(net) == before
+    assert_obeys_masks(net)
+
+
+def test_loaded_model_trains_on(tmp_path):
+    net = model()
+    fit(net, DSR(30, 5, initial_threshold=0.05), epochs=1)
+    net.save(tmp_path / "net.keras")
+    loaded = keras.models.load_model(tmp_path / "net.keras")
+    for each in (net, loaded):
+        fit(each, DSR(30, 5, initial_threshold=0.05), epochs=1)
+    assert weights_equal(net, loaded)
+
+
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_non_finite_weight_is_found_after_reallocation_stopped(epochs):
+    net = model()
+    poison = Poison(net.get_layer("logits"), np.nan)
+    with pytest.raises(FloatingPointError, match="step 20"):
+        fit(net, poison, DSR(5, 5, stop_epoch=0), epochs=epochs)
 
 
 def test_slots_of_other_variables_are_refused():

@@ -157,7 +157,21 @@ def test_budget_is_checked_before_anything_is_written(tmp_path):
     path = tmp_path / "run"
     with pytest.raises(ValueError, match="budget=5020"):
         train.run(config(path, num_pruned=5020))
-    assert not (path / "summary.json").exists()
+    assert not path.exists()
+
+
+def test_refused_settings_leave_a_finished_run(tmp_path):
+    summary = train.run(config(tmp_path, epochs=1))
+    with pytest.raises(ValueError, match="budget=5020"):
+        train.run(config(tmp_path, num_pruned=5020, overwrite=True))
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+
+
+@pytest.mark.parametrize("method", ["dsr", "static"])
+def test_non_finite_loss_is_no_finished_run(tmp_path, method):
+    with pytest.raises(FloatingPointError, match="finite"):
+        train.run(config(tmp_path, method=method, learning_rate={0: 1e30}))
+    assert not (tmp_path / "summary.json").exists()
 
 
 def test_interrupted_writing_leaves_the_old_file(tmp_path, monkeypatch):
@@ -194,6 +208,9 @@ def test_steps_are_executed_up_to_the_next_reallocation():
     mnist = config("", period=period)
     assert build.steps_per_execution(mnist, 600) == 100
     assert build.steps_per_execution(config("", period={0: 15}), 15) == 15
+    # Periods that never come into force do not count.
+    unused = config("", epochs=2, period={0: 15, 25: 7})
+    assert build.steps_per_execution(unused, 15) == 15
     assert build.steps_per_execution(config("", method="static"), 600) == 600
 
 

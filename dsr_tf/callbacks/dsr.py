@@ -31,9 +31,11 @@ class DSR(Reallocate):
 
     Raises:
         ValueError: If an argument is out of its range; when training begins
-            (after the first step, if the model was not built), if the model
-            has no trainable sparse layer, or too small a budget.
-        FloatingPointError: At a reallocation, if a weight is NaN or infinite.
+            if the model has no trainable sparse layer, or too small a budget;
+            the budget of a model that is not built yet is known only after
+            its first step.
+        FloatingPointError: At a reallocation, or at the end of an epoch, if a
+            weight is NaN or infinite.
 
     Example:
     >>> model.fit(x, y, callbacks=[dsr_tf.callbacks.DSR(600, period=100)])

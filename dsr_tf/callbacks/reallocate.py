@@ -13,6 +13,8 @@ from dsr_tf.callbacks.kernels import flat_tensors
 from dsr_tf.callbacks.slots import Slot
 from dsr_tf.callbacks.slots import find_slots
 from dsr_tf.callbacks.state import ReallocationState
+from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_seed
 from dsr_tf.layers import MaskedKernel
 from dsr_tf.layers import sparse_layers
 from dsr_tf.methods import Method
@@ -45,9 +47,11 @@ class Reallocate(keras.callbacks.Callback):
 
     Raises:
         ValueError: If an argument is out of its range; when training begins
-            (after the first step, if the model was not built), if the model
-            has no trainable sparse layer, or too small a budget.
-        FloatingPointError: At a reallocation, if a weight is NaN or infinite.
+            if the model has no trainable sparse layer, or too small a budget;
+            the budget of a model that is not built yet is known only after
+            its first step.
+        FloatingPointError: At a reallocation, or at the end of an epoch, if a
+            weight is NaN or infinite.
     """
 
     def __init__(
@@ -60,56 +64,57 @@ class Reallocate(keras.callbacks.Callback):
         super().__init__()
         self.method = method
         self.period = _checked_period(period)
-        self.stop_epoch = _checked_count("stop_epoch", stop_epoch, none=True)
-        self.seed = _checked_count("seed", seed)
+        self.stop_epoch = checked_count("stop_epoch", stop_epoch, optional=True)
+        self.seed = checked_seed(seed)
         self.state = ReallocationState(method.prune.initial_state())
         self.reallocation_seconds = 0.0
 
     def on_train_begin(self, logs: Any = None) -> None:
-        self._layers: list[MaskedKernel] = []
+        self._layers = _trainable_sparse_layers(self.model)
+        self._slots: list[list[Slot]] = []
         # `fit` builds a model that is not built in its first step.
-        if self.model.built:
-            self._attach()
+        if all(layer.built for layer in self._layers):
+            self.method.prune.check(self._budget())
         self._warn_of_late_reallocations()
-        self._slots: list[list[Slot]] | None = None
-        self._step = self._read_step()
-        self._batches_since = 0
+        self._period = 0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._period = piecewise(self.period, epoch)
+        period = piecewise(self.period, epoch)
+        if period != self._period:
+            # Multiples of the new period count from here on.
+            self._period = period
+            self._sync()
         self._active = self.stop_epoch is None or epoch < self.stop_epoch
         self._last_batch = -1
         self._moved_before = self.state.weights_moved
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if not self._layers:
-            self._attach()
+        if not self._slots:
+            self.method.prune.check(self._budget())
+            self._slots = self._find_slots()
         self._batches_since += batch - self._last_batch
         self._last_batch = batch
+        if not self._active:
+            return
         # A batch is one optimizer step at most: gradients may accumulate, and
         # steps overflow. The true count makes the host wait for the device, so
         # it is read only when a multiple may have been crossed.
-        latest = self._step + self._batches_since
-        if latest // self._period == self._step // self._period:
-            return
-        before, self._step = self._step, self._read_step()
-        self._batches_since = 0
-        crossed = self._step // self._period > before // self._period
-        if crossed and self._active:
-            self.reallocate()
+        before = self._step // self._period
+        if (self._step + self._batches_since) // self._period > before:
+            self._sync()
+            if self._step // self._period > before:
+                self._reallocate()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if logs is None:
             return
+        self._check_finite()
         logs["weights_moved"] = self.state.weights_moved - self._moved_before
-        logs["active_weights"] = sum(x.num_active for x in self._layers)
+        logs["active_weights"] = self._budget()
         logs.update(self.state.method)
 
-    def reallocate(self) -> None:
-        """Runs one reallocation now."""
+    def _reallocate(self) -> None:
         begin = time.perf_counter()
-        if self._slots is None:
-            self._slots = self._find_slots()
         try:
             result = self.method.reallocate(
                 flat_tensors(self._layers),
@@ -117,26 +122,36 @@ class Reallocate(keras.callbacks.Callback):
                 tf.constant([self.seed, self._step], tf.int32),
             )
         except NonFiniteWeightError as error:
-            name = self._layers[error.index].name
-            raise FloatingPointError(
-                "The kernel of every sparse layer must be finite. Received a "
-                f"NaN or an infinite weight in layer '{name}' at optimizer "
-                f"step {self._step}. No mask was changed. Try a smaller "
-                "learning rate, or `clipnorm`."
-            ) from None
+            raise self._non_finite(error.index) from None
         apply_reallocation(self._layers, self._slots, result)
         self.state.method = result.state
         self.state.num_reallocations += 1
         self.state.weights_moved += sum(result.num_grown)
         self.reallocation_seconds += time.perf_counter() - begin
 
-    def _attach(self) -> None:
-        self._layers = _trainable_sparse_layers(self.model)
-        self.method.prune.check(sum(x.num_active for x in self._layers))
+    def _check_finite(self) -> None:
+        """Finds what became NaN or infinite where no reallocation looks."""
+        for index, layer in enumerate(self._layers):
+            if not tf.reduce_all(tf.math.is_finite(layer.kernel.value)):
+                self._sync()
+                raise self._non_finite(index)
+
+    def _non_finite(self, index: int) -> FloatingPointError:
+        return FloatingPointError(
+            "The kernel of every sparse layer must be finite. Received a NaN "
+            f"or an infinite weight in layer '{self._layers[index].name}' at "
+            f"optimizer step {self._step}. No mask was changed. Try a smaller "
+            "learning rate, or `clipnorm`."
+        )
+
+    def _budget(self) -> int:
+        return sum(layer.num_active for layer in self._layers)
 
     def _warn_of_late_reallocations(self) -> None:
         execution = self.model.steps_per_execution
-        counts = [self.params.get("steps") or 0, *self.period.values()]
+        epochs = self.params.get("epochs", 1)
+        used = [steps for epoch, steps in self.period.items() if epoch < epochs]
+        counts = [self.params.get("steps") or 0, *used]
         if any(count % execution for count in counts):
             logging.warning(
                 "`steps_per_execution=%d` does not divide both the steps of an "
@@ -146,10 +161,12 @@ class Reallocate(keras.callbacks.Callback):
                 execution - 1,
             )
 
-    def _read_step(self) -> int:
+    def _sync(self) -> None:
+        """Reads the optimizer's step, for which the host has to wait."""
         # `int(iterations)` raises on a mirrored variable.
         iterations = self.model.optimizer.iterations
-        return int(keras.ops.convert_to_numpy(iterations))
+        self._step = int(keras.ops.convert_to_numpy(iterations))
+        self._batches_since = 0
 
     def _find_slots(self) -> list[list[Slot]]:
         variables = self.model.trainable_variables
@@ -159,39 +176,31 @@ class Reallocate(keras.callbacks.Callback):
 
 
 def _trainable_sparse_layers(model: keras.Model) -> list[MaskedKernel]:
-    layers = [x for x in sparse_layers(model) if x.kernel.trainable]
-    if not layers:
+    found = sparse_layers(model)
+    layers = [layer for layer in found if layer.trainable]
+    if layers:
+        return layers
+    if found:
         raise ValueError(
-            "The model must have at least one trainable sparse layer. Replace "
-            "`keras.layers.Dense` by `dsr_tf.layers.SparseDense`, or "
-            "`keras.layers.Conv2D` by `dsr_tf.layers.SparseConv2D`. "
-            f"Received: model '{model.name}' with layers "
-            f"{[layer.name for layer in model.layers]}"
+            "The model must have at least one trainable sparse layer. Set "
+            "`trainable = True` on one, and compile again. "
+            f"Received: model '{model.name}' with {len(found)} sparse layers, "
+            "none of them trainable"
         )
-    return layers
+    raise ValueError(
+        "The model must have at least one sparse layer. Replace "
+        "`keras.layers.Dense` by `dsr_tf.layers.SparseDense`, or "
+        "`keras.layers.Conv2D` by `dsr_tf.layers.SparseConv2D`; a model that "
+        "makes its layers when it is built must be built before `fit`. "
+        f"Received: model '{model.name}' with layers "
+        f"{[layer.name for layer in model.layers]}"
+    )
 
 
 def _checked_period(period: int | Mapping[int, int]) -> dict[int, int]:
     schedule = dict(period) if isinstance(period, Mapping) else {0: period}
     validate("period", schedule)
-    for steps in schedule.values():
-        if not _is_count(steps) or steps < 1:
-            raise ValueError(
-                "`period` must be a number of optimizer steps, an integer of "
-                "at least 1, or `{from_epoch: steps}`. "
-                f"Received: period={period}"
-            )
-    return schedule
-
-
-def _checked_count(name: str, value: Any, none: bool = False) -> Any:
-    if (none and value is None) or (_is_count(value) and value >= 0):
-        return value
-    raise ValueError(
-        f"`{name}` must be a non-negative integer{' or None' * none}. "
-        f"Received: {name}={value}"
-    )
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    return {
+        epoch: checked_count("period", steps, minimum=1)
+        for epoch, steps in schedule.items()
+    }

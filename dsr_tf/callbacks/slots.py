@@ -40,10 +40,11 @@ def find_slots(
         more; empty lists for the others.
 
     Raises:
-        ValueError: If the optimizer was built with other variables.
+        ValueError: If the optimizer was built with other variables, or cannot
+            be made again from its config.
     """
     stand_ins = [_stand_in(i, v) for i, v in enumerate(variables)]
-    twin = type(optimizer).from_config(optimizer.get_config())
+    twin = _twin(optimizer)
     twin.build(stand_ins)
     pairs = list(zip(twin.variables, optimizer.variables, strict=False))
     if len(twin.variables) != len(optimizer.variables):
@@ -60,6 +61,28 @@ def find_slots(
         ]
         for stand_in in stand_ins
     ]
+
+
+_CONSTANT = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 1.0)
+
+
+def _twin(
+    optimizer: keras.optimizers.Optimizer,
+) -> keras.optimizers.Optimizer:
+    try:
+        config = optimizer.get_config()
+        # Slots do not depend on a schedule, and it may not be registered.
+        if isinstance(config.get("learning_rate"), dict):
+            config["learning_rate"] = _CONSTANT
+        return type(optimizer).from_config(config)
+    # Broad, as a config may fail in any way.
+    except Exception as error:
+        raise ValueError(
+            "`optimizer` must be one that `from_config(get_config())` makes "
+            "again, so that its slots can be found; that goes for its "
+            "learning-rate schedule too. Define `get_config`. "
+            f"Received: {type(optimizer).__name__} ({error})"
+        ) from error
 
 
 def _stand_in(index: int, variable: keras.Variable) -> keras.Variable:

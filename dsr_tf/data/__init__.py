@@ -1,4 +1,4 @@
-from dsr_tf.data.batches import test_batches
+from dsr_tf.data.batches import eval_batches
 from dsr_tf.data.batches import train_batches
 from dsr_tf.data.images import DatasetUnavailableError
 from dsr_tf.data.images import Images
@@ -8,6 +8,6 @@ __all__ = [
     "DatasetUnavailableError",
     "Images",
     "load_images",
-    "test_batches",
+    "eval_batches",
     "train_batches",
 ]

@@ -54,7 +54,7 @@ def train_batches(
     return epochs.flat_map(epoch_indices).map(gather).prefetch(8)
 
 
-def test_batches(images: Images, batch_size: int = 1000) -> tf.data.Dataset:
+def eval_batches(images: Images, batch_size: int = 1000) -> tf.data.Dataset:
     """Returns the test images, in order, all of them.
 
     Args:

@@ -35,9 +35,8 @@ def load_tfds(name: str, data_dir: str | Path | None = None) -> Images:
     _check_features(name, builder.info.features)
     _prepare(builder, name)
     train_images, train_labels = _split(builder, "train")
-    test_split = "test" if "test" in builder.info.splits else "validation"
-    test_images, test_labels = _split(builder, test_split)
-    mean, stddev = _MOMENTS.get(name) or channel_moments(train_images)
+    test_images, test_labels = _split(builder, _test_split(builder))
+    mean, stddev = _MOMENTS.get(builder.name) or channel_moments(train_images)
     return Images(
         name=name,
         train_images=train_images,
@@ -87,12 +86,16 @@ def _prepare(builder: Any, name: str) -> None:
     # Broad, as TFDS passes on whatever its downloaders raise.
     except Exception as error:
         raise DatasetUnavailableError(
-            f"Data set '{name}' is not prepared in "
-            f"{Path(builder.data_path).parents[1]} and could not be "
-            f"downloaded ({type(error).__name__}). Run "
-            f"`tfds build {name}` on a machine with a network and copy the "
-            "folder, or name the folder that holds it by --data_dir."
+            f"Data set '{name}' is not at {builder.data_path} and could not "
+            f"be prepared ({_first_line(error)}). Run `tfds build {name}` on a "
+            "machine with a network and copy the folder, or name the folder "
+            "that holds it by --data_dir."
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0]}"
 
 
 def _check_network(builder: Any) -> None:
@@ -105,6 +108,16 @@ def _check_network(builder: Any) -> None:
         # Any answer will do, an error of the server's own included.
         with contextlib.suppress(urllib.error.HTTPError):
             urllib.request.urlopen(request, timeout=10).close()
+
+
+def _test_split(builder: Any) -> str:
+    for split in ("test", "validation"):
+        if split in builder.info.splits:
+            return split
+    raise ValueError(
+        "`dataset` must have a split `test` or `validation`. "
+        f"Received: dataset={builder.name} with {sorted(builder.info.splits)}"
+    )
 
 
 def _split(builder: Any, split: str) -> tuple[np.ndarray, np.ndarray]:

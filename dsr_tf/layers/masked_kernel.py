@@ -8,25 +8,27 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_fraction
 from dsr_tf.layers.random_mask import random_mask
 
 
 @ops.custom_gradient
-def mask_gradient(kernel: Any, mask: Any) -> tuple[Any, Any]:
-    """Passes a kernel on, and its gradient back, where the mask is 1.
+def masked_kernel(kernel: Any, mask: Any) -> tuple[Any, Any]:
+    """Returns a kernel that is 0, and has gradient 0, where its mask is 0.
 
     Optimizers then see gradient 0 at inactive positions, so weights and slots
     stay there as they are.
 
     Args:
-        kernel: Any shape, 0 wherever `mask` is 0.
+        kernel: Any shape.
         mask: Same shape; 1 active, 0 not.
     """
 
     def grad(upstream: Any) -> tuple[Any, None]:
         return _masked(upstream, mask), None
 
-    return ops.copy(kernel), grad
+    return _masked(kernel, mask), grad
 
 
 def _masked(values: Any, mask: Any) -> Any:
@@ -62,7 +64,8 @@ class MaskedKernel(keras.layers.Layer):
     """Adds a non-trainable `kernel_mask` to a layer that has a `kernel`.
 
     To be named before the Keras layer among the bases. The kernel keeps its
-    dense shape and is exactly 0 wherever the mask is 0.
+    dense shape and is exactly 0 wherever the mask is 0; a subclass computes
+    with `self.masked(kernel)`.
 
     Args:
         *args: Arguments of the Keras layer.
@@ -89,28 +92,20 @@ class MaskedKernel(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        if not _is_number(sparsity) or not 0.0 <= sparsity < 1.0:
-            raise ValueError(
-                "`sparsity` must be a fraction of zeros in [0, 1). "
-                f"Received: sparsity={sparsity}"
-            )
         if granularity not in self.granularities:
             raise ValueError(
                 f"`granularity` must be one of {self.granularities}. "
                 f"Received: granularity={granularity}"
             )
-        if seed is not None and not _is_seed(seed):
-            raise ValueError(
-                "`seed` must be a non-negative integer or None. "
-                f"Received: seed={seed}"
-            )
         if kwargs.get("lora_rank") is not None:
             raise ValueError(_NO_LORA)
         super().__init__(*args, **kwargs)
-        self.sparsity = float(sparsity)
+        self.sparsity = checked_fraction("sparsity", sparsity)
         self.granularity = granularity
         # `random` is what Keras' own initializers draw their seeds from.
-        self.seed = random.randint(0, 2**31 - 1) if seed is None else int(seed)
+        self.seed = checked_count(
+            "seed", random.randint(0, 2**31 - 1) if seed is None else seed
+        )
 
     def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:
         if kwargs.get("name") != "kernel":
@@ -132,7 +127,9 @@ class MaskedKernel(keras.layers.Layer):
     def _masked_arguments(
         self, mask: np.ndarray, kwargs: dict[str, Any]
     ) -> dict[str, Any]:
-        initializer = keras.initializers.get(kwargs["initializer"])
+        initializer = keras.initializers.get(
+            kwargs["initializer"] or "glorot_uniform"
+        )
         regularizer = keras.regularizers.get(kwargs.get("regularizer"))
         constraint = keras.constraints.get(kwargs.get("constraint"))
 
@@ -149,10 +146,14 @@ class MaskedKernel(keras.layers.Layer):
         }
 
     def masked(self, kernel: Any) -> Any:
-        """Returns the kernel to compute with: its gradient is masked."""
+        """Returns the kernel to compute with: 0, and gradient 0, off the mask.
+
+        So outputs obey the mask even after a foreign value was assigned to
+        the kernel, which the next optimizer step then sets to 0.
+        """
         # Values, not variables: Keras' conversion leaves a variable a variable
         # in eager execution, and a custom gradient refuses those.
-        return mask_gradient(
+        return masked_kernel(
             tf.convert_to_tensor(kernel), tf.convert_to_tensor(self.kernel_mask)
         )
 
@@ -196,7 +197,8 @@ class MaskedKernel(keras.layers.Layer):
 
     def load_own_variables(self, store: Any) -> None:
         super().load_own_variables(store)
-        self.kernel_mask.assign(store["kernel_mask"])
+        if self.built:
+            self.kernel_mask.assign(store["kernel_mask"])
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -212,13 +214,3 @@ _NO_LORA = (
     "hold. Leave `lora_rank` out, or replace the sparse layer by its Keras "
     "base layer."
 )
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float, np.integer, np.floating))
-
-
-def _is_seed(value: Any) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
-        return False
-    return int(value) >= 0

@@ -6,7 +6,7 @@ from dsr_tf.layers.masked_kernel import MaskedKernel
 
 
 def sparse_layers(model: keras.Model) -> list[MaskedKernel]:
-    """Returns the built sparse layers of a model, each once, in order.
+    """Returns the sparse layers of a model, each once, in order.
 
     Nested models are entered; a layer that is called twice is one layer.
 
@@ -15,8 +15,4 @@ def sparse_layers(model: keras.Model) -> list[MaskedKernel]:
     """
     # Private: no public call descends into nested models and wrappers alike.
     layers = model._flatten_layers()
-    return [
-        layer
-        for layer in layers
-        if isinstance(layer, MaskedKernel) and layer.built
-    ]
+    return [layer for layer in layers if isinstance(layer, MaskedKernel)]

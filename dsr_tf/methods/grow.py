@@ -1,11 +1,11 @@
 """Where weights come back. Tensors are flat; masks are uint8, 1 active."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import tensorflow as tf
 
+from dsr_tf.checks import checked_number
 from dsr_tf.methods.tensors import Tensors
 
 
@@ -105,11 +105,7 @@ class AtRandom:
     stddev: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.stddev < math.inf:
-            raise ValueError(
-                "`regrow_stddev` must be a number of at least 0. "
-                f"Received: regrow_stddev={self.stddev}"
-            )
+        checked_number("regrow_stddev", self.stddev)
 
     def __call__(
         self,

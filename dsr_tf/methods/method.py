@@ -26,17 +26,18 @@ Grow = Callable[
 class Prune(Protocol):
     """Which weights go, and what it remembers between reallocations."""
 
-    def initial_state(self) -> State: ...
+    def initial_state(self) -> State:
+        """Returns what it remembers before the first reallocation."""
 
-    def check(self, budget: int) -> None: ...
+    def check(self, budget: int) -> None:
+        """Raises a ValueError if it cannot serve this many active weights."""
 
     def __call__(
         self, tensors: Tensors, state: Mapping[str, float]
     ) -> list[tf.Tensor]: ...
 
-    def next_state(
-        self, state: Mapping[str, float], num_below: int
-    ) -> State: ...
+    def next_state(self, state: Mapping[str, float], num_below: int) -> State:
+        """Returns what it remembers after `num_below` weights were pruned."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ class Method:
     Args:
         prune: Proposes which active weights go.
         allocate: Splits the count between tensors: survivors, pruned and
-            capacity of each tensor in, grown weights of each out.
+            capacity of each tensor in, grown weights of each out. What exceeds
+            a tensor's capacity goes to the others.
         grow: Chooses positions, and values, of the new weights.
     """
 
@@ -102,6 +104,7 @@ class Method:
 
         Raises:
             NonFiniteWeightError: If a weight is NaN or infinite.
+            ValueError: If `allocate` grows more than was pruned.
         """
         survivors = self.prune(tensors, state)
         active, kept = _counts(tensors, survivors)
@@ -116,7 +119,7 @@ class Method:
             int(mask.shape[0]) - a
             for mask, a in zip(tensors.masks, active, strict=True)
         ]
-        grown = self.allocate(kept, pruned, inactive)
+        grown = self._allocated(kept, pruned, inactive)
         survivors, pruned = _pardon(tensors, survivors, pruned, grown)
         return Reallocation(
             survivors=survivors,
@@ -125,6 +128,17 @@ class Method:
             num_grown=grown,
             state=state,
         )
+
+    def _allocated(
+        self, kept: list[int], pruned: list[int], capacity: list[int]
+    ) -> list[int]:
+        wanted = self.allocate(kept, pruned, capacity)
+        if min(wanted) < 0 or sum(wanted) > sum(pruned):
+            raise ValueError(
+                "`allocate` must return counts that add up to no more than "
+                f"was pruned, {sum(pruned)}. Received: {wanted}"
+            )
+        return apportion(sum(wanted), wanted, capacity)
 
 
 def _counts(

@@ -1,13 +1,17 @@
 """Which weights go. Tensors are flat; masks are uint8, 1 keeps."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import tensorflow as tf
 
+from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_fraction
+from dsr_tf.checks import checked_number
 from dsr_tf.methods.tensors import State
 from dsr_tf.methods.tensors import Tensors
+
+_SMALLEST, _LARGEST = 2.0**-126, 2.0**127
 
 
 def below_threshold(
@@ -25,7 +29,7 @@ def below_threshold(
     """
     if weights.dtype.size < 4:
         weights = tf.cast(weights, tf.float32)
-    large = tf.abs(weights) >= tf.cast(threshold, weights.dtype)
+    large = tf.abs(weights) >= tf.constant(threshold, weights.dtype)
     return tf.where(large, mask, tf.zeros((), mask.dtype))
 
 
@@ -35,7 +39,9 @@ def adapted_threshold(
     """Returns the threshold of the next reallocation.
 
     Doubled if fewer than `(1 - tolerance) * num_pruned` weights were pruned,
-    halved if more than `(1 + tolerance) * num_pruned`, else as it was.
+    halved if more than `(1 + tolerance) * num_pruned`, else as it was. It
+    stays within the normal float32 numbers, also where the target is out of
+    reach.
 
     Args:
         threshold: `H` of this reallocation.
@@ -44,9 +50,9 @@ def adapted_threshold(
         tolerance: `delta`, a fraction.
     """
     if num_below < (1 - tolerance) * num_pruned:
-        return threshold * 2
+        return min(threshold * 2, _LARGEST)
     if num_below > (1 + tolerance) * num_pruned:
-        return threshold / 2
+        return max(threshold / 2, _SMALLEST)
     return threshold
 
 
@@ -73,23 +79,12 @@ class AdaptiveThreshold:
     initial_threshold: float
 
     def __post_init__(self) -> None:
-        if not isinstance(self.num_pruned, int) or self.num_pruned < 1:
-            raise ValueError(
-                "`num_pruned` must be a count of weights, an integer of at "
-                f"least 1. Received: num_pruned={self.num_pruned}"
-            )
-        if not 0.0 <= self.tolerance < 1.0:
-            raise ValueError(
-                "`tolerance` must be a fraction in [0, 1). "
-                f"Received: tolerance={self.tolerance}"
-            )
-        if not 0.0 < self.initial_threshold < math.inf:
-            raise ValueError(
-                "`initial_threshold` must be a number above 0. "
-                f"Received: initial_threshold={self.initial_threshold}"
-            )
+        checked_count("num_pruned", self.num_pruned, minimum=1)
+        checked_fraction("tolerance", self.tolerance)
+        checked_number("initial_threshold", self.initial_threshold, True)
 
     def initial_state(self) -> State:
+        """Returns the first threshold."""
         return {"threshold": self.initial_threshold}
 
     def check(self, budget: int) -> None:
@@ -112,6 +107,7 @@ class AdaptiveThreshold:
         ]
 
     def next_state(self, state: Mapping[str, float], num_below: int) -> State:
+        """Returns the threshold after `num_below` weights were pruned."""
         return {
             "threshold": adapted_threshold(
                 state["threshold"], num_below, self.num_pruned, self.tolerance

@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
+from dsr_tf.checks import checked_count
+
 Number = TypeVar("Number", int, float)
 
 
@@ -31,13 +33,10 @@ def validate(name: str, schedule: Mapping[int, float]) -> None:
         ValueError: If there is no entry for epoch 0, or an epoch is not a
             non-negative integer.
     """
-    epochs_valid = all(_is_count(epoch) for epoch in schedule)
-    if not epochs_valid or 0 not in schedule:
+    for epoch in schedule:
+        checked_count(f"{name}'s epochs", epoch)
+    if 0 not in schedule:
         raise ValueError(
-            f"`{name}` must map epochs, counted from 0, to values, and have "
-            f"an entry for epoch 0. Received: {name}={schedule}"
+            f"`{name}` must have a value for epoch 0. "
+            f"Received: {name}={schedule}"
         )
-
-
-def _is_count(epoch: object) -> bool:
-    return isinstance(epoch, int) and not isinstance(epoch, bool) and epoch >= 0

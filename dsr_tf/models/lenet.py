@@ -11,6 +11,7 @@ def lenet_300_100(
     input_shape: tuple[int, ...] = (28, 28, 1),
     num_classes: int = 10,
     sparsity: float = 0.99,
+    granularity: str = "weight",
     l1: float = 0.0,
     l2: float = 0.0,
     seed: int = 0,
@@ -25,6 +26,7 @@ def lenet_300_100(
         input_shape: Shape of an image; it is flattened.
         num_classes: Number of logits.
         sparsity: Fraction of zeros in every kernel, in `[0, 1)`.
+        granularity: What the masks move as one.
         l1: Factor of `sum(|w|)` over the kernels, in the loss.
         l2: Factor of `sum(w²) / 2` over the kernels, in the loss: the weight
             decay of the authors' framework.
@@ -46,6 +48,7 @@ def lenet_300_100(
         x = SparseDense(
             width,
             sparsity=sparsity,
+            granularity=granularity,
             seed=int(next(seeds)),
             use_bias=False,
             kernel_initializer=keras.initializers.VarianceScaling(

@@ -19,6 +19,7 @@ def build_model(config: Config, images: Images) -> keras.Model:
         input_shape=images.image_shape,
         num_classes=images.num_classes,
         sparsity=config.sparsity,
+        granularity=config.granularity,
         l1=config.l1,
         l2=config.l2,
         seed=config.seed,
@@ -65,4 +66,6 @@ def steps_per_execution(config: Config, steps_per_epoch: int) -> int:
     """
     if config.method == "static":
         return steps_per_epoch
-    return math.gcd(steps_per_epoch, *config.period.values())
+    last = min(config.epochs, config.stop_epoch or config.epochs)
+    periods = [p for start, p in config.period.items() if start < last]
+    return math.gcd(steps_per_epoch, *periods)

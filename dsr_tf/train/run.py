@@ -1,12 +1,13 @@
 """One training run, from a configuration to the files it writes."""
 
+import math
 import time
 from typing import Any
 
 import keras
 
+from dsr_tf.data import eval_batches
 from dsr_tf.data import load_images
-from dsr_tf.data import test_batches
 from dsr_tf.data import train_batches
 from dsr_tf.layers import sparse_layers
 from dsr_tf.train import build
@@ -48,6 +49,8 @@ def run(config: Config) -> dict[str, Any]:
     )
     budget = sum(layer.num_active for layer in sparse_layers(model))
     reallocation = build.build_reallocation(config)
+    if reallocation:
+        reallocation.method.prune.check(budget)
 
     folder.begin(config.flags)
     callbacks = [
@@ -59,12 +62,18 @@ def run(config: Config) -> dict[str, Any]:
         batches,
         epochs=config.epochs,
         steps_per_epoch=steps,
-        validation_data=test_batches(images),
+        validation_data=eval_batches(images),
         shuffle=False,
         verbose=0,
         callbacks=([reallocation] if reallocation else []) + callbacks,
     )
     train_seconds = time.perf_counter() - begin
+    if not math.isfinite(history.history["loss"][-1]):
+        raise FloatingPointError(
+            "The loss must stay finite. Received: a loss of "
+            f"{history.history['loss'][-1]} in the last epoch. Try a smaller "
+            "--learning_rate."
+        )
 
     folder.write_model(model)
     summary = summarize(
