@@ -3,6 +3,8 @@ import pytest
 
 from dsr_tf.layers import sparse_layers
 from dsr_tf.models import lenet_300_100
+from dsr_tf.models import resnet50
+from dsr_tf.models import wide_resnet
 
 
 def count(variables):
@@ -60,3 +62,85 @@ def test_lenet_penalties_are_gradient_factors(kwargs, gradient):
     weights = kernel.numpy()
     expected = gradient * np.sign(weights) if gradient else 0.1 * weights
     assert found == pytest.approx(expected, abs=1e-7)
+
+
+def counts(model):
+    layers = sparse_layers(model)
+    sparse = count([layer.kernel for layer in layers])
+    active = sum(layer.num_active for layer in layers)
+    parameters = count(model.trainable_variables)
+    return len(layers), sparse, parameters, parameters - sparse + active
+
+
+def test_wide_resnet_has_the_papers_parameters():
+    # 24 sparse convolutions. The rule of the first mask, tensor by tensor,
+    # leaves 161,229 parameters; the paper's 161,241 rounds once, over all.
+    found = counts(wide_resnet(28, 2, sparsity=0.9))
+    assert found == (24, 1_467_610 - 16_090, 1_467_610, 161_229)
+
+
+def test_resnet50_has_the_papers_parameters():
+    found = counts(resnet50(sparsity=0.8))
+    assert found == (49, 20_676_608 + 2_048_000, 25_557_032, 7_377_320)
+    assert counts(resnet50(sparsity=0.9))[3] == 5_104_861
+
+
+def test_dense_networks_are_plain_keras():
+    for model in (lenet_300_100(sparsity=None), wide_resnet(10, sparsity=None)):
+        assert not sparse_layers(model)
+
+
+def test_width_scales_channels():
+    thin = wide_resnet(10, 0.75, sparsity=None)
+    assert thin.get_layer("group_3_block_1_conv_2").filters == 48
+    lenet = lenet_300_100(width=0.1, sparsity=None)
+    assert [x.units for x in lenet.layers if hasattr(x, "units")] == [
+        30,
+        10,
+        10,
+    ]
+
+
+def test_last_layer_of_wide_resnet_is_sparse_by_choice():
+    model = wide_resnet(10, 1, sparsity=0.5, sparse_logits=True)
+    assert model.get_layer("logits").num_active == 320
+
+
+def test_strided_convolutions_pad_both_sides():
+    model = wide_resnet(10, 1, sparsity=0.5)
+    layer = model.get_layer("group_2_block_1_conv_1")
+    assert layer.padding == "valid" and layer.strides == (2, 2)
+    assert layer.output.shape[1:3] == (16, 16)
+    assert resnet50(sparsity=None).get_layer("logits").input.shape[-1] == 2048
+
+
+@pytest.mark.parametrize("depth", [4, 11, 27])
+def test_depth_must_fit_the_blocks(depth):
+    with pytest.raises(ValueError, match=r"`depth` must be 6n \+ 4"):
+        wide_resnet(depth)
+
+
+def test_kernels_of_convolutions_start_normal_by_dense_fan_out():
+    kernel = (
+        wide_resnet(10, 4, sparsity=0.5)
+        .get_layer("group_3_block_1_conv_2")
+        .kernel.numpy()
+    )
+    active = kernel[kernel != 0]
+    assert active.std() == pytest.approx((2 / (9 * 256)) ** 0.5, rel=0.01)
+
+
+def test_networks_take_a_training_step():
+    import keras
+
+    for model, size in (
+        (wide_resnet(10, 0.5, (16, 16, 3)), 16),
+        (resnet50((32, 32, 3), 10), 32),
+    ):
+        model.compile(
+            "sgd",
+            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+            jit_compile=False,
+        )
+        images = np.random.default_rng(0).normal(size=(2, size, size, 3))
+        assert np.isfinite(model.train_on_batch(images, np.array([0, 1])))

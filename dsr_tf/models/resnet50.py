@@ -1,0 +1,77 @@
+"""ResNet-50."""
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from dsr_tf.models.kernels import Kernels
+from dsr_tf.models.kernels import batch_norm
+
+# Blocks and channels of the four groups; a block ends with four times as many.
+_GROUPS = ((3, 64), (4, 128), (6, 256), (3, 512))
+
+
+def resnet50(
+    input_shape: tuple[int, int, int] = (224, 224, 3),
+    num_classes: int = 1000,
+    sparsity: float | None = 0.8,
+    granularity: str = "weight",
+    l1: float = 0.0,
+    l2: float = 0.0,
+    seed: int = 0,
+) -> keras.Model:
+    """Builds a ResNet-50, post-activation, with strides on the 3×3.
+
+    Sparse are the last layer and all convolutions but the first and those of
+    the shortcuts: 22,724,608 weights for 1,000 classes.
+
+    Args:
+        input_shape: Shape of an image, channels last.
+        num_classes: Number of logits.
+        sparsity: Fraction of zeros in the sparse kernels, in `[0, 1)`; None
+            for plain Keras layers.
+        granularity: What the masks of convolutions move as one.
+        l1: Factor of `sum(|w|)` over the kernels, in the loss.
+        l2: Factor of `sum(w²) / 2` over the kernels, in the loss.
+        seed: Seed of masks and weights.
+
+    Returns:
+        A model from images to logits.
+
+    Reference:
+        [He et al., 2015](https://arxiv.org/abs/1512.03385);
+        [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Appendix A.
+    """
+    kernels = Kernels(sparsity, granularity, l1, l2, seed)
+    inputs = keras.Input(input_shape)
+    x = kernels.conv(inputs, 64, 7, 2, sparse=False, name="conv_1")
+    x = layers.ReLU()(batch_norm(name="norm_1")(x))
+    x = layers.ZeroPadding2D(1)(x)
+    x = layers.MaxPooling2D(3, 2)(x)
+    for group, (num_blocks, channels) in enumerate(_GROUPS):
+        for block in range(num_blocks):
+            strides = 2 if group > 0 and block == 0 else 1
+            name = f"group_{group + 1}_block_{block + 1}"
+            x = _block(x, kernels, channels, strides, name)
+    x = layers.GlobalAveragePooling2D()(x)
+    x = kernels.dense(num_classes, name="logits")(x)
+    return keras.Model(inputs, x, name="resnet50")
+
+
+def _block(
+    x: Any, kernels: Kernels, channels: int, strides: int, name: str
+) -> Any:
+    shortcut = x
+    if x.shape[-1] != 4 * channels:
+        shortcut = kernels.conv(
+            x, 4 * channels, 1, strides, False, f"{name}_shortcut"
+        )
+        shortcut = batch_norm(name=f"{name}_shortcut_norm")(shortcut)
+    widths = ((channels, 1, 1), (channels, 3, strides), (4 * channels, 1, 1))
+    for i, (width, kernel_size, step) in enumerate(widths, start=1):
+        x = kernels.conv(x, width, kernel_size, step, name=f"{name}_conv_{i}")
+        x = batch_norm(name=f"{name}_norm_{i}")(x)
+        if i < len(widths):
+            x = layers.ReLU()(x)
+    return layers.ReLU()(layers.Add()([shortcut, x]))

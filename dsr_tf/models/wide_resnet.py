@@ -1,0 +1,86 @@
+"""Wide residual networks."""
+
+from typing import Any
+
+import keras
+from keras import layers
+
+from dsr_tf.models.kernels import Kernels
+from dsr_tf.models.kernels import batch_norm
+
+
+def wide_resnet(
+    depth: int = 28,
+    width: float = 2,
+    input_shape: tuple[int, int, int] = (32, 32, 3),
+    num_classes: int = 10,
+    sparsity: float | None = 0.9,
+    granularity: str = "weight",
+    sparse_logits: bool = False,
+    l1: float = 0.0,
+    l2: float = 0.0,
+    seed: int = 0,
+) -> keras.Model:
+    """Builds a WRN-`depth`-`width`, pre-activation.
+
+    Three groups of `(depth - 4) / 6` blocks with `16 * width`, `32 * width`
+    and `64 * width` channels after a first convolution to 16. Sparse are all
+    convolutions but the first and those of the shortcuts.
+
+    Args:
+        depth: Number of layers, `6n + 4`.
+        width: Widening factor, above 0; channels are rounded.
+        input_shape: Shape of an image, channels last.
+        num_classes: Number of logits.
+        sparsity: Fraction of zeros in the sparse kernels, in `[0, 1)`; None
+            for plain Keras layers.
+        granularity: What the masks move as one.
+        sparse_logits: Whether the last layer is sparse too, as in the paper's
+            text; it is dense in the authors' code.
+        l1: Factor of `sum(|w|)` over the kernels, in the loss.
+        l2: Factor of `sum(w²) / 2` over the kernels, in the loss.
+        seed: Seed of masks and weights.
+
+    Returns:
+        A model from images to logits.
+
+    Raises:
+        ValueError: If `depth` is not `6n + 4`.
+
+    Reference:
+        [Zagoruyko & Komodakis, 2016](https://arxiv.org/abs/1605.07146);
+        [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Appendix A.
+    """
+    if depth < 10 or (depth - 4) % 6:
+        raise ValueError(
+            "`depth` must be 6n + 4, such as 10, 16 or 28. "
+            f"Received: depth={depth}"
+        )
+    kernels = Kernels(sparsity, granularity, l1, l2, seed)
+    inputs = keras.Input(input_shape)
+    x = kernels.conv(inputs, 16, 3, sparse=False, name="conv_1")
+    for group in range(3):
+        channels = round(16 * 2**group * width)
+        for block in range((depth - 4) // 6):
+            strides = 2 if group > 0 and block == 0 else 1
+            name = f"group_{group + 1}_block_{block + 1}"
+            x = _block(x, kernels, channels, strides, name)
+    x = layers.ReLU()(batch_norm(name="norm")(x))
+    x = layers.GlobalAveragePooling2D()(x)
+    x = kernels.dense(num_classes, sparse=sparse_logits, name="logits")(x)
+    return keras.Model(inputs, x, name=f"wrn_{depth}_{width:g}")
+
+
+def _block(
+    x: Any, kernels: Kernels, channels: int, strides: int, name: str
+) -> Any:
+    activated = layers.ReLU()(batch_norm(name=f"{name}_norm_1")(x))
+    shortcut = x
+    if x.shape[-1] != channels:
+        shortcut = kernels.conv(
+            activated, channels, 1, strides, False, f"{name}_shortcut"
+        )
+    x = kernels.conv(activated, channels, 3, strides, name=f"{name}_conv_1")
+    x = layers.ReLU()(batch_norm(name=f"{name}_norm_2")(x))
+    x = kernels.conv(x, channels, 3, name=f"{name}_conv_2")
+    return layers.Add()([shortcut, x])
