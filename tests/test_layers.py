@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import ops
 
+from dsr_tf.budget import num_kept
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
-from dsr_tf.layers.random_mask import num_kept
 from dsr_tf.layers.random_mask import random_mask
 
 

@@ -146,6 +146,11 @@ def test_allocation_of_other_sums_is_refused(counts):
         )
 
 
+def test_allocate_and_grow_belong_together():
+    with pytest.raises(ValueError, match="must be given together"):
+        methods.Method(prune=AdaptiveThreshold(3, 0.1, 0.5), grow=AtRandom())
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_non_finite_weights_are_refused(bad):
     with pytest.raises(methods.NonFiniteWeightError, match="tensor 1"):

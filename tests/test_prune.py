@@ -2,9 +2,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dsr_tf import methods
+from dsr_tf.methods import Tensors
 from dsr_tf.methods.prune import AdaptiveThreshold
+from dsr_tf.methods.prune import SmallestFraction
 from dsr_tf.methods.prune import adapted_threshold
 from dsr_tf.methods.prune import below_threshold
+from dsr_tf.methods.prune import smallest
 
 
 def test_below_threshold_is_strict_and_sees_magnitudes():
@@ -60,3 +64,43 @@ def test_tolerance_must_be_a_fraction(tolerance):
 def test_initial_threshold_must_be_above_zero(threshold):
     with pytest.raises(ValueError, match="`initial_threshold` must be"):
         AdaptiveThreshold(600, 0.1, threshold)
+
+
+def test_smallest_goes_by_magnitude_and_lower_index():
+    #                       stays  gone  stays  gone inactive
+    weights = tf.constant([0.5, -0.2, 0.2, 0.1, 0.0])
+    mask = tf.constant([1, 1, 1, 1, 0], tf.uint8)
+    assert smallest(weights, mask, 2).numpy().tolist() == [1, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    "active, size, drop_fraction, gone",
+    # int(f M) + 1; not more than the inactive can replace; never all.
+    [(20, 99, 0.25, 6), (20, 99, 0.0, 1), (20, 22, 0.25, 2), (1, 9, 0.5, 0)],
+)
+def test_set_prunes_the_papers_count(active, size, drop_fraction, gone):
+    mask = np.zeros(size, np.uint8)
+    mask[:active] = 1
+    tensors = Tensors([tf.random.normal([size]) * mask], [tf.constant(mask)])
+    (survivors,) = SmallestFraction(drop_fraction)(tensors, {})
+    assert int(survivors.numpy().sum()) == active - gone
+
+
+def test_set_keeps_the_count_of_every_tensor():
+    rng = np.random.default_rng(0)
+    masks = [rng.integers(0, 2, n, dtype=np.uint8) for n in (50, 300, 9)]
+    tensors = Tensors(
+        [tf.constant(rng.normal(size=m.size) * m) for m in masks],
+        [tf.constant(m) for m in masks],
+    )
+    result = methods.set_method(0.2).reallocate(
+        tensors, {}, tf.constant([0, 0])
+    )
+    assert result.num_grown == result.num_pruned
+    assert result.num_pruned == [int(0.2 * int(m.sum())) + 1 for m in masks]
+
+
+@pytest.mark.parametrize("drop_fraction", [-0.1, 1.0, None])
+def test_drop_fraction_must_be_a_fraction(drop_fraction):
+    with pytest.raises(ValueError, match="`drop_fraction` must be a fraction"):
+        SmallestFraction(drop_fraction)

@@ -4,6 +4,8 @@ import pytest
 import tensorflow as tf
 
 from dsr_tf.callbacks import DSR
+from dsr_tf.callbacks import SET
+from dsr_tf.callbacks import GradualPruning
 from dsr_tf.callbacks import Reallocate
 from dsr_tf.callbacks.slots import find_slots
 from dsr_tf.layers import SparseConv2D
@@ -382,6 +384,35 @@ def test_period_schedule_must_name_epochs(period):
 def test_arguments_are_checked_at_construction(kwargs, message):
     with pytest.raises(ValueError, match=message):
         DSR(**{"num_pruned": 5, "period": 5, **kwargs})
+
+
+def test_set_moves_weights_within_each_layer():
+    net = model()
+    before = [x.num_active for x in sparse_layers(net)]
+    start = masks(net)
+    history = fit(net, SET(0.2, period=5)).history
+    assert [x.num_active for x in sparse_layers(net)] == before
+    for old, new in zip(start, masks(net), strict=True):
+        assert (old != new).any()
+    assert history["weights_moved"][0] == 4 * sum(
+        int(0.2 * count) + 1 for count in before
+    )
+    assert_obeys_masks(net)
+
+
+def test_gradual_pruning_reaches_the_count_of_a_sparse_model():
+    keras.utils.set_random_seed(0)
+    layers = [SparseDense(20, 0.0), SparseDense(3, 0.0)]
+    net = keras.Sequential(
+        [keras.Input((6, 6, 1)), keras.layers.Flatten(), *layers]
+    )
+    net.compile("adam", "sparse_categorical_crossentropy")
+    history = fit(net, GradualPruning(0.9, num_prunes=4, period=5)).history
+    # int(0.1 * 720 + 0.1) and int(0.1 * 60 + 0.1)
+    assert [x.num_active for x in layers] == [72, 6]
+    assert history["active_weights"] == [78, 78]
+    assert history["weights_moved"] == [0, 0]
+    assert_obeys_masks(net)
 
 
 def test_a_method_of_ones_own_is_a_composition():

@@ -1,4 +1,6 @@
 from dsr_tf.callbacks.dsr import DSR
+from dsr_tf.callbacks.gradual_pruning import GradualPruning
 from dsr_tf.callbacks.reallocate import Reallocate
+from dsr_tf.callbacks.sparse_evolution import SET
 
-__all__ = ["DSR", "Reallocate"]
+__all__ = ["DSR", "SET", "GradualPruning", "Reallocate"]

@@ -45,6 +45,24 @@ def _largest_remainder(total: int, shares: Sequence[int]) -> list[int]:
     return counts
 
 
+def what_it_lost(
+    num_survivors: Sequence[int],
+    num_pruned: Sequence[int],
+    capacity: Sequence[int],
+) -> list[int]:
+    """Gives every tensor as many weights as were pruned in it.
+
+    Args:
+        num_survivors: Weights of each tensor that were not pruned.
+        num_pruned: Weights of each tensor that were pruned.
+        capacity: Inactive positions of each tensor before pruning.
+
+    Returns:
+        `num_pruned`.
+    """
+    return list(num_pruned)
+
+
 def in_proportion_to_survivors(
     num_survivors: Sequence[int],
     num_pruned: Sequence[int],

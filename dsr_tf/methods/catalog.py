@@ -3,6 +3,7 @@
 from dsr_tf.methods import allocate
 from dsr_tf.methods import grow
 from dsr_tf.methods import prune
+from dsr_tf.methods.gradual import ToSparsity
 from dsr_tf.methods.method import Method
 
 
@@ -28,3 +29,36 @@ def dsr(
         allocate=allocate.in_proportion_to_survivors,
         grow=grow.AtRandom(regrow_stddev),
     )
+
+
+def set_method(drop_fraction: float) -> Method:
+    """Sparse evolutionary training.
+
+    Args:
+        drop_fraction: Fraction of the active weights of each tensor that is
+            pruned in a reallocation, in `[0, 1)`.
+
+    Reference:
+        [Mocanu et al., 2018](https://arxiv.org/abs/1707.04780).
+    """
+    return Method(
+        prune=prune.SmallestFraction(drop_fraction),
+        allocate=allocate.what_it_lost,
+        grow=grow.AtRandom(),
+    )
+
+
+def gradual_pruning(
+    sparsity: float, num_prunes: int, schedule: str = "cubic"
+) -> Method:
+    """Gradual magnitude pruning: weights go and none come.
+
+    Args:
+        sparsity: Fraction of zeros at the end, in `[0, 1)`.
+        num_prunes: Number of prunes, at least 1.
+        schedule: `"cubic"` or `"exponential"`.
+
+    Reference:
+        [Zhu & Gupta, 2017](https://arxiv.org/abs/1710.01878).
+    """
+    return Method(prune=ToSparsity(sparsity, num_prunes, schedule))

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import tensorflow as tf
 
 from dsr_tf.methods.allocate import apportion
 from dsr_tf.methods.grow import Growth
+from dsr_tf.methods.prune import Prune
 from dsr_tf.methods.tensors import State
 from dsr_tf.methods.tensors import Tensors
 from dsr_tf.methods.tensors import activate
@@ -21,23 +21,6 @@ Allocate = Callable[[Sequence[int], Sequence[int], Sequence[int]], list[int]]
 Grow = Callable[
     [Tensors, Sequence[int], Sequence[int], tf.Tensor], list[Growth]
 ]
-
-
-class Prune(Protocol):
-    """Which weights go, and what it remembers between reallocations."""
-
-    def initial_state(self) -> State:
-        """Returns what it remembers before the first reallocation."""
-
-    def check(self, budget: int) -> None:
-        """Raises a ValueError if it cannot serve this many active weights."""
-
-    def __call__(
-        self, tensors: Tensors, state: Mapping[str, float]
-    ) -> list[tf.Tensor]: ...
-
-    def next_state(self, state: Mapping[str, float], num_below: int) -> State:
-        """Returns what it remembers after `num_below` weights were pruned."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +68,23 @@ class Method:
         allocate: Splits the count between tensors: survivors, pruned and
             capacity of each tensor in, grown weights of each out. What exceeds
             a tensor's capacity goes to the others.
-        grow: Chooses positions, and values, of the new weights.
+        grow: Chooses positions, and values, of the new weights. Where it and
+            `allocate` are None, weights go and none come.
+
+    Raises:
+        ValueError: If only one of `allocate` and `grow` is given.
     """
 
     prune: Prune
-    allocate: Allocate
-    grow: Grow
+    allocate: Allocate | None = None
+    grow: Grow | None = None
+
+    def __post_init__(self) -> None:
+        if (self.allocate is None) != (self.grow is None):
+            raise ValueError(
+                "`allocate` and `grow` must be given together, or neither. "
+                f"Received: allocate={self.allocate}, grow={self.grow}"
+            )
 
     def reallocate(
         self, tensors: Tensors, state: Mapping[str, float], seed: tf.Tensor
@@ -119,26 +113,36 @@ class Method:
             int(mask.shape[0]) - a
             for mask, a in zip(tensors.masks, active, strict=True)
         ]
-        grown = self._allocated(kept, pruned, inactive)
-        survivors, pruned = _pardon(tensors, survivors, pruned, grown)
-        return Reallocation(
-            survivors=survivors,
-            growth=self.grow(tensors, inactive, grown, seed),
-            num_pruned=pruned,
-            num_grown=grown,
-            state=state,
-        )
+        growth, grown = self._grown(tensors, kept, pruned, inactive, seed)
+        if self.grow:
+            survivors, pruned = _pardon(tensors, survivors, pruned, grown)
+        return Reallocation(survivors, growth, pruned, grown, state)
 
-    def _allocated(
-        self, kept: list[int], pruned: list[int], capacity: list[int]
-    ) -> list[int]:
-        wanted = self.allocate(kept, pruned, capacity)
-        if min(wanted) < 0 or sum(wanted) > sum(pruned):
-            raise ValueError(
-                "`allocate` must return counts that add up to no more than "
-                f"was pruned, {sum(pruned)}. Received: {wanted}"
-            )
-        return apportion(sum(wanted), wanted, capacity)
+    def _grown(
+        self,
+        tensors: Tensors,
+        kept: list[int],
+        pruned: list[int],
+        inactive: list[int],
+        seed: tf.Tensor,
+    ) -> tuple[list[Growth], list[int]]:
+        if not self.grow or not self.allocate:
+            nothing = Growth(tf.zeros([0], tf.int64))
+            return [nothing] * len(kept), [0] * len(kept)
+        grown = _allocated(self.allocate, kept, pruned, inactive)
+        return self.grow(tensors, inactive, grown, seed), grown
+
+
+def _allocated(
+    allocate: Allocate, kept: list[int], pruned: list[int], capacity: list[int]
+) -> list[int]:
+    wanted = allocate(kept, pruned, capacity)
+    if min(wanted) < 0 or sum(wanted) > sum(pruned):
+        raise ValueError(
+            "`allocate` must return counts that add up to no more than was "
+            f"pruned, {sum(pruned)}. Received: {wanted}"
+        )
+    return apportion(sum(wanted), wanted, capacity)
 
 
 def _counts(

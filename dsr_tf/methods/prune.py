@@ -10,6 +10,29 @@ from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_number
 from dsr_tf.methods.tensors import State
 from dsr_tf.methods.tensors import Tensors
+from dsr_tf.methods.tensors import num_ones
+
+
+class Prune:
+    """Which weights go, and what it remembers between reallocations."""
+
+    def initial_state(self) -> State:
+        """Returns what it remembers before the first reallocation."""
+        return {}
+
+    def check(self, budget: int) -> None:
+        """Raises a ValueError if it cannot serve this many active weights."""
+
+    def __call__(
+        self, tensors: Tensors, state: Mapping[str, float]
+    ) -> list[tf.Tensor]:
+        """Returns the masks of the survivors, shape `(n_l,)`, uint8."""
+        raise NotImplementedError
+
+    def next_state(self, state: Mapping[str, float], num_pruned: int) -> State:
+        """Returns what it remembers after `num_pruned` weights were pruned."""
+        return dict(state)
+
 
 _SMALLEST, _LARGEST = 2.0**-126, 2.0**127
 
@@ -57,7 +80,7 @@ def adapted_threshold(
 
 
 @dataclass(frozen=True)
-class AdaptiveThreshold:
+class AdaptiveThreshold(Prune):
     """Prunes below one threshold for all tensors, which adapts to a target.
 
     Args:
@@ -113,3 +136,66 @@ class AdaptiveThreshold:
                 state["threshold"], num_below, self.num_pruned, self.tolerance
             )
         }
+
+
+def smallest(
+    weights: tf.Tensor, mask: tf.Tensor, count: tf.Tensor
+) -> tf.Tensor:
+    """Keeps all active weights but the smallest.
+
+    Args:
+        weights: Shape `(n,)`, any floating type.
+        mask: Shape `(n,)`, uint8.
+        count: How many to prune, an int64 scalar from 0 to the number of ones
+            in `mask`. Ties go by lower index.
+
+    Returns:
+        Mask of the survivors, shape `(n,)`, uint8.
+    """
+    active = tf.where(tf.equal(mask, 1))[:, 0]
+    order = tf.argsort(tf.abs(tf.gather(weights, active)), stable=True)
+    gone = tf.gather(active, order[:count])
+    return tf.tensor_scatter_nd_update(
+        mask, gone[:, None], tf.zeros_like(gone, mask.dtype)
+    )
+
+
+@dataclass(frozen=True)
+class SmallestFraction(Prune):
+    """Prunes the smallest weights of each tensor.
+
+    Of `M` active weights `int(drop_fraction * M) + 1` go, but never more than
+    the inactive positions could replace, and never all.
+
+    Args:
+        drop_fraction: Fraction of the active weights, in `[0, 1)`.
+
+    Raises:
+        ValueError: If `drop_fraction` is out of its range.
+
+    Reference:
+        [Mocanu et al., 2018](https://arxiv.org/abs/1707.04780); the count is
+        that of [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), code.
+    """
+
+    drop_fraction: float
+
+    def __post_init__(self) -> None:
+        checked_fraction("drop_fraction", self.drop_fraction)
+
+    def __call__(
+        self, tensors: Tensors, state: Mapping[str, float]
+    ) -> list[tf.Tensor]:
+        return [
+            smallest(weights, mask, self._count(mask))
+            for weights, mask in zip(
+                tensors.weights, tensors.masks, strict=True
+            )
+        ]
+
+    def _count(self, mask: tf.Tensor) -> tf.Tensor:
+        active = num_ones(mask)
+        fraction = tf.cast(self.drop_fraction, tf.float64)
+        count = tf.cast(fraction * tf.cast(active, tf.float64), tf.int64) + 1
+        inactive = tf.size(mask, out_type=tf.int64) - active
+        return tf.minimum(count, tf.minimum(inactive, active - 1))

@@ -1,0 +1,44 @@
+"""Gradual magnitude pruning as a callback."""
+
+from collections.abc import Mapping
+
+from dsr_tf import methods
+from dsr_tf.callbacks.reallocate import Reallocate
+
+
+class GradualPruning(Reallocate):
+    """Prunes the smallest weights of every tensor, up to a sparsity, in steps.
+
+    For models of sparse layers with `sparsity=0`, trained before. After the
+    last prune every tensor holds exactly as many weights as a new sparse layer
+    of that sparsity would; none comes back.
+
+    Args:
+        sparsity: Fraction of zeros at the end, in `[0, 1)`.
+        num_prunes: Number of prunes, at least 1.
+        period: Optimizer steps between prunes, or `{from_epoch: steps}`.
+        schedule: `"cubic"`, or `"exponential"`.
+
+    Raises:
+        ValueError: If an argument is out of its range; when training begins,
+            if the model has no trainable sparse layer.
+        FloatingPointError: At a prune, or at the end of an epoch, if a weight
+            is NaN or infinite.
+
+    Example:
+    >>> prune = dsr_tf.callbacks.GradualPruning(0.9, num_prunes=20, period=100)
+    >>> model.fit(x, y, callbacks=[prune])
+
+    Reference:
+        [Zhu & Gupta, 2017](https://arxiv.org/abs/1710.01878), equation 1.
+    """
+
+    def __init__(
+        self,
+        sparsity: float,
+        num_prunes: int,
+        period: int | Mapping[int, int],
+        schedule: str = "cubic",
+    ) -> None:
+        method = methods.gradual_pruning(sparsity, num_prunes, schedule)
+        super().__init__(method, period)
