@@ -30,7 +30,9 @@ def test_replicas_stay_equal_within_the_budget(strategy, regrow_stddev):
                 keras.Input((6, 6, 1)),
                 SparseConv2D(8, 3, 0.5),
                 keras.layers.Flatten(),
-                SparseDense(20, 0.9, activation="relu"),
+                SparseDense(
+                    20, 0.9, activation="relu", kernel_regularizer="l1"
+                ),
                 SparseDense(3, 0.3),
             ]
         )

@@ -1,15 +1,12 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from keras import ops
 
 from dsr_tf.budget import num_kept
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
-from dsr_tf.layers.random_mask import random_mask
 
 
 def dense(units=6, sparsity=0.75, seed=1, inputs=8, **kwargs):
@@ -28,43 +25,12 @@ def assert_obeys_mask(layer):
     kernel = ops.convert_to_numpy(layer.kernel)
     mask = ops.convert_to_numpy(layer.kernel_mask)
     assert set(np.unique(mask)) <= {0, 1}
-    off = kernel[mask == 0]
-    assert not off.any() and not np.signbit(off).any()
+    assert not kernel[mask == 0].any()
 
 
 @pytest.fixture(params=[dense, conv])
 def make(request):
     return request.param
-
-
-@given(
-    st.lists(st.integers(1, 40), min_size=1, max_size=4),
-    st.floats(0, 1, exclude_max=True),
-    st.integers(0, 2**31 - 1),
-)
-def test_random_mask_keeps_the_papers_count(shape, sparsity, seed):
-    mask = random_mask(tuple(shape), sparsity, seed)
-    assert mask.dtype == np.uint8 and mask.shape == tuple(shape)
-    paper = int((1 - sparsity) * mask.size + 0.1)
-    assert int(mask.sum()) == max(1, paper)
-    assert (mask == random_mask(tuple(shape), sparsity, seed)).all()
-
-
-@pytest.mark.parametrize(
-    "size, sparsity, kept",
-    [(235_200, 0.99, 2352), (30_000, 0.99, 300), (1000, 0.99, 10)]
-    + [(10, 0.95, 1), (10, 0.999, 1), (7, 0.0, 7)],
-)
-def test_num_kept(size, sparsity, kept):
-    assert num_kept(size, sparsity) == kept
-
-
-def test_random_mask_is_uniform():
-    hits = sum(
-        random_mask((50,), 0.8, seed).astype(int) for seed in range(2000)
-    )
-    expected, spread = 400, np.sqrt(2000 * 0.2 * 0.8)
-    assert np.abs(hits - expected).max() < 5 * spread
 
 
 def test_new_layer_obeys_its_mask(make):
@@ -187,19 +153,6 @@ def test_moving_averages_do_not_bring_weights_back():
     for _ in range(4):
         model.train_on_batch(x, x[:, :4])
         assert_obeys_mask(layer)
-
-
-def test_outputs_obey_the_mask_whatever_is_assigned(make):
-    layer = make(use_bias=False)
-    x = np.ones((2, 8) if len(layer.kernel.shape) == 2 else (2, 8, 8, 4))
-    layer.kernel.assign(np.ones(layer.kernel.shape))
-    outputs = ops.convert_to_numpy(layer(x))
-    layer.set_mask(ops.convert_to_numpy(layer.kernel_mask))
-    assert_obeys_mask(layer)
-    assert (outputs == ops.convert_to_numpy(layer(x))).all()
-    assert outputs.sum() < 0.5 * layer.kernel_mask.numpy().size * x.shape[0] * (
-        1 if x.ndim == 2 else 36
-    )
 
 
 def test_default_initializer_is_that_of_keras(make):
@@ -353,19 +306,3 @@ def test_lora_is_refused(make):
         make(lora_rank=2)
     with pytest.raises(ValueError, match="LoRA adds a dense matrix"):
         make().enable_lora(2)
-
-
-def test_sparse_layers_finds_nested_and_shared_layers_once():
-    shared = SparseDense(8, 0.5, name="shared")
-    inner = keras.Sequential([keras.Input((8,)), SparseDense(8, 0.5)])
-    inputs = keras.Input((4, 8))
-    x = keras.layers.TimeDistributed(SparseDense(8, 0.5))(inputs)
-    x = inner(shared(keras.layers.Flatten()(x)[:, :8]))
-    model = keras.Model(inputs, shared(x))
-    found = sparse_layers(model)
-    assert len(found) == len({id(x) for x in found}) == 3
-
-
-def test_sparse_layers_relies_on_a_private_name():
-    # `sparse_layers` descends by it; this fails when Keras drops it.
-    assert callable(keras.Sequential()._flatten_layers)

@@ -27,7 +27,7 @@ class DSR(Reallocate):
             the paper's text, they start at exactly 0.
         stop_epoch: Epoch, counted from 0, from which on the masks stay as they
             are; None to go on to the end.
-        seed: Non-negative integer. Equal seeds, equal runs.
+        seed: Integer from 0 to 2**31 - 1. Equal seeds, equal runs.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins

@@ -39,7 +39,7 @@ class Reallocate(keras.callbacks.Callback):
             `{from_epoch: steps}`.
         stop_epoch: Epoch, counted from 0, from which on the masks stay as they
             are; None to go on to the end.
-        seed: Non-negative integer. Equal seeds, equal runs.
+        seed: Integer from 0 to 2**31 - 1. Equal seeds, equal runs.
 
     Attributes:
         state: What a resumed run needs; `tf.train.Checkpoint` holds it.

@@ -31,6 +31,9 @@ def find_slots(
     slot tells whose it is, and its content what it starts with; its variables
     stand in the same order as the first one's.
 
+    Slots of another shape, such as the row and column statistics of Adafactor,
+    have no entry for a single weight, and are left out.
+
     Args:
         optimizer: A built optimizer.
         variables: The variables it was built with, in that order.

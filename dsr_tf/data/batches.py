@@ -18,7 +18,7 @@ def train_batches(
         images: The data set.
         batch_size: Images in a batch, from 1 to the number of training
             images.
-        seed: Non-negative integer.
+        seed: Integer from 0 to 2**31 - 1.
         first_epoch: Epoch to begin with, counted from 0.
 
     Returns:

@@ -15,24 +15,26 @@ from dsr_tf.layers.random_mask import random_mask
 
 @ops.custom_gradient
 def masked_kernel(kernel: Any, mask: Any) -> tuple[Any, Any]:
-    """Returns a kernel that is 0, and has gradient 0, where its mask is 0.
+    """Passes a kernel on, and its gradient back, where the mask is 1.
 
     Optimizers then see gradient 0 at inactive positions, so weights and slots
     stay there as they are.
 
     Args:
-        kernel: Any shape.
+        kernel: Any shape, 0 wherever `mask` is 0.
         mask: Same shape; 1 active, 0 not.
     """
 
     def grad(upstream: Any) -> tuple[Any, None]:
-        return _masked(upstream, mask), None
+        return upstream * ops.cast(mask, upstream.dtype), None
 
-    return _masked(kernel, mask), grad
+    # The kernel is 0 there already: to mask it again would cost a copy of it
+    # in every step.
+    return ops.copy(kernel), grad
 
 
 def _masked(values: Any, mask: Any) -> Any:
-    # Not a product: that would leave -0.0, and NaN, at inactive positions.
+    # Not a product: that would leave -0.0 at inactive positions.
     return ops.where(ops.cast(mask, "bool"), values, ops.zeros_like(values))
 
 
@@ -57,7 +59,9 @@ class MaskConstraint(keras.constraints.Constraint):
     def __call__(self, w: Any) -> Any:
         if self.constraint is not None:
             w = self.constraint(w)
-        return _masked(ops.convert_to_tensor(w), self.mask)
+        # A product, which compiles to less than a selection does.
+        w = ops.convert_to_tensor(w)
+        return w * ops.cast(self.mask, w.dtype)
 
 
 class MaskedKernel(keras.layers.Layer):
@@ -65,7 +69,8 @@ class MaskedKernel(keras.layers.Layer):
 
     To be named before the Keras layer among the bases. The kernel keeps its
     dense shape and is exactly 0 wherever the mask is 0; a subclass computes
-    with `self.masked(kernel)`.
+    with `self.masked(kernel)`. What is assigned to the kernel from outside has
+    to obey the mask: `set_mask` sees to that.
 
     Args:
         *args: Arguments of the Keras layer.
@@ -137,7 +142,9 @@ class MaskedKernel(keras.layers.Layer):
             return _masked(initializer(shape, dtype=dtype), mask)
 
         def regularize(kernel: Any) -> Any:
-            return regularizer(self.masked(kernel))
+            # L1 and L2 have gradient 0 at 0: no need to mask it.
+            exact = isinstance(regularizer, _ZERO_AT_ZERO)
+            return regularizer(kernel if exact else self.masked(kernel))
 
         return {
             "initializer": initialize,
@@ -146,11 +153,7 @@ class MaskedKernel(keras.layers.Layer):
         }
 
     def masked(self, kernel: Any) -> Any:
-        """Returns the kernel to compute with: 0, and gradient 0, off the mask.
-
-        So outputs obey the mask even after a foreign value was assigned to
-        the kernel, which the next optimizer step then sets to 0.
-        """
+        """Returns the kernel to compute with: its gradient is masked."""
         # Values, not variables: Keras' conversion leaves a variable a variable
         # in eager execution, and a custom gradient refuses those.
         return masked_kernel(
@@ -209,6 +212,11 @@ class MaskedKernel(keras.layers.Layer):
         }
 
 
+_ZERO_AT_ZERO = (
+    keras.regularizers.L1,
+    keras.regularizers.L2,
+    keras.regularizers.L1L2,
+)
 _NO_LORA = (
     "LoRA adds a dense matrix to the kernel, which a sparse layer cannot "
     "hold. Leave `lora_rank` out, or replace the sparse layer by its Keras "

@@ -28,7 +28,7 @@ class Config:
         regrow_stddev: Standard deviation of new weights.
         period: Schedule of the optimizer steps between reallocations.
         stop_epoch: Epoch from which on masks stay, or None.
-        seed: Non-negative integer.
+        seed: Integer from 0 to 2**31 - 1.
         data_dir: Where TFDS keeps its sets, or None for its default.
         run_dir: Folder that the run writes.
         overwrite: Whether a finished run there may be replaced.
