@@ -34,7 +34,7 @@ def masked_kernel(kernel: Any, mask: Any) -> tuple[Any, Any]:
 
 
 def _masked(values: Any, mask: Any) -> Any:
-    # Not a product: that would leave -0.0 at inactive positions.
+    # Not a product: what is assigned once need not be fast, and 0.0 beats -0.0.
     return ops.where(ops.cast(mask, "bool"), values, ops.zeros_like(values))
 
 
