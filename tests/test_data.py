@@ -16,18 +16,19 @@ def digits():
 
 @pytest.fixture(scope="module")
 def tiny_tfds(tmp_path_factory):
-    """A folder that holds a few images in MNIST's and CIFAR-10's TFDS form."""
+    """A folder that holds a few images in the TFDS form of other sets."""
     data_dir = tmp_path_factory.mktemp("tfds")
     rng = np.random.default_rng(0)
-    for name, shape in [("mnist", (28, 28, 1)), ("cifar10", (32, 32, 3))]:
+    for name, shape, more in [
+        ("mnist", (28, 28, 1), {}),
+        ("cifar10", (32, 32, 3), {"id": "0"}),
+        ("cifar100", (32, 32, 3), {"id": "0", "coarse_label": 0}),
+    ]:
 
-        def examples(count, name=name, shape=shape):
+        def examples(count, shape=shape, more=more):
             for i in range(count):
                 image = rng.integers(0, 256, shape, dtype=np.uint8)
-                example = {"image": image, "label": i % 10}
-                if name == "cifar10":
-                    example["id"] = str(i)
-                yield i, example
+                yield i, {"image": image, "label": i % 10, **more}
 
         builder = tfds.builder(name, data_dir=data_dir)
         builder._split_generators = lambda *_, examples=examples: {
@@ -101,6 +102,55 @@ def test_test_batches_hold_all_images_in_order(digits):
     assert (labels == digits.test_labels).all()
 
 
+@pytest.mark.parametrize("num_shards", [0, 3])
+def test_shards_must_divide_the_batch(digits, num_shards):
+    with pytest.raises(ValueError, match="`num_shards` must.*divide.*100"):
+        digits.train_batches(100, seed=0, num_shards=num_shards)
+
+
+@pytest.mark.parametrize("shard_index", [-1, 2])
+def test_shard_must_be_one_of_them(digits, shard_index):
+    with pytest.raises(ValueError, match="`shard_index` must be from 0 to 1"):
+        digits.train_batches(100, 0, num_shards=2, shard_index=shard_index)
+
+
+def test_methods_are_the_functions(digits):
+    for ours, theirs in [
+        (
+            digits.train_batches(99, 1, 2, 3, 1),
+            train_batches(digits, 99, 1, 2, 3, 1),
+        ),
+        (digits.eval_batches(50), eval_batches(digits, 50)),
+    ]:
+        for a, b in zip(ours.take(5), theirs.take(5), strict=True):
+            np.testing.assert_array_equal(a[0], b[0])
+            np.testing.assert_array_equal(a[1], b[1])
+
+
+def test_train_examples_are_the_first(digits):
+    few = load_images("digits", train_examples=300)
+    assert few.num_train == 300 and digits.num_train == 1500
+    assert (few.train_images == digits.train_images[:300]).all()
+    assert (few.test_images == digits.test_images).all()
+    assert few.mean == digits.mean
+    labels = epoch(few, seed=0, number=0)
+    assert (np.bincount(labels) == np.bincount(few.train_labels)).all()
+
+
+@pytest.mark.parametrize("train_examples", [0, 1501])
+def test_train_examples_must_be_there(train_examples):
+    with pytest.raises(ValueError, match="`train_examples` must be.*1500"):
+        load_images("digits", train_examples=train_examples)
+
+
+def test_image_size_must_be_that_of_the_set(tiny_tfds):
+    assert load_images("digits", image_size=8).image_shape == (8, 8, 1)
+    with pytest.raises(ValueError, match="`image_size` must be None.*8×8"):
+        load_images("digits", image_size=16)
+    with pytest.raises(ValueError, match="`image_size` must be None.*32×32"):
+        load_images("cifar10", tiny_tfds, image_size=64)
+
+
 @pytest.mark.parametrize("batch_size", [0, 1501])
 def test_batch_size_must_fit_the_data(digits, batch_size):
     with pytest.raises(ValueError, match="`batch_size` must be from 1 to"):
@@ -114,9 +164,25 @@ def test_tfds_sets_load_by_name(tiny_tfds):
     # The paper's .1307 and .3081, of pixels scaled to [0, 1].
     assert mnist.mean[0] == pytest.approx(0.1307 * 255)
     assert mnist.stddev[0] == pytest.approx(0.3081 * 255)
-    cifar = load_images("cifar10", tiny_tfds)
-    assert cifar.image_shape == (32, 32, 3) and len(cifar.mean) == 3
+    assert not mnist.augment
     assert load_images("mnist:3.0.1", tiny_tfds).mean == mnist.mean
+    assert load_images("mnist", tiny_tfds, train_examples=7).num_train == 7
+
+
+def test_cifar_has_the_moments_and_augmentation_of_the_paper(tiny_tfds):
+    cifar = load_images("cifar10", tiny_tfds)
+    assert cifar.image_shape == (32, 32, 3)
+    assert cifar.mean == (125.3, 123.0, 113.9)
+    assert cifar.stddev == (63.0, 62.1, 66.7)
+    assert cifar.augment
+
+
+def test_cifar100_has_its_own_moments(tiny_tfds):
+    cifar = load_images("cifar100", tiny_tfds)
+    assert cifar.num_classes == 100 and cifar.augment
+    pixels = cifar.train_images.reshape(-1, 3)
+    assert cifar.mean == pytest.approx(pixels.mean(axis=0))
+    assert cifar.stddev == pytest.approx(pixels.std(axis=0))
 
 
 def test_mnist_is_the_published_one():
@@ -140,9 +206,16 @@ def test_set_without_labels_is_refused(tmp_path):
         load_images("div2k", tmp_path)
 
 
-def test_set_of_many_sizes_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="must have images of one size"):
-        load_images("cats_vs_dogs", tmp_path)
+def test_set_without_labeled_test_images_is_refused(tmp_path):
+    builder = tfds.builder("fashion_mnist", data_dir=tmp_path)
+    example = {"image": np.zeros((28, 28, 1), np.uint8), "label": 0}
+    builder._split_generators = lambda *_: {
+        "train": [(0, example)],
+        "test": [(0, {**example, "label": -1})],
+    }
+    builder.download_and_prepare()
+    with pytest.raises(ValueError, match=r"`validation` with labels.*'test'"):
+        load_images("fashion_mnist", tmp_path)
 
 
 def test_set_that_cannot_be_had_names_the_remedy(tmp_path, monkeypatch):

@@ -1,60 +1,75 @@
 """Seeded `tf.data` pipelines over images in memory."""
 
-import numpy as np
+from typing import TYPE_CHECKING
+
 import tensorflow as tf
 
-from dsr_tf.data.images import Images
+from dsr_tf.data.augment import crop_and_flip
+from dsr_tf.data.augment import draw_crops
+from dsr_tf.data.image_set import check_batches
+from dsr_tf.data.image_set import normalize
+
+if TYPE_CHECKING:
+    from dsr_tf.data.images import Images
 
 
 def train_batches(
-    images: Images, batch_size: int, seed: int, first_epoch: int = 0
+    images: "Images",
+    batch_size: int,
+    seed: int,
+    first_epoch: int = 0,
+    num_shards: int = 1,
+    shard_index: int = 0,
 ) -> tf.data.Dataset:
     """Returns shuffled training batches, epoch after epoch, without end.
 
-    The order of an epoch is a pure function of seed and epoch. The images that
-    are left over after the last whole batch of an epoch are left out of it.
+    `ImageSet.train_batches` says what a batch holds and what it depends on.
 
     Args:
         images: The data set.
-        batch_size: Images in a batch, from 1 to the number of training
-            images.
+        batch_size: As there, and so are the following.
         seed: Integer from 0 to 2**31 - 1.
         first_epoch: Epoch to begin with, counted from 0.
-
-    Returns:
-        Batches `(images, labels)`: float32, normalised, of shape
-        `(batch_size, height, width, channels)`, and int64.
+        num_shards: Number of processes that share a batch, at least 1.
+        shard_index: Which of them this is, from 0 to `num_shards - 1`.
 
     Raises:
-        ValueError: If `batch_size` exceeds the number of training images.
+        ValueError: If `batch_size` exceeds the number of training images or
+            does not divide into shards, or there is no such shard.
     """
-    num_train = len(images.train_labels)
-    if not 1 <= batch_size <= num_train:
-        raise ValueError(
-            "`batch_size` must be from 1 to the number of training images, "
-            f"{num_train}. Received: batch_size={batch_size}"
-        )
+    num_train = images.num_train
+    check_batches(num_train, batch_size, num_shards, shard_index)
     # Constants, once: a batch is then gathered without leaving the device.
     all_images = tf.constant(images.train_images)
     all_labels = tf.constant(images.train_labels)
 
-    def epoch_indices(epoch: tf.Tensor) -> tf.data.Dataset:
+    def epoch_rows(epoch: tf.Tensor) -> tf.data.Dataset:
+        key = tf.stack([seed, epoch])
         order = tf.random.experimental.stateless_shuffle(
-            tf.range(num_train), seed=tf.stack([seed, epoch])
+            tf.range(num_train), seed=key
         )
-        return tf.data.Dataset.from_tensor_slices(order).batch(
+        # Drawn for every position of the epoch, before it is shared out.
+        crops = draw_crops(num_train, key) if images.augment else ()
+        return tf.data.Dataset.from_tensor_slices((order, *crops)).batch(
             batch_size, drop_remainder=True
         )
 
-    def gather(indices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def gather(*rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        indices, *crops = (part[shard_index::num_shards] for part in rows)
         batch = tf.gather(all_images, indices)
-        return _normalized(images, batch), tf.gather(all_labels, indices)
+        if crops:
+            batch = crop_and_flip(batch, *crops)
+        batch = normalize(batch, images.mean, images.stddev)
+        return batch, tf.gather(all_labels, indices)
 
     epochs = tf.data.Dataset.counter(first_epoch)
-    return epochs.flat_map(epoch_indices).map(gather).prefetch(8)
+    batches = epochs.flat_map(epoch_rows).map(
+        gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    return batches.prefetch(8)
 
 
-def eval_batches(images: Images, batch_size: int = 1000) -> tf.data.Dataset:
+def eval_batches(images: "Images", batch_size: int = 1000) -> tf.data.Dataset:
     """Returns the test images, in order, all of them.
 
     Args:
@@ -63,11 +78,7 @@ def eval_batches(images: Images, batch_size: int = 1000) -> tf.data.Dataset:
     """
     pairs = (images.test_images, images.test_labels)
     dataset = tf.data.Dataset.from_tensor_slices(pairs).batch(batch_size)
-    dataset = dataset.map(lambda x, y: (_normalized(images, x), y))
+    dataset = dataset.map(
+        lambda x, y: (normalize(x, images.mean, images.stddev), y)
+    )
     return dataset.cache().prefetch(2)
-
-
-def _normalized(images: Images, batch: tf.Tensor) -> tf.Tensor:
-    scale = np.asarray(1 / np.asarray(images.stddev), np.float32)
-    mean = np.asarray(images.mean, np.float32)
-    return (tf.cast(batch, tf.float32) - mean) * scale

@@ -1,18 +1,18 @@
 """Image-classification data sets, held in memory."""
 
 from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
+import tensorflow as tf
 
-
-class DatasetUnavailableError(RuntimeError):
-    """A data set is not on this machine and could not be fetched."""
+from dsr_tf.data import batches
+from dsr_tf.data.image_set import check_train_examples
 
 
 @dataclass(frozen=True)
 class Images:
-    """A data set of images of one size.
+    """A data set of images of one size: an `ImageSet`, in memory.
 
     Args:
         name: Name of the data set.
@@ -24,6 +24,9 @@ class Images:
             gives `(image - mean) / stddev`.
         stddev: Standard deviation of each channel, in the same unit.
         num_classes: Number of classes.
+        augment: Whether training images are padded by 4 pixels, reflected at
+            the border, cropped at random back to their size, and mirrored
+            left to right with probability 1/2.
     """
 
     name: str
@@ -34,34 +37,61 @@ class Images:
     mean: tuple[float, ...]
     stddev: tuple[float, ...]
     num_classes: int
+    augment: bool = False
 
     @property
     def image_shape(self) -> tuple[int, ...]:
         return self.train_images.shape[1:]
 
+    @property
+    def num_train(self) -> int:
+        return len(self.train_labels)
 
-def load_images(name: str, data_dir: str | Path | None = None) -> Images:
-    """Loads a data set by name.
+    def train_batches(
+        self,
+        batch_size: int,
+        seed: int,
+        first_epoch: int = 0,
+        num_shards: int = 1,
+        shard_index: int = 0,
+    ) -> tf.data.Dataset:
+        """See `batches.train_batches`."""
+        return batches.train_batches(
+            self, batch_size, seed, first_epoch, num_shards, shard_index
+        )
 
-    Args:
-        name: `"digits"`, the 1,797 images of 8×8 that scikit-learn brings, or
-            any image-classification set of TFDS, such as `"mnist"`.
-        data_dir: Where TFDS keeps prepared sets; None for its default.
+    def eval_batches(self, batch_size: int = 1000) -> tf.data.Dataset:
+        """See `batches.eval_batches`."""
+        return batches.eval_batches(self, batch_size)
 
-    Raises:
-        ValueError: If TFDS has no such set, or it is not image classification
-            with images of one size.
-        DatasetUnavailableError: If the set is not prepared and cannot be
-            downloaded.
-    """
-    # Each source is slow to import, and only one is needed.
-    if name == "digits":
-        from dsr_tf.data.digits import load_digits
+    def restricted(
+        self, image_size: int | None, train_examples: int | None
+    ) -> "Images":
+        """Returns the set with its first training images alone.
 
-        return load_digits()
-    from dsr_tf.data.tfds_images import load_tfds
+        Mean and standard deviation stay those of the whole set.
 
-    return load_tfds(name, data_dir)
+        Args:
+            image_size: Height and width that the images must have; None for
+                any.
+            train_examples: How many, from 1 to `num_train`; None for all.
+
+        Raises:
+            ValueError: If an argument is not what the set can give.
+        """
+        height, width = self.image_shape[:2]
+        if image_size is not None and not height == width == image_size:
+            raise ValueError(
+                f"`image_size` must be None for '{self.name}', whose images "
+                f"are of {height}×{width} pixels. "
+                f"Received: image_size={image_size}"
+            )
+        check_train_examples(train_examples, self.num_train)
+        return replace(
+            self,
+            train_images=self.train_images[:train_examples],
+            train_labels=self.train_labels[:train_examples],
+        )
 
 
 def channel_moments(

@@ -1,41 +1,71 @@
 """Image-classification sets of TensorFlow Datasets."""
 
-import contextlib
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
 
-from dsr_tf.data.images import DatasetUnavailableError
+from dsr_tf.data.image_files import ImageFiles
+from dsr_tf.data.image_set import ImageSet
+from dsr_tf.data.image_set import check_train_examples
 from dsr_tf.data.images import Images
 from dsr_tf.data.images import channel_moments
+from dsr_tf.data.prepare import prepare
 
 # Mean and standard deviation that the paper's experiments use, in units of a
 # pixel's value.
-_MOMENTS = {"mnist": ((0.1307 * 255,), (0.3081 * 255,))}
+_MOMENTS = {
+    "mnist": ((0.1307 * 255,), (0.3081 * 255,)),
+    "cifar10": ((125.3, 123.0, 113.9), (63.0, 62.1, 66.7)),
+}
+
+# Sets whose training images are cropped and mirrored at random.
+_AUGMENTED = ("cifar10", "cifar100")
+
+# Height and width for images that are of many sizes.
+_IMAGE_SIZE = 224
 
 
-def load_tfds(name: str, data_dir: str | Path | None = None) -> Images:
-    """Loads a TFDS set into memory, and prepares it first where need be.
+def load_tfds(
+    name: str,
+    data_dir: str | Path | None = None,
+    image_size: int | None = None,
+    train_examples: int | None = None,
+) -> ImageSet:
+    """Opens a TFDS set, and prepares it first where need be.
 
     Args:
-        name: Name in TFDS, such as `"mnist"` or `"cifar10"`.
+        name: Name in TFDS, such as `"mnist"` or `"imagenet2012"`.
         data_dir: Where TFDS keeps prepared sets; None for its default.
+        image_size: As in `load_images`.
+        train_examples: As in `load_images`.
+
+    Returns:
+        `Images` if they are of one size, else `ImageFiles`.
 
     Raises:
-        ValueError: If TFDS has no such set, or it is not image classification
-            with images of one size.
+        ValueError: If TFDS has no such set, or it is not image classification,
+            or it has not that image size, or not so many training images.
         DatasetUnavailableError: If the set is not prepared and cannot be
             downloaded.
     """
     builder = _builder(name, data_dir)
     _check_features(name, builder.info.features)
-    _prepare(builder, name)
+    prepare(builder, name)
+    _check_format(builder, name)
+    test_split = _test_split(builder)
+    if None in builder.info.features["image"].shape:
+        return _image_files(
+            builder, name, test_split, image_size, train_examples
+        )
+    images = _images(builder, name, test_split)
+    return images.restricted(image_size, train_examples)
+
+
+def _images(builder: Any, name: str, test_split: str) -> Images:
     train_images, train_labels = _split(builder, "train")
-    test_images, test_labels = _split(builder, _test_split(builder))
+    test_images, test_labels = _split(builder, test_split)
     mean, stddev = _MOMENTS.get(builder.name) or channel_moments(train_images)
     return Images(
         name=name,
@@ -46,6 +76,26 @@ def load_tfds(name: str, data_dir: str | Path | None = None) -> Images:
         mean=mean,
         stddev=stddev,
         num_classes=builder.info.features["label"].num_classes,
+        augment=builder.name in _AUGMENTED,
+    )
+
+
+def _image_files(
+    builder: Any,
+    name: str,
+    test_split: str,
+    image_size: int | None,
+    train_examples: int | None,
+) -> ImageFiles:
+    splits = builder.info.splits
+    check_train_examples(train_examples, splits["train"].num_examples)
+    train = splits[f"train[:{train_examples}]" if train_examples else "train"]
+    return ImageFiles(
+        name=name,
+        features=builder.info.features,
+        train_files=train.file_instructions,
+        test_files=splits[test_split].file_instructions,
+        image_size=_IMAGE_SIZE if image_size is None else image_size,
     )
 
 
@@ -70,54 +120,42 @@ def _check_features(name: str, features: Any) -> None:
             "`dataset` must have an `image` and a class `label`. "
             f"Received: dataset={name} with features {sorted(found)}"
         )
-    if None in image.shape:
+    if None in image.shape and not _is_encoded(image):
         raise ValueError(
-            "`dataset` must have images of one size. "
-            f"Received: dataset={name} with images of shape {image.shape}"
+            "`dataset` must have images of one size, or encoded ones of 8-bit "
+            f"channels. Received: dataset={name} with {image}"
         )
 
 
-def _prepare(builder: Any, name: str) -> None:
-    if builder.is_prepared():
-        return
-    try:
-        _check_network(builder)
-        builder.download_and_prepare()
-    # Broad, as TFDS passes on whatever its downloaders raise.
-    except Exception as error:
-        raise DatasetUnavailableError(
-            f"Data set '{name}' is not at {builder.data_path} and could not "
-            f"be prepared ({_first_line(error)}). Run `tfds build {name}` on a "
-            "machine with a network and copy the folder, or name the folder "
-            "that holds it by --data_dir."
-        ) from error
+def _is_encoded(image: Any) -> bool:
+    return isinstance(image, tfds.features.Image) and image.np_dtype == np.uint8
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0]}"
-
-
-def _check_network(builder: Any) -> None:
-    """Raises OSError if the host of the download does not answer.
-
-    TFDS itself tries again and again, for minutes.
-    """
-    for url in list(builder.url_infos)[:1]:
-        request = urllib.request.Request(url, method="HEAD")
-        # Any answer will do, an error of the server's own included.
-        with contextlib.suppress(urllib.error.HTTPError):
-            urllib.request.urlopen(request, timeout=10).close()
+def _check_format(builder: Any, name: str) -> None:
+    file_format = builder.info.file_format
+    if file_format != tfds.core.FileFormat.TFRECORD:
+        raise ValueError(
+            "`dataset` must be stored as TFRecord files. "
+            f"Received: dataset={name}, stored as {file_format.value}"
+        )
 
 
 def _test_split(builder: Any) -> str:
+    splits = sorted(builder.info.splits)
     for split in ("test", "validation"):
-        if split in builder.info.splits:
+        if {"train", split} <= set(splits) and _is_labeled(builder, split):
             return split
     raise ValueError(
-        "`dataset` must have a split `test` or `validation`. "
-        f"Received: dataset={builder.name} with {sorted(builder.info.splits)}"
+        "`dataset` must have a split `train`, and a split `test` or "
+        "`validation` with labels. "
+        f"Received: dataset={builder.name} with {splits}"
     )
+
+
+def _is_labeled(builder: Any, split: str) -> bool:
+    # TFDS gives -1 where labels are kept secret: the first example tells.
+    examples = tfds.as_numpy(builder.as_dataset(split=f"{split}[:1]"))
+    return all(example["label"] >= 0 for example in examples)
 
 
 def _split(builder: Any, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,119 @@
+"""What every data set gives to training, and the checks they share."""
+
+from typing import Protocol
+
+import tensorflow as tf
+
+
+class DatasetUnavailableError(RuntimeError):
+    """A data set is not on this machine and could not be fetched."""
+
+
+class ImageSet(Protocol):
+    """A data set for image classification: images to train on and to test.
+
+    `name` is what the set was asked for by; `image_shape` is the
+    `(height, width, channels)` of the images in a batch; labels are in
+    `[0, num_classes)`; `num_train` counts the training images.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def image_shape(self) -> tuple[int, ...]: ...
+
+    @property
+    def num_classes(self) -> int: ...
+
+    @property
+    def num_train(self) -> int: ...
+
+    def train_batches(
+        self,
+        batch_size: int,
+        seed: int,
+        first_epoch: int = 0,
+        num_shards: int = 1,
+        shard_index: int = 0,
+    ) -> tf.data.Dataset:
+        """Returns shuffled training batches, epoch after epoch, without end.
+
+        Order and augmentation of an epoch are a pure function of seed and
+        epoch. The images that are left over after the last whole batch of an
+        epoch are left out of it. Of several processes that train together,
+        each takes its rows of every batch, `shard_index::num_shards`: put
+        together, these are the batch that one process alone would get.
+
+        Args:
+            batch_size: Images in a batch of all shards together, from 1 to
+                `num_train`, a multiple of `num_shards`.
+            seed: Integer from 0 to 2**31 - 1.
+            first_epoch: Epoch to begin with, counted from 0.
+            num_shards: Number of processes that share a batch, at least 1.
+            shard_index: Which of them this is, from 0 to `num_shards - 1`.
+
+        Returns:
+            Batches `(images, labels)`: float32, normalised, of shape
+            `(batch_size / num_shards, height, width, channels)`, and int64.
+
+        Raises:
+            ValueError: If `batch_size` exceeds the number of training images
+                or does not divide into shards, or there is no such shard.
+        """
+        ...
+
+    def eval_batches(self, batch_size: int = ...) -> tf.data.Dataset:
+        """Returns the test images, in order, all of them, not augmented.
+
+        Args:
+            batch_size: Images in a batch, at least 1; the last may be smaller.
+
+        Returns:
+            Batches `(images, labels)`, like those of `train_batches`.
+        """
+        ...
+
+
+def check_batches(
+    num_train: int, batch_size: int, num_shards: int, shard_index: int
+) -> None:
+    """Raises ValueError if batches cannot be made, or shared out, like this."""
+    if not 1 <= batch_size <= num_train:
+        raise ValueError(
+            "`batch_size` must be from 1 to the number of training images, "
+            f"{num_train}. Received: batch_size={batch_size}"
+        )
+    if num_shards < 1 or batch_size % num_shards:
+        raise ValueError(
+            "`num_shards` must be at least 1 and divide `batch_size`, "
+            f"{batch_size}. Received: num_shards={num_shards}"
+        )
+    if not 0 <= shard_index < num_shards:
+        raise ValueError(
+            f"`shard_index` must be from 0 to {num_shards - 1}. "
+            f"Received: shard_index={shard_index}"
+        )
+
+
+def check_train_examples(train_examples: int | None, num_train: int) -> None:
+    """Raises ValueError if a set has fewer training images than asked for."""
+    if train_examples is not None and not 1 <= train_examples <= num_train:
+        raise ValueError(
+            "`train_examples` must be from 1 to the number of training "
+            f"images, {num_train}. Received: train_examples={train_examples}"
+        )
+
+
+def normalize(
+    images: tf.Tensor, mean: tuple[float, ...], stddev: tuple[float, ...]
+) -> tf.Tensor:
+    """Returns `(images - mean) / stddev` of each channel, float32.
+
+    Args:
+        images: Shape `(..., channels)`, any numeric type.
+        mean: Mean of each channel, in the unit of `images`.
+        stddev: Standard deviation of each channel, in the same unit, above 0.
+    """
+    scale = tf.constant([1 / value for value in stddev], tf.float32)
+    return (tf.cast(images, tf.float32) - tf.constant(mean, tf.float32)) * scale

@@ -1,0 +1,43 @@
+"""Loads a data set by its name."""
+
+from pathlib import Path
+
+from dsr_tf.data.image_set import ImageSet
+
+
+def load_images(
+    name: str,
+    data_dir: str | Path | None = None,
+    image_size: int | None = None,
+    train_examples: int | None = None,
+) -> ImageSet:
+    """Loads a data set by name.
+
+    Images of one size are held in memory. Those of many sizes are read from
+    disk, and cropped to one.
+
+    Args:
+        name: `"digits"`, the 1,797 images of 8×8 that scikit-learn brings, or
+            any image-classification set of TFDS, such as `"mnist"`,
+            `"cifar10"` or `"imagenet2012"`.
+        data_dir: Where TFDS keeps prepared sets; None for its default.
+        image_size: Height and width of the images in a batch, in pixels, at
+            least 1. None for the set's own size, or for 224 where images are
+            of many sizes; if they are of one, it can be no other.
+        train_examples: How many training images to use, the first ones, at
+            least 1; None for all.
+
+    Raises:
+        ValueError: If TFDS has no such set, or it is not image classification,
+            or it has not that image size, or not so many training images.
+        DatasetUnavailableError: If the set is not prepared and cannot be
+            downloaded.
+    """
+    # Each source is slow to import, and only one is needed.
+    if name == "digits":
+        from dsr_tf.data.digits import load_digits
+
+        return load_digits().restricted(image_size, train_examples)
+    from dsr_tf.data.tfds_images import load_tfds
+
+    return load_tfds(name, data_dir, image_size, train_examples)

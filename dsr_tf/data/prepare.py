@@ -1,0 +1,64 @@
+"""Gets a data set of TensorFlow Datasets ready, or says why it cannot be."""
+
+import contextlib
+import urllib.error
+import urllib.request
+from typing import Any
+
+from dsr_tf.data.image_set import DatasetUnavailableError
+
+
+def prepare(builder: Any, name: str) -> None:
+    """Downloads and prepares a set, unless it is prepared.
+
+    Args:
+        builder: The set's TFDS builder.
+        name: What the set was asked for by.
+
+    Raises:
+        DatasetUnavailableError: If that fails; in one line, with the remedy.
+    """
+    if builder.is_prepared():
+        return
+    try:
+        # What is downloaded by hand needs no network now.
+        if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+            _check_network(builder)
+        builder.download_and_prepare()
+    # Broad, as TFDS passes on whatever its downloaders raise.
+    except Exception as error:
+        raise DatasetUnavailableError(
+            f"Data set '{name}' is not at {builder.data_path} and could not "
+            f"be prepared ({_first_line(error)}). {_remedy(builder, name)}, or "
+            "name the folder that holds it by --data_dir."
+        ) from error
+
+
+def _remedy(builder: Any, name: str) -> str:
+    if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
+        return (
+            "Its files have to be downloaded by hand, as "
+            f"https://www.tensorflow.org/datasets/catalog/{builder.name} "
+            f"says: do that and run `tfds build {name}`"
+        )
+    return (
+        f"Run `tfds build {name}` on a machine with a network and copy the "
+        "folder"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0].rstrip(':')}"
+
+
+def _check_network(builder: Any) -> None:
+    """Raises OSError if the host of the download does not answer.
+
+    TFDS itself tries again and again, for minutes.
+    """
+    for url in list(builder.url_infos)[:1]:
+        request = urllib.request.Request(url, method="HEAD")
+        # Any answer will do, an error of the server's own included.
+        with contextlib.suppress(urllib.error.HTTPError):
+            urllib.request.urlopen(request, timeout=10).close()
