@@ -55,3 +55,41 @@ def test_apportion_rounds_each_share_up_or_down(total, shares):
 def test_survivors_share_what_was_pruned():
     # Survivors 300 : 100, 40 pruned: 30 and 10, wherever they were pruned.
     assert in_proportion_to_survivors([300, 100], [0, 40], [99, 99]) == [30, 10]
+
+
+def test_apportion_keeps_units_whole():
+    # 20 weights in proportion 1 : 3 are 5 and 15. Units of 1 and 9: 5, and 1
+    # whole unit, remainder 6/9. 6 are left over: no unit of 9 fits, and the
+    # first entry takes them.
+    assert apportion(20, [1, 3], [99, 99], [1, 9]) == [11, 1]
+
+
+def test_apportion_leaves_less_than_a_unit_over():
+    # 25 weights in proportion 1 : 2 are 8.33 and 16.67: no unit and 1; the
+    # remainders .93 and .85 order what is left, 16: one more for the first.
+    assert apportion(25, [1, 2], [99, 99], [9, 9]) == [1, 1]
+
+
+def test_apportion_offers_what_a_full_entry_leaves_in_units():
+    assert apportion(27, [9, 1], [1, 99], [9, 4]) == [1, 4]
+
+
+@given(
+    st.integers(0, 10**9),
+    st.lists(
+        st.tuples(COUNTS, st.integers(0, 10**6), st.sampled_from([1, 9, 25])),
+        min_size=1,
+    ),
+)
+def test_apportion_of_units_never_exceeds_the_total(total, entries):
+    shares, capacity, sizes = zip(*entries, strict=True)
+    units = apportion(total, shares, capacity, sizes)
+    assert all(0 <= n <= c for n, c in zip(units, capacity, strict=True))
+    left = total - sum(n * u for n, u in zip(units, sizes, strict=True))
+    assert left >= 0
+    # Whatever still has room is a unit larger than what is left over.
+    assert all(
+        size > left
+        for n, c, size in zip(units, capacity, sizes, strict=True)
+        if n < c
+    )

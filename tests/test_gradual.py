@@ -6,6 +6,7 @@ from dsr_tf import methods
 from dsr_tf.budget import num_kept
 from dsr_tf.methods import Tensors
 from dsr_tf.methods.gradual import ToSparsity
+from dsr_tf.methods.gradual import largest_of_all
 from dsr_tf.methods.tensors import activate
 
 
@@ -23,10 +24,11 @@ def test_exponential_schedule_worked_by_hand():
     assert found == pytest.approx([0, 0.5, 0.75, 0.75])
 
 
+@pytest.mark.parametrize("across", [True, False])
 @pytest.mark.parametrize("schedule", ["cubic", "exponential"])
 @pytest.mark.parametrize("sparsity", [0.0, 0.5, 0.9, 0.99])
-def test_pruning_ends_at_the_exact_count(schedule, sparsity):
-    method = methods.gradual_pruning(sparsity, 5, schedule)
+def test_pruning_ends_at_the_exact_count(schedule, sparsity, across):
+    method = methods.gradual_pruning(sparsity, 5, schedule, across)
     rng = np.random.default_rng(0)
     weights = [rng.normal(size=n) for n in (1, 7, 100, 3000)]
     masks = [tf.ones([w.size], tf.uint8) for w in weights]
@@ -44,9 +46,49 @@ def test_pruning_ends_at_the_exact_count(schedule, sparsity):
             assert (new <= old).all()
             gone, stays = np.abs(w[old > new]), np.abs(w[new == 1])
             assert not gone.size or gone.max() <= stays.min()
-    assert [int(m.numpy().sum()) for m in masks] == [
-        num_kept(w.size, sparsity) for w in weights
-    ]
+    expected = [num_kept(w.size, sparsity) for w in weights]
+    found = [int(m.numpy().sum()) for m in masks]
+    assert sum(found) == sum(expected)
+    assert across or found == expected
+
+
+def test_largest_of_all_worked_by_hand():
+    # 4 of 7. The largest of each tensor stay first: .9, .2 and .1; then .8.
+    tensors = Tensors(
+        [
+            tf.constant([0.5, -0.9, 0.8, 0.0]),
+            tf.constant([0.2, 0.0]),
+            tf.constant([0.1, 0.1, 0.0]),
+        ],
+        [
+            tf.constant([1, 1, 1, 0], tf.uint8),
+            tf.constant([1, 0], tf.uint8),
+            tf.constant([1, 1, 1], tf.uint8),
+        ],
+    )
+    kept = [mask.numpy().tolist() for mask in largest_of_all(tensors, 4)]
+    assert kept == [[0, 1, 1, 0], [1, 0], [1, 0, 0]]
+
+
+def test_largest_of_all_keeps_units_whole():
+    # Units of 9 and of 1, 12 weights to keep: .9 and .1 first, 10 weights;
+    # the next, .8, has 9. It does not fit, and nothing smaller jumps the queue.
+    tensors = Tensors(
+        [tf.constant([0.9, 0.8]), tf.constant([0.1, 0.05])],
+        [tf.ones([2], tf.uint8), tf.ones([2], tf.uint8)],
+        [9, 1],
+    )
+    kept = [mask.numpy().tolist() for mask in largest_of_all(tensors, 12)]
+    assert kept == [[1, 0], [1, 0]]
+
+
+def test_empty_tensors_stay_empty():
+    tensors = Tensors(
+        [tf.constant([0.0, 0.0]), tf.constant([0.1, 0.2])],
+        [tf.zeros([2], tf.uint8), tf.ones([2], tf.uint8)],
+    )
+    kept = [mask.numpy().tolist() for mask in largest_of_all(tensors, 1)]
+    assert kept == [[0, 0], [0, 1]]
 
 
 def test_nothing_grows():

@@ -182,3 +182,121 @@ def test_num_ones_is_exact(size, seed):
 def test_num_ones_counts_beyond_float32():
     # 2**24 + 1 is the first integer that float32 cannot hold.
     assert int(num_ones(tf.ones([2**24 + 1], tf.uint8))) == 2**24 + 1
+
+
+def slices(data, size):
+    """Draws weights and mask of one tensor of units of `size` weights."""
+    count = data.draw(st.integers(2, 30))
+    mask = data.draw(
+        st.lists(st.integers(0, 1), min_size=count, max_size=count)
+    )
+    mask[data.draw(st.integers(0, count - 1))] = 1
+    scores = np.random.default_rng(count).random(count) * mask
+    return scores, mask
+
+
+@given(st.data())
+def test_units_of_several_sizes_conserve_the_budget(data):
+    sizes = data.draw(
+        st.lists(st.sampled_from([1, 9, 25]), min_size=1, max_size=4)
+    )
+    scores, masks = zip(*(slices(data, size) for size in sizes), strict=True)
+    method = methods.dsr(3)
+    state, unspent = {"threshold": data.draw(st.floats(0.01, 1.0))}, 0
+    masks = [np.array(mask, np.uint8) for mask in masks]
+    budget = sum(int(m.sum()) * u for m, u in zip(masks, sizes, strict=True))
+    for step in range(3):
+        tensors = Tensors(
+            [
+                tf.constant(s * m, tf.float32)
+                for s, m in zip(scores, masks, strict=True)
+            ],
+            [tf.constant(mask) for mask in masks],
+            sizes,
+        )
+        result = method.reallocate(
+            tensors, state, tf.constant([0, step]), unspent
+        )
+        state, unspent = result.state, result.unspent
+        masks = [
+            activate(s, g.positions).numpy()
+            for s, g in zip(result.survivors, result.growth, strict=True)
+        ]
+        active = sum(
+            int(m.sum()) * u for m, u in zip(masks, sizes, strict=True)
+        )
+        assert active + unspent == budget
+        assert 0 <= unspent < max(sizes)
+        assert all(mask.sum() > 0 for mask in masks)
+
+
+def test_units_worked_by_hand():
+    # Slices of 9 and single weights, H = 0.5. Of the slices .1 goes, and of
+    # the weights .2: 10 weights. Survivors weigh 9 and 2, so 8.18 and 1.82 of
+    # the 10: no slice, remainder .909, and 1 weight, remainder .818. 9 are
+    # left over: a slice.
+    tensors = Tensors(
+        [tf.constant([0.1, 0.9, 0.0, 0.0]), tf.constant([0.2, 0.7, 0.8, 0.0])],
+        [
+            tf.constant([1, 1, 0, 0], tf.uint8),
+            tf.constant([1, 1, 1, 0], tf.uint8),
+        ],
+        [9, 1],
+    )
+    method = methods.dsr(2)
+    result = method.reallocate(tensors, {"threshold": 0.5}, tf.constant([0, 1]))
+    assert (result.num_pruned, result.num_grown) == ([1, 1], [1, 1])
+    assert result.unspent == 0
+    assert result.state == {"threshold": 0.5}
+
+
+def test_unspent_weights_are_spent_when_a_unit_fits():
+    # Nothing goes. 9 weights were left unspent, by slices of 25 since gone:
+    # a slice of 9 comes, and no more.
+    tensors = Tensors(
+        [tf.constant([0.9, 0.0, 0.0])],
+        [tf.constant([1, 0, 0], tf.uint8)],
+        [9],
+    )
+    result = methods.dsr(1).reallocate(
+        tensors, {"threshold": 0.5}, tf.constant([0, 1]), unspent=12
+    )
+    assert (result.num_grown, result.unspent) == ([1], 3)
+
+
+def test_new_slices_get_a_value_for_every_weight():
+    tensors = Tensors(
+        [tf.constant([0.9, 0.1, 0.0, 0.0])],
+        [tf.constant([1, 1, 0, 0], tf.uint8)],
+        [9],
+    )
+    method = methods.dsr(1, regrow_stddev=0.1)
+    result = method.reallocate(tensors, {"threshold": 0.5}, tf.constant([0, 1]))
+    values = result.growth[0].values.numpy()
+    assert values.shape == (9,) and len(set(values.tolist())) == 9
+
+
+def test_rewiring_inside_a_graph_equals_reallocation():
+    rng = np.random.default_rng(0)
+    masks = [rng.integers(0, 2, n).astype(np.uint8) for n in (50, 20, 3)]
+    masks[2][:] = 1
+    weights = [rng.normal(size=m.size) * m for m in masks]
+    tensors = Tensors(
+        [tf.constant(w, tf.float32) for w in weights],
+        [tf.constant(m) for m in masks],
+        signs=[tf.ones(m.size, tf.int8) for m in masks],
+    )
+    seed = tf.constant([3, 4])
+    result = methods.deepr().reallocate(tensors, {}, seed)
+
+    @tf.function
+    def rewire():
+        survivors, growth, num_grown = methods.deepr().rewire(tensors, seed)
+        return survivors, [g.positions for g in growth], num_grown
+
+    survivors, positions, num_grown = rewire()
+    assert int(num_grown) == sum(result.num_grown) > 0
+    for a, b in zip(survivors, result.survivors, strict=True):
+        assert (a.numpy() == b.numpy()).all()
+    for a, b in zip(positions, result.growth, strict=True):
+        assert (a.numpy() == b.positions.numpy()).all()

@@ -400,16 +400,18 @@ def test_set_moves_weights_within_each_layer():
     assert_obeys_masks(net)
 
 
-def test_gradual_pruning_reaches_the_count_of_a_sparse_model():
+@pytest.mark.parametrize("across", [True, False])
+def test_gradual_pruning_reaches_the_count_of_a_sparse_model(across):
     keras.utils.set_random_seed(0)
     layers = [SparseDense(20, 0.0), SparseDense(3, 0.0)]
     net = keras.Sequential(
         [keras.Input((6, 6, 1)), keras.layers.Flatten(), *layers]
     )
     net.compile("adam", "sparse_categorical_crossentropy")
-    history = fit(net, GradualPruning(0.9, num_prunes=4, period=5)).history
+    prune = GradualPruning(0.9, 4, period=5, across_tensors=across)
+    history = fit(net, prune).history
     # int(0.1 * 720 + 0.1) and int(0.1 * 60 + 0.1)
-    assert [x.num_active for x in layers] == [72, 6]
+    assert ([x.num_active for x in layers] == [72, 6]) is not across
     assert history["active_weights"] == [78, 78]
     assert history["weights_moved"] == [0, 0]
     assert_obeys_masks(net)

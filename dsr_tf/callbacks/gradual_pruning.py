@@ -7,17 +7,20 @@ from dsr_tf.callbacks.reallocate import Reallocate
 
 
 class GradualPruning(Reallocate):
-    """Prunes the smallest weights of every tensor, up to a sparsity, in steps.
+    """Prunes the smallest weights, up to a sparsity, in steps.
 
     For models of sparse layers with `sparsity=0`, trained before. After the
-    last prune every tensor holds exactly as many weights as a new sparse layer
-    of that sparsity would; none comes back.
+    last prune the layers together hold exactly as many weights as new sparse
+    layers of that sparsity would; none comes back.
 
     Args:
         sparsity: Fraction of zeros at the end, in `[0, 1)`.
         num_prunes: Number of prunes, at least 1.
         period: Optimizer steps between prunes, or `{from_epoch: steps}`.
         schedule: `"cubic"`, or `"exponential"`.
+        across_tensors: Whether the weights of all layers are ranked together,
+            so that some end sparser than others; otherwise every layer gets
+            the sparsity.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins,
@@ -39,6 +42,9 @@ class GradualPruning(Reallocate):
         num_prunes: int,
         period: int | Mapping[int, int],
         schedule: str = "cubic",
+        across_tensors: bool = True,
     ) -> None:
-        method = methods.gradual_pruning(sparsity, num_prunes, schedule)
+        method = methods.gradual_pruning(
+            sparsity, num_prunes, schedule, across_tensors
+        )
         super().__init__(method, period)

@@ -7,23 +7,33 @@ import tensorflow as tf
 
 from dsr_tf.callbacks.slots import Slot
 from dsr_tf.layers import MaskedKernel
-from dsr_tf.methods import Reallocation
 from dsr_tf.methods import Tensors
+from dsr_tf.methods.grow import Growth
 from dsr_tf.methods.tensors import activate
 
 
-def flat_tensors(layers: Sequence[MaskedKernel]) -> Tensors:
-    """Returns kernels and masks as a method sees them: flat."""
+def flat_tensors(
+    layers: Sequence[MaskedKernel], signs: Sequence[Any] | None = None
+) -> Tensors:
+    """Returns kernels and masks as a method sees them: flat, in units.
+
+    Args:
+        layers: Sparse layers.
+        signs: Variables of signs, one a layer, flat; or None.
+    """
     return Tensors(
-        weights=[_flat(layer.kernel) for layer in layers],
-        masks=[_flat(layer.kernel_mask) for layer in layers],
+        weights=[_scores(layer) for layer in layers],
+        masks=[_units(layer, layer.kernel_mask)[0] for layer in layers],
+        unit_sizes=[layer.unit_size for layer in layers],
+        signs=signs and [tf.convert_to_tensor(sign) for sign in signs],
     )
 
 
 def apply_reallocation(
     layers: Sequence[MaskedKernel],
     slots: Sequence[Sequence[Slot]],
-    result: Reallocation,
+    survivors: Sequence[tf.Tensor],
+    growth: Sequence[Growth],
 ) -> None:
     """Assigns new masks and weights, and sets slots back.
 
@@ -33,33 +43,61 @@ def apply_reallocation(
     Args:
         layers: Sparse layers, in the order of the tensors.
         slots: Optimizer slots of each layer's kernel.
-        result: What the method decided.
+        survivors: Masks of the units that stay.
+        growth: Units that come.
     """
-    changes = zip(layers, slots, result.survivors, result.growth, strict=True)
-    for layer, layer_slots, survivors, growth in changes:
-        stays = tf.cast(survivors, tf.bool)
-        weights = _reset(layer.kernel, stays, 0.0)
-        if growth.values is not None:
-            weights = tf.tensor_scatter_nd_update(
-                weights,
-                growth.positions[:, None],
-                tf.cast(growth.values, weights.dtype),
-            )
-        _assign(layer.kernel_mask, activate(survivors, growth.positions))
-        _assign(layer.kernel, weights)
-        for slot in layer_slots:
-            _assign(
-                slot.variable,
-                _reset(slot.variable, stays, slot.initial_value),
-            )
+    for row in zip(layers, slots, survivors, growth, strict=True):
+        _apply(*row)
 
 
-def _flat(variable: Any) -> tf.Tensor:
-    return tf.reshape(variable.value, [-1])
+def _apply(
+    layer: MaskedKernel,
+    slots: Sequence[Slot],
+    survivors: tf.Tensor,
+    growth: Growth,
+) -> None:
+    size = layer.unit_size
+    stays = _spread(tf.cast(survivors, tf.bool), size)
+    weights = _reset(layer.kernel, stays, 0.0)
+    if growth.values is not None:
+        weights = tf.tensor_scatter_nd_update(
+            weights,
+            _positions(growth, survivors, size)[:, None],
+            tf.cast(growth.values, weights.dtype),
+        )
+    mask = _spread(activate(survivors, growth.positions), size)
+    _assign(layer.kernel_mask, mask)
+    _assign(layer.kernel, weights)
+    for slot in slots:
+        value = _reset(slot.variable, stays, slot.initial_value)
+        _assign(slot.variable, value)
+
+
+def _scores(layer: MaskedKernel) -> tf.Tensor:
+    """Returns the weights, or the mean magnitudes of larger units."""
+    units = _units(layer, layer.kernel)
+    if layer.unit_size == 1:
+        return units[0]
+    return tf.reduce_mean(tf.abs(units), axis=0)
+
+
+def _units(layer: MaskedKernel, variable: Any) -> tf.Tensor:
+    """Returns a kernel's variable as `(unit_size, number of units)`."""
+    return tf.reshape(variable.value, [layer.unit_size, -1])
+
+
+def _spread(units: tf.Tensor, size: int) -> tf.Tensor:
+    return units if size == 1 else tf.tile(units, [size])
+
+
+def _positions(growth: Growth, survivors: tf.Tensor, size: int) -> tf.Tensor:
+    """Returns the flat positions in the kernel of all weights that come."""
+    starts = tf.range(size, dtype=tf.int64) * tf.size(survivors, tf.int64)
+    return tf.reshape(starts[:, None] + growth.positions, [-1])
 
 
 def _reset(variable: Any, stays: tf.Tensor, value: float) -> tf.Tensor:
-    flat = _flat(variable)
+    flat = tf.reshape(variable.value, [-1])
     return tf.where(stays, flat, tf.cast(value, flat.dtype))
 
 

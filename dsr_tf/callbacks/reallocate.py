@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -69,12 +70,21 @@ class Reallocate(keras.callbacks.Callback):
         self.state = ReallocationState(method.prune.initial_state())
         self.reallocation_seconds = 0.0
 
+    def check(self, layers: Sequence[MaskedKernel]) -> None:
+        """Raises a ValueError if the method cannot serve these layers.
+
+        Args:
+            layers: Sparse layers, built.
+        """
+        units = [layer.num_active // layer.unit_size for layer in layers]
+        self.method.prune.check(sum(units))
+
     def on_train_begin(self, logs: Any = None) -> None:
         self._layers = _trainable_sparse_layers(self.model)
         self._slots: list[list[Slot]] = []
         # `fit` builds a model that is not built in its first step.
         if all(layer.built for layer in self._layers):
-            self.method.prune.check(self._budget())
+            self.check(self._layers)
         self._warn_of_late_reallocations()
         self._period = 0
 
@@ -90,7 +100,7 @@ class Reallocate(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if not self._slots:
-            self.method.prune.check(self._budget())
+            self.check(self._layers)
             self._slots = self._find_slots()
         self._batches_since += batch - self._last_batch
         self._last_batch = batch
@@ -120,11 +130,15 @@ class Reallocate(keras.callbacks.Callback):
                 flat_tensors(self._layers),
                 self.state.method,
                 tf.constant([self.seed, self._step], tf.int32),
+                self.state.unspent,
             )
         except NonFiniteWeightError as error:
             raise self._non_finite(error.index) from None
-        apply_reallocation(self._layers, self._slots, result)
+        apply_reallocation(
+            self._layers, self._slots, result.survivors, result.growth
+        )
         self.state.method = result.state
+        self.state.unspent = result.unspent
         self.state.num_reallocations += 1
         self.state.weights_moved += sum(result.num_grown)
         self.reallocation_seconds += time.perf_counter() - begin

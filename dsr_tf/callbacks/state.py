@@ -14,7 +14,8 @@ class ReallocationState(tf.train.experimental.PythonState):
 
     Attributes:
         num_reallocations: Reallocations done so far.
-        weights_moved: Weights that they activated.
+        weights_moved: Weights, or larger units, that they activated.
+        unspent: Weights of the budget that no whole unit could take.
     """
 
     def __init__(self, method: dict[str, float]) -> None:
@@ -22,6 +23,7 @@ class ReallocationState(tf.train.experimental.PythonState):
         self.method = method
         self.num_reallocations = 0
         self.weights_moved = 0
+        self.unspent = 0
 
     def serialize(self) -> str:
         return json.dumps(self._fields())
@@ -35,4 +37,5 @@ class ReallocationState(tf.train.experimental.PythonState):
             "method": self.method,
             "num_reallocations": self.num_reallocations,
             "weights_moved": self.weights_moved,
+            "unspent": self.unspent,
         }

@@ -1,6 +1,25 @@
 from dsr_tf.layers.conv import SparseConv2D
 from dsr_tf.layers.dense import SparseDense
+from dsr_tf.layers.dense_weights import copy_masks
+from dsr_tf.layers.dense_weights import copy_weights
+from dsr_tf.layers.group_lasso import GroupLasso
+from dsr_tf.layers.hashed import HashedConv2D
+from dsr_tf.layers.hashed import HashedDense
+from dsr_tf.layers.hashed_kernel import HashedKernel
 from dsr_tf.layers.masked_kernel import MaskedKernel
+from dsr_tf.layers.search import budgeted_layers
 from dsr_tf.layers.search import sparse_layers
 
-__all__ = ["MaskedKernel", "SparseConv2D", "SparseDense", "sparse_layers"]
+__all__ = [
+    "GroupLasso",
+    "HashedConv2D",
+    "HashedDense",
+    "HashedKernel",
+    "MaskedKernel",
+    "SparseConv2D",
+    "SparseDense",
+    "budgeted_layers",
+    "copy_masks",
+    "copy_weights",
+    "sparse_layers",
+]

@@ -15,7 +15,8 @@ class SparseConv2D(MaskedKernel, keras.layers.Conv2D):
         filters: Number of output channels, a positive integer.
         kernel_size: Height and width of the window, an integer or two.
         sparsity: Fraction of zeros in the kernel, in `[0, 1)`.
-        granularity: What the mask moves as one: `"weight"`.
+        granularity: What the mask moves as one: `"weight"`, or `"kernel"`, the
+            weights between one input and one output channel.
         seed: Seed of the first mask, a non-negative integer, or None.
         **kwargs: Arguments of `keras.layers.Conv2D`.
 
@@ -34,10 +35,16 @@ class SparseConv2D(MaskedKernel, keras.layers.Conv2D):
     >>> layer.build((None, 32, 32, 16))
     >>> layer.num_active
     1843
+    >>> layer = dsr_tf.layers.SparseConv2D(64, 3, 0.8, granularity="kernel")
+    >>> layer.build((None, 32, 32, 16))
+    >>> layer.num_active  # 204 slices of 3x3
+    1836
 
     Reference:
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967)
     """
+
+    granularities = ("weight", "kernel")
 
     def __init__(
         self,

@@ -1,5 +1,6 @@
 """What every sparse layer adds to the Keras layer it extends."""
 
+import math
 import random
 from typing import Any
 
@@ -8,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from dsr_tf.budget import num_kept
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
 from dsr_tf.layers.random_mask import random_mask
@@ -77,7 +79,9 @@ class MaskedKernel(keras.layers.Layer):
         sparsity: Fraction of zeros in the kernel, in `[0, 1)`. The mask starts
             with `int((1 - sparsity) * size + 0.1)` ones, at least 1, at
             positions drawn uniformly.
-        granularity: What the mask moves as one: `"weight"`.
+        granularity: What the mask moves as one: `"weight"`, or, in
+            convolutions, `"kernel"`: all weights between one input and one
+            output channel. The sparsity is then that of these slices.
         seed: Seed of the first mask, a non-negative integer: equal seeds,
             equal masks for equal shapes. By default it is drawn from the
             generator that `keras.utils.set_random_seed` sets.
@@ -87,7 +91,7 @@ class MaskedKernel(keras.layers.Layer):
         ValueError: If an argument is out of its range.
     """
 
-    granularities = ("weight",)
+    granularities: tuple[str, ...] = ("weight",)
 
     def __init__(
         self,
@@ -115,7 +119,7 @@ class MaskedKernel(keras.layers.Layer):
     def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:
         if kwargs.get("name") != "kernel":
             return super().add_weight(*args, **kwargs)
-        mask = random_mask(tuple(kwargs["shape"]), self.sparsity, self.seed)
+        mask = self._first_mask(tuple(kwargs["shape"]))
         self.kernel_mask = super().add_weight(
             name="kernel_mask",
             shape=mask.shape,
@@ -152,6 +156,13 @@ class MaskedKernel(keras.layers.Layer):
             "constraint": MaskConstraint(self.kernel_mask, constraint),
         }
 
+    def _first_mask(self, shape: tuple[int, ...]) -> np.ndarray:
+        whole = self.granularity == "weight"
+        units = random_mask(
+            shape if whole else shape[-2:], self.sparsity, self.seed
+        )
+        return np.broadcast_to(units, shape)
+
     def masked(self, kernel: Any) -> Any:
         """Returns the kernel to compute with: its gradient is masked."""
         # Values, not variables: Keras' conversion leaves a variable a variable
@@ -164,10 +175,12 @@ class MaskedKernel(keras.layers.Layer):
         """Replaces the mask, and sets to 0 the weights it makes inactive.
 
         Args:
-            mask: Array of the kernel's shape, of zeros and ones.
+            mask: Array of the kernel's shape, of zeros and ones; equal
+                throughout a slice where slices move as one.
 
         Raises:
-            ValueError: If the shape differs or there are other values.
+            ValueError: If the shape differs, there are other values, or a
+                slice is masked in part.
         """
         mask = np.asarray(mask)
         if mask.shape != tuple(self.kernel.shape):
@@ -180,6 +193,13 @@ class MaskedKernel(keras.layers.Layer):
                 "`mask` must hold only zeros and ones. "
                 f"Received: {np.unique(mask)[:5]}"
             )
+        units = mask.reshape(self.unit_size, -1)
+        if (units != units[0]).any():
+            raise ValueError(
+                f"`mask` must be equal throughout each slice of "
+                f"{self.unit_size} weights, as granularity='kernel' moves "
+                "slices. Received: a slice with zeros and ones"
+            )
         self.kernel_mask.assign(mask.astype(np.uint8))
         self.kernel.assign(_masked(ops.convert_to_tensor(self.kernel), mask))
 
@@ -187,6 +207,23 @@ class MaskedKernel(keras.layers.Layer):
     def num_active(self) -> int:
         """Exact number of active weights."""
         return int(np.count_nonzero(ops.convert_to_numpy(self.kernel_mask)))
+
+    @property
+    def unit_size(self) -> int:
+        """Number of weights that the mask moves as one."""
+        if self.granularity == "weight":
+            return 1
+        return math.prod(self.kernel.shape[:-2])
+
+    def num_kept(self, sparsity: float) -> int:
+        """Returns how many weights a new mask of this sparsity would keep."""
+        num_units = math.prod(self.kernel.shape) // self.unit_size
+        return num_kept(num_units, sparsity) * self.unit_size
+
+    @property
+    def trained_kernel(self) -> keras.Variable:
+        """The variable that the optimizer trains: the kernel."""
+        return self.kernel
 
     def enable_lora(self, *args: Any, **kwargs: Any) -> None:
         raise ValueError(_NO_LORA)

@@ -2,6 +2,7 @@
 
 import keras
 
+from dsr_tf.layers.hashed_kernel import HashedKernel
 from dsr_tf.layers.masked_kernel import MaskedKernel
 
 
@@ -13,6 +14,19 @@ def sparse_layers(model: keras.Model) -> list[MaskedKernel]:
     Args:
         model: Any Keras model, or layer.
     """
+    return [x for x in _flattened(model) if isinstance(x, MaskedKernel)]
+
+
+def budgeted_layers(model: keras.Model) -> list[MaskedKernel | HashedKernel]:
+    """Returns the layers whose kernels have a budget: sparse or hashed.
+
+    Args:
+        model: Any Keras model, or layer.
+    """
+    kinds = (MaskedKernel, HashedKernel)
+    return [layer for layer in _flattened(model) if isinstance(layer, kinds)]
+
+
+def _flattened(model: keras.Model) -> list[keras.layers.Layer]:
     # Private: no public call descends into nested models and wrappers alike.
-    layers = model._flatten_layers()
-    return [layer for layer in layers if isinstance(layer, MaskedKernel)]
+    return list(model._flatten_layers())

@@ -1,3 +1,4 @@
+from dsr_tf.methods.catalog import deepr
 from dsr_tf.methods.catalog import dsr
 from dsr_tf.methods.catalog import gradual_pruning
 from dsr_tf.methods.catalog import set_method
@@ -11,6 +12,7 @@ __all__ = [
     "NonFiniteWeightError",
     "Reallocation",
     "Tensors",
+    "deepr",
     "dsr",
     "gradual_pruning",
     "set_method",

@@ -5,6 +5,7 @@ from dsr_tf.methods import grow
 from dsr_tf.methods import prune
 from dsr_tf.methods.gradual import ToSparsity
 from dsr_tf.methods.method import Method
+from dsr_tf.methods.signs import SignFlipped
 
 
 def dsr(
@@ -48,8 +49,24 @@ def set_method(drop_fraction: float) -> Method:
     )
 
 
+def deepr() -> Method:
+    """Deep rewiring: its noise and its signs are for the caller to keep.
+
+    Reference:
+        [Bellec et al., 2018](https://arxiv.org/abs/1711.05136).
+    """
+    return Method(
+        prune=SignFlipped(),
+        allocate=allocate.what_it_lost,
+        grow=grow.AtRandom(),
+    )
+
+
 def gradual_pruning(
-    sparsity: float, num_prunes: int, schedule: str = "cubic"
+    sparsity: float,
+    num_prunes: int,
+    schedule: str = "cubic",
+    across_tensors: bool = True,
 ) -> Method:
     """Gradual magnitude pruning: weights go and none come.
 
@@ -57,8 +74,11 @@ def gradual_pruning(
         sparsity: Fraction of zeros at the end, in `[0, 1)`.
         num_prunes: Number of prunes, at least 1.
         schedule: `"cubic"` or `"exponential"`.
+        across_tensors: Whether the weights of all tensors are ranked together.
 
     Reference:
         [Zhu & Gupta, 2017](https://arxiv.org/abs/1710.01878).
     """
-    return Method(prune=ToSparsity(sparsity, num_prunes, schedule))
+    return Method(
+        prune=ToSparsity(sparsity, num_prunes, schedule, across_tensors)
+    )

@@ -17,16 +17,23 @@ from dsr_tf.methods.tensors import num_ones
 
 @dataclass(frozen=True)
 class ToSparsity(Prune):
-    """Prunes each tensor's smallest weights, up to a sparsity, in steps.
+    """Prunes the smallest weights, up to a sparsity, in steps.
 
-    After prune `k` of `n` the sparsity of a tensor is, with `x = k / n`,
+    After prune `k` of `n` the sparsity is, with `x = k / n`,
     `s * (1 - (1 - x)³)` by the cubic schedule, or `1 - (1 - s)^x` by the
-    exponential one; after the last, exactly `num_kept(size, s)` are left.
+    exponential one; after the last, exactly as many are left as new sparse
+    tensors of that sparsity would hold: `sum(num_kept(size, s))`.
+
+    Units of several sizes stay whole: across tensors, less than one may go
+    beyond the last count.
 
     Args:
         sparsity: `s`, fraction of zeros at the end, in `[0, 1)`.
         num_prunes: `n`, number of prunes, at least 1; later ones do nothing.
         schedule: `"cubic"` or `"exponential"`.
+        across_tensors: Whether the weights of all tensors are ranked together,
+            so that some end sparser than others; otherwise each tensor gets
+            the sparsity. The largest weight of a tensor always stays.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -38,6 +45,7 @@ class ToSparsity(Prune):
     sparsity: float
     num_prunes: int
     schedule: str = "cubic"
+    across_tensors: bool = True
 
     def __post_init__(self) -> None:
         checked_fraction("sparsity", self.sparsity)
@@ -69,13 +77,65 @@ class ToSparsity(Prune):
         self, tensors: Tensors, state: Mapping[str, float]
     ) -> list[tf.Tensor]:
         sparsity = self.sparsity_after(state["prunes"] + 1)
+        kept = [
+            num_kept(int(mask.shape[0]), sparsity) for mask in tensors.masks
+        ]
+        if self.across_tensors:
+            sizes = tensors.sizes
+            target = sum(n * u for n, u in zip(kept, sizes, strict=True))
+            return largest_of_all(tensors, target)
+        rows = zip(tensors.weights, tensors.masks, kept, strict=True)
         return [
-            smallest(weights, mask, self._count(mask, sparsity))
-            for weights, mask in zip(
-                tensors.weights, tensors.masks, strict=True
-            )
+            smallest(weights, mask, tf.maximum(num_ones(mask) - count, 0))
+            for weights, mask, count in rows
         ]
 
-    def _count(self, mask: tf.Tensor, sparsity: float) -> tf.Tensor:
-        kept = num_kept(int(mask.shape[0]), sparsity)
-        return tf.maximum(num_ones(mask) - kept, 0)
+
+def largest_of_all(tensors: Tensors, budget: int) -> list[tf.Tensor]:
+    """Keeps the largest active units of all tensors together.
+
+    The largest of each tensor comes first; ties go by tensor, then by index.
+
+    Args:
+        tensors: The network.
+        budget: Weights to keep, at least one unit a tensor.
+
+    Returns:
+        Masks of the survivors, shape `(n_l,)`, uint8: of units of one weight
+        exactly `budget` in all, or what is active if that is less.
+    """
+    active = [tf.where(tf.equal(mask, 1))[:, 0] for mask in tensors.masks]
+    scores = [
+        _with_champion(
+            tf.abs(tf.cast(tf.gather(weights, positions), tf.float64))
+        )
+        for weights, positions in zip(tensors.weights, active, strict=True)
+    ]
+    sizes = tf.concat(
+        [
+            tf.fill(tf.shape(score), tf.constant(size, tf.int64))
+            for score, size in zip(scores, tensors.sizes, strict=True)
+        ],
+        axis=0,
+    )
+    order = tf.argsort(
+        tf.concat(scores, axis=0), direction="DESCENDING", stable=True
+    )
+    fits = tf.cumsum(tf.gather(sizes, order)) <= budget
+    kept = tf.scatter_nd(
+        order[:, None], tf.cast(fits, tf.uint8), tf.shape(order)
+    )
+    by_tensor = tf.split(kept, [tf.shape(score)[0] for score in scores])
+    return [
+        tf.tensor_scatter_nd_update(mask, positions[:, None], values)
+        for mask, positions, values in zip(
+            tensors.masks, active, by_tensor, strict=True
+        )
+    ]
+
+
+def _with_champion(scores: tf.Tensor) -> tf.Tensor:
+    """Puts the largest score above any other tensor's."""
+    largest = tf.equal(scores, tf.reduce_max(scores))
+    first = largest & tf.equal(tf.cumsum(tf.cast(largest, tf.int32)), 1)
+    return tf.where(first, tf.constant(float("inf"), scores.dtype), scores)

@@ -14,8 +14,10 @@ class Growth:
     """New weights of one tensor.
 
     Args:
-        positions: Flat positions, distinct, shape `(k,)`, int64.
-        values: Their weights, shape `(k,)`, float32, or None where all are 0.
+        positions: Flat positions of units, distinct, shape `(k,)`, int64.
+        values: Their weights, float32, or None where all are 0: shape `(k,)`,
+            or, of units of `u` weights, `(u * k,)`, the first weight of every
+            unit, then the second, and so on.
     """
 
     positions: tf.Tensor
@@ -70,7 +72,7 @@ def _by_rejection(
     def draw(found: tf.Tensor, trial: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         drawn = tf.random.stateless_uniform(
             [num_draws],
-            _fold(seed, trial),
+            fold(seed, trial),
             maxval=size,
             dtype=tf.int64,
             alg="philox",
@@ -119,18 +121,20 @@ class AtRandom:
         Args:
             tensors: The network before pruning: what goes in this step stays
                 active in its masks, and so cannot come back in it.
-            num_inactive: Inactive positions of each tensor.
+            num_inactive: Inactive positions of each tensor, a Python integer
+                or an int64 scalar each.
             num_grown: Positions to draw in each tensor.
             seed: Shape `(2,)`, int32.
 
         Returns:
             One `Growth` a tensor.
         """
+        rows = zip(
+            tensors.masks, num_inactive, num_grown, tensors.sizes, strict=True
+        )
         return [
-            self._grow(mask, inactive, count, seed, index)
-            for index, (mask, inactive, count) in enumerate(
-                zip(tensors.masks, num_inactive, num_grown, strict=True)
-            )
+            self._grow(*row, fold(seed, index))
+            for index, row in enumerate(rows)
         ]
 
     def _grow(
@@ -138,12 +142,10 @@ class AtRandom:
         mask: tf.Tensor,
         inactive: int,
         count: int,
+        size: int,
         seed: tf.Tensor,
-        index: int,
     ) -> Growth:
-        if not count:
-            return Growth(tf.zeros([0], tf.int64))
-        positions, noise = _draw(mask, inactive, count, seed, index)
+        positions, noise = _draw(mask, inactive, count, size, seed)
         return Growth(positions, noise * self.stddev if self.stddev else None)
 
 
@@ -153,25 +155,30 @@ class AtRandom:
         tf.TensorSpec([None], tf.uint8),
         tf.TensorSpec([], tf.int64),
         tf.TensorSpec([], tf.int64),
+        tf.TensorSpec([], tf.int64),
         tf.TensorSpec([2], tf.int32),
-        tf.TensorSpec([], tf.int32),
     ]
 )
 def _draw(
     mask: tf.Tensor,
     num_inactive: tf.Tensor,
     count: tf.Tensor,
+    size: tf.Tensor,
     seed: tf.Tensor,
-    index: tf.Tensor,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draws positions in tensor `index`, and as many standard normals."""
-    seed = _fold(seed, index)
-    positions = random_inactive(mask, num_inactive, count, _fold(seed, 0))
+    """Draws positions, and `size` standard normals for each."""
+    positions = random_inactive(mask, num_inactive, count, fold(seed, 0))
     noise = tf.random.stateless_normal(
-        count[None], _fold(seed, 1), alg="philox"
+        (count * size)[None], fold(seed, 1), alg="philox"
     )
     return positions, noise
 
 
-def _fold(seed: tf.Tensor, data: tf.Tensor | int) -> tf.Tensor:
+def fold(seed: tf.Tensor, data: tf.Tensor | int) -> tf.Tensor:
+    """Returns the seed of a part of what a seed stands for.
+
+    Args:
+        seed: Shape `(2,)`, int32.
+        data: Number of the part, an integer.
+    """
     return tf.random.experimental.stateless_fold_in(seed, data, alg="philox")

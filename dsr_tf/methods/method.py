@@ -4,11 +4,14 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
-from dsr_tf.methods.allocate import apportion
 from dsr_tf.methods.grow import Growth
+from dsr_tf.methods.plan import Allocate
+from dsr_tf.methods.plan import make_plan
 from dsr_tf.methods.prune import Prune
 from dsr_tf.methods.tensors import State
 from dsr_tf.methods.tensors import Tensors
@@ -17,7 +20,6 @@ from dsr_tf.methods.tensors import first_active
 from dsr_tf.methods.tensors import largest_between
 from dsr_tf.methods.tensors import num_ones
 
-Allocate = Callable[[Sequence[int], Sequence[int], Sequence[int]], list[int]]
 Grow = Callable[
     [Tensors, Sequence[int], Sequence[int], tf.Tensor], list[Growth]
 ]
@@ -27,11 +29,14 @@ Grow = Callable[
 class Reallocation:
     """What one reallocation does to each tensor.
 
+    Counts are of units: of weights, where nothing larger moves as one.
+
     Args:
-        survivors: Masks of the weights that stay, shape `(n_l,)`, uint8.
-        growth: Positions and values of the weights that come.
-        num_pruned: Weights that went, one count a tensor.
-        num_grown: Weights that came, one count a tensor.
+        survivors: Masks of what stays, shape `(n_l,)`, uint8.
+        growth: Positions and values of what comes.
+        num_pruned: Units that went, one count a tensor.
+        num_grown: Units that came, one count a tensor.
+        unspent: Weights of the budget that no whole unit could take.
         state: What the method remembers for the next reallocation.
     """
 
@@ -39,6 +44,7 @@ class Reallocation:
     growth: list[Growth]
     num_pruned: list[int]
     num_grown: list[int]
+    unspent: int
     state: State
 
 
@@ -61,13 +67,14 @@ class Method:
     The number of active weights over all tensors is the same before and
     after; every tensor keeps at least one; a position that is pruned does not
     come back in the same reallocation. Weights that no inactive position could
-    replace, the largest first, are not pruned.
+    replace, the largest first, are not pruned. Where units of several weights
+    move as one, less than a unit may stay unspent until the next time.
 
     Args:
         prune: Proposes which active weights go.
         allocate: Splits the count between tensors: survivors, pruned and
-            capacity of each tensor in, grown weights of each out. What exceeds
-            a tensor's capacity goes to the others.
+            capacity of each tensor in, grown weights of each out, all counted
+            in weights. What exceeds a tensor's capacity goes to the others.
         grow: Chooses positions, and values, of the new weights. Where it and
             `allocate` are None, weights go and none come.
 
@@ -87,7 +94,11 @@ class Method:
             )
 
     def reallocate(
-        self, tensors: Tensors, state: Mapping[str, float], seed: tf.Tensor
+        self,
+        tensors: Tensors,
+        state: Mapping[str, float],
+        seed: tf.Tensor,
+        unspent: int = 0,
     ) -> Reallocation:
         """Runs one reallocation. Changes nothing: the result says what to do.
 
@@ -95,99 +106,129 @@ class Method:
             tensors: Weights, 0 where inactive, and masks.
             state: `prune.initial_state()`, or the state of the last result.
             seed: Shape `(2,)`, int32; equal seeds, equal results.
+            unspent: What the last result left unspent.
 
         Raises:
             NonFiniteWeightError: If a weight is NaN or infinite.
             ValueError: If `allocate` grows more than was pruned.
         """
         survivors = self.prune(tensors, state)
-        active, kept = _counts(tensors, survivors)
-        for i in range(len(kept)):
-            if kept[i] == 0 and active[i] > 0:
-                survivors[i] = first_active(tensors.masks[i])
-                kept[i] = 1
-        pruned = [a - k for a, k in zip(active, kept, strict=True)]
-        state = self.prune.next_state(state, sum(pruned))
+        counts = _counts(tensors, survivors)
+        active, kept, inactive, finite = counts.numpy().T.tolist()
+        if 0 in finite:
+            raise NonFiniteWeightError(finite.index(0))
+        plan = make_plan(
+            self.allocate, active, kept, inactive, tensors.sizes, unspent
+        )
+        survivors = _corrected(tensors, survivors, plan.rescued, plan.pardoned)
+        return Reallocation(
+            survivors,
+            self._grown(tensors, inactive, plan.grown, seed),
+            [n - p for n, p in zip(plan.pruned, plan.pardoned, strict=True)],
+            plan.grown,
+            plan.unspent,
+            self.prune.next_state(state, sum(plan.pruned)),
+        )
 
-        inactive = [
-            int(mask.shape[0]) - a
-            for mask, a in zip(tensors.masks, active, strict=True)
-        ]
-        growth, grown = self._grown(tensors, kept, pruned, inactive, seed)
-        if self.grow:
-            survivors, pruned = _pardon(tensors, survivors, pruned, grown)
-        return Reallocation(survivors, growth, pruned, grown, state)
+    def rewire(
+        self, tensors: Tensors, seed: tf.Tensor
+    ) -> tuple[list[tf.Tensor], list[Growth], tf.Tensor]:
+        """Runs one reallocation inside a `tf.function`.
+
+        For methods that remember nothing and move single weights, in every
+        step: only the counts leave the graph.
+
+        Args:
+            tensors: Weights, 0 where inactive, and masks.
+            seed: Shape `(2,)`, int32; equal seeds, equal results.
+
+        Returns:
+            Masks of what stays, what comes, and how many weights come.
+        """
+        survivors = self.prune(tensors, {})
+        counts = _counts(tensors, survivors)
+
+        def planned(counts: np.ndarray) -> np.ndarray:
+            active, kept, inactive, _ = counts.T.tolist()
+            plan = make_plan(
+                self.allocate, active, kept, inactive, tensors.sizes, 0
+            )
+            return np.array([plan.rescued, plan.grown, plan.pardoned], np.int64)
+
+        plan = tf.numpy_function(planned, [counts], tf.int64, stateful=False)
+        plan.set_shape([3, len(tensors.masks)])
+        rescued, grown, pardoned = (tf.unstack(row) for row in tf.unstack(plan))
+        inactive = tf.unstack(counts[:, 2])
+        return (
+            _corrected(tensors, survivors, rescued, pardoned),
+            self._grown(tensors, inactive, grown, seed),
+            tf.reduce_sum(plan[1]),
+        )
 
     def _grown(
         self,
         tensors: Tensors,
-        kept: list[int],
-        pruned: list[int],
-        inactive: list[int],
+        inactive: Sequence[Any],
+        grown: Sequence[Any],
         seed: tf.Tensor,
-    ) -> tuple[list[Growth], list[int]]:
-        if not self.grow or not self.allocate:
-            nothing = Growth(tf.zeros([0], tf.int64))
-            return [nothing] * len(kept), [0] * len(kept)
-        grown = _allocated(self.allocate, kept, pruned, inactive)
-        return self.grow(tensors, inactive, grown, seed), grown
+    ) -> list[Growth]:
+        if self.grow:
+            return self.grow(tensors, inactive, grown, seed)
+        return [Growth(tf.zeros([0], tf.int64))] * len(tensors.masks)
 
 
-def _allocated(
-    allocate: Allocate, kept: list[int], pruned: list[int], capacity: list[int]
-) -> list[int]:
-    wanted = allocate(kept, pruned, capacity)
-    if min(wanted) < 0 or sum(wanted) > sum(pruned):
-        raise ValueError(
-            "`allocate` must return counts that add up to no more than was "
-            f"pruned, {sum(pruned)}. Received: {wanted}"
-        )
-    return apportion(sum(wanted), wanted, capacity)
+def _counts(tensors: Tensors, survivors: Sequence[tf.Tensor]) -> tf.Tensor:
+    """Counts active, surviving and inactive units, and tells who is finite.
 
-
-def _counts(
-    tensors: Tensors, survivors: Sequence[tf.Tensor]
-) -> tuple[list[int], list[int]]:
-    """Counts active and surviving weights, with one transfer to the host."""
-    counts = tf.stack(
-        [
-            _tally(*tensor)
-            for tensor in zip(
-                tensors.weights, tensors.masks, survivors, strict=True
-            )
-        ]
-    )
-    active, kept, finite = counts.numpy().T.tolist()
-    if 0 in finite:
-        raise NonFiniteWeightError(finite.index(0))
-    return active, kept
+    Returns:
+        Shape `(number of tensors, 4)`, int64: one transfer to the host.
+    """
+    triples = zip(tensors.weights, tensors.masks, survivors, strict=True)
+    return tf.stack([_tally(*triple) for triple in triples])
 
 
 @tf.function(reduce_retracing=True)
 def _tally(
     weights: tf.Tensor, mask: tf.Tensor, survivors: tf.Tensor
 ) -> tf.Tensor:
+    active = num_ones(mask)
+    inactive = tf.size(mask, out_type=tf.int64) - active
     finite = tf.reduce_all(tf.math.is_finite(weights))
     return tf.stack(
-        [num_ones(mask), num_ones(survivors), tf.cast(finite, tf.int64)]
+        [active, num_ones(survivors), inactive, tf.cast(finite, tf.int64)]
     )
 
 
-def _pardon(
+def _corrected(
     tensors: Tensors,
-    survivors: list[tf.Tensor],
-    num_pruned: list[int],
-    num_grown: Sequence[int],
-) -> tuple[list[tf.Tensor], list[int]]:
-    """Takes back the prunings that growth could not replace."""
-    surplus = sum(num_pruned) - sum(num_grown)
-    if not surplus:
-        return survivors, num_pruned
-    pardoned = apportion(surplus, num_pruned, num_pruned)
-    survivors = [
-        activate(kept, largest_between(weights, mask, kept, count))
-        for weights, mask, kept, count in zip(
-            tensors.weights, tensors.masks, survivors, pardoned, strict=True
-        )
-    ]
-    return survivors, [k - p for k, p in zip(num_pruned, pardoned, strict=True)]
+    survivors: Sequence[tf.Tensor],
+    rescued: Sequence[Any],
+    pardoned: Sequence[Any],
+) -> list[tf.Tensor]:
+    """Keeps one where all would go, and takes back what is pardoned."""
+    rows = zip(
+        tensors.weights,
+        tensors.masks,
+        survivors,
+        rescued,
+        pardoned,
+        strict=True,
+    )
+    return [_correct(*row) for row in rows]
+
+
+def _correct(
+    weights: tf.Tensor,
+    mask: tf.Tensor,
+    kept: tf.Tensor,
+    rescued: Any,
+    pardoned: Any,
+) -> tf.Tensor:
+    kept = tf.cond(
+        tf.cast(rescued, tf.bool), lambda: first_active(mask), lambda: kept
+    )
+    return tf.cond(
+        tf.cast(pardoned, tf.bool),
+        lambda: activate(kept, largest_between(weights, mask, kept, pardoned)),
+        lambda: kept,
+    )

@@ -10,15 +10,26 @@ State = dict[str, float]
 
 @dataclass(frozen=True)
 class Tensors:
-    """The sparse tensors of a network, flat.
+    """The sparse tensors of a network, flat, in units that move as one.
 
     Args:
-        weights: One tensor of shape `(n_l,)` each, any floating type.
+        weights: One tensor of shape `(n_l,)` each, any floating type; of units
+            of several weights, the mean magnitudes.
         masks: uint8 tensors of the same shapes: 1 active, 0 not.
+        unit_sizes: Weights in a unit of each tensor; None where all are 1.
+        signs: Tensors of the same shapes, of -1 and 1, for methods that
+            compare the sign of a weight with the one it began with.
     """
 
     weights: Sequence[tf.Tensor]
     masks: Sequence[tf.Tensor]
+    unit_sizes: Sequence[int] | None = None
+    signs: Sequence[tf.Tensor] | None = None
+
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Weights in a unit of each tensor."""
+        return self.unit_sizes or [1] * len(self.weights)
 
 
 def num_ones(mask: tf.Tensor) -> tf.Tensor:

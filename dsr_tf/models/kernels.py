@@ -5,6 +5,10 @@ from typing import Any
 import keras
 import numpy as np
 
+from dsr_tf.checks import checked_number
+from dsr_tf.layers import GroupLasso
+from dsr_tf.layers import HashedConv2D
+from dsr_tf.layers import HashedDense
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 
@@ -17,23 +21,30 @@ class Kernels:
     Args:
         sparsity: Fraction of zeros in the sparse kernels, in `[0, 1)`; None
             for plain Keras layers throughout.
+        hashed: Whether kernels share values instead of holding zeros.
         granularity: What the masks of convolutions move as one.
         l1: Factor of `sum(|w|)` over all kernels, in the loss.
         l2: Factor of `sum(w²) / 2` over all kernels, in the loss: the weight
             decay of the authors' framework.
+        group_lasso: Factor of `sum(‖slice‖₂)` over the convolutions' slices,
+            in the loss.
         seed: Non-negative integer.
     """
 
     def __init__(
         self,
         sparsity: float | None,
+        hashed: bool = False,
         granularity: str = "weight",
         l1: float = 0.0,
         l2: float = 0.0,
+        group_lasso: float = 0.0,
         seed: int = 0,
     ) -> None:
         self.sparsity = sparsity
+        self.hashed = hashed
         self.granularity = granularity
+        self.group_lasso = group_lasso
         self.l1 = l1
         self.l2 = l2
         sequence = np.random.SeedSequence(seed)
@@ -54,17 +65,12 @@ class Kernels:
             "kernel_initializer": keras.initializers.VarianceScaling(
                 1 / 3, "fan_in", "uniform", seed=seed
             ),
-            "kernel_regularizer": self._regularizer(),
+            "kernel_regularizer": keras.regularizers.L1L2(self.l1, self.l2 / 2),
         }
         if self.sparsity is None or not sparse:
             return keras.layers.Dense(units, **kwargs)
-        return SparseDense(
-            units,
-            self.sparsity,
-            granularity=self.granularity,
-            seed=mask_seed,
-            **kwargs,
-        )
+        layer = HashedDense if self.hashed else SparseDense
+        return layer(units, self.sparsity, seed=mask_seed, **kwargs)
 
     def conv(
         self,
@@ -99,22 +105,30 @@ class Kernels:
             "kernel_initializer": keras.initializers.RandomNormal(
                 stddev=stddev, seed=seed
             ),
-            "kernel_regularizer": self._regularizer(),
+            "kernel_regularizer": self._conv_regularizer(),
             "name": name,
         }
         if self.sparsity is None or not sparse:
             return keras.layers.Conv2D(filters, kernel_size, **arguments)(x)
-        return SparseConv2D(
-            filters,
-            kernel_size,
-            self.sparsity,
-            granularity=self.granularity,
-            seed=mask_seed,
-            **arguments,
-        )(x)
+        arguments |= {"sparsity": self.sparsity, "seed": mask_seed}
+        if self.hashed:
+            return HashedConv2D(filters, kernel_size, **arguments)(x)
+        arguments["granularity"] = self.granularity
+        return SparseConv2D(filters, kernel_size, **arguments)(x)
 
-    def _regularizer(self) -> keras.regularizers.Regularizer:
+    def _conv_regularizer(self) -> keras.regularizers.Regularizer:
+        if self.group_lasso:
+            return GroupLasso(self.group_lasso, self.l1, self.l2 / 2)
         return keras.regularizers.L1L2(self.l1, self.l2 / 2)
+
+
+def scaled(channels: int, width: float) -> int:
+    """Returns a number of channels times a factor, rounded, at least 1.
+
+    Raises:
+        ValueError: If `width` is not a number above 0.
+    """
+    return max(1, round(channels * checked_number("width", width, True)))
 
 
 def batch_norm(**kwargs: Any) -> keras.layers.BatchNormalization:

@@ -5,6 +5,7 @@ from keras import layers
 
 from dsr_tf.models.kernels import Kernels
 from dsr_tf.models.kernels import batch_norm
+from dsr_tf.models.kernels import scaled
 
 
 def lenet_300_100(
@@ -12,7 +13,7 @@ def lenet_300_100(
     num_classes: int = 10,
     width: float = 1.0,
     sparsity: float | None = 0.99,
-    granularity: str = "weight",
+    hashed: bool = False,
     l1: float = 0.0,
     l2: float = 0.0,
     seed: int = 0,
@@ -29,7 +30,7 @@ def lenet_300_100(
         width: Factor of the 300 and the 100, above 0; units are rounded.
         sparsity: Fraction of zeros in every kernel, in `[0, 1)`; None for
             plain Keras layers.
-        granularity: What the masks move as one.
+        hashed: Whether the kernels share values instead of holding zeros.
         l1: Factor of `sum(|w|)` over the kernels, in the loss.
         l2: Factor of `sum(w²) / 2` over the kernels, in the loss.
         seed: Seed of masks and weights. Kernels are U(±1/√fan_in).
@@ -40,13 +41,13 @@ def lenet_300_100(
     Reference:
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Appendix A.
     """
-    kernels = Kernels(sparsity, granularity, l1, l2, seed)
+    kernels = Kernels(sparsity, hashed, l1=l1, l2=l2, seed=seed)
     inputs = keras.Input(input_shape)
     x = layers.Flatten()(inputs)
     for i, units in enumerate((300, 100, None), start=1):
         if i > 1:
             x = layers.ReLU()(x)
-        units = round(units * width) if units else num_classes
+        units = scaled(units, width) if units else num_classes
         x = kernels.dense(units, use_bias=False, name=f"dense_{i}")(x)
         x = batch_norm(name=f"norm_{i}")(x)
     return keras.Model(inputs, x, name="lenet_300_100")

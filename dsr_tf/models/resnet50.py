@@ -7,6 +7,7 @@ from keras import layers
 
 from dsr_tf.models.kernels import Kernels
 from dsr_tf.models.kernels import batch_norm
+from dsr_tf.models.kernels import scaled
 
 # Blocks and channels of the four groups; a block ends with four times as many.
 _GROUPS = ((3, 64), (4, 128), (6, 256), (3, 512))
@@ -15,10 +16,13 @@ _GROUPS = ((3, 64), (4, 128), (6, 256), (3, 512))
 def resnet50(
     input_shape: tuple[int, int, int] = (224, 224, 3),
     num_classes: int = 1000,
+    width: float = 1.0,
     sparsity: float | None = 0.8,
+    hashed: bool = False,
     granularity: str = "weight",
     l1: float = 0.0,
     l2: float = 0.0,
+    group_lasso: float = 0.0,
     seed: int = 0,
 ) -> keras.Model:
     """Builds a ResNet-50, post-activation, with strides on the 3×3.
@@ -29,11 +33,16 @@ def resnet50(
     Args:
         input_shape: Shape of an image, channels last.
         num_classes: Number of logits.
+        width: Factor of the channels, above 0; channels are rounded.
         sparsity: Fraction of zeros in the sparse kernels, in `[0, 1)`; None
             for plain Keras layers.
-        granularity: What the masks of convolutions move as one.
+        hashed: Whether those kernels share values instead of holding zeros.
+        granularity: What the masks of convolutions move as one: `"weight"` or
+            `"kernel"`.
         l1: Factor of `sum(|w|)` over the kernels, in the loss.
         l2: Factor of `sum(w²) / 2` over the kernels, in the loss.
+        group_lasso: Factor of `sum(‖slice‖₂)` over the convolutions' slices,
+            in the loss.
         seed: Seed of masks and weights.
 
     Returns:
@@ -43,9 +52,11 @@ def resnet50(
         [He et al., 2015](https://arxiv.org/abs/1512.03385);
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Appendix A.
     """
-    kernels = Kernels(sparsity, granularity, l1, l2, seed)
+    kernels = Kernels(sparsity, hashed, granularity, l1, l2, group_lasso, seed)
     inputs = keras.Input(input_shape)
-    x = kernels.conv(inputs, 64, 7, 2, sparse=False, name="conv_1")
+    x = kernels.conv(
+        inputs, scaled(64, width), 7, 2, sparse=False, name="conv_1"
+    )
     x = layers.ReLU()(batch_norm(name="norm_1")(x))
     x = layers.ZeroPadding2D(1)(x)
     x = layers.MaxPooling2D(3, 2)(x)
@@ -53,7 +64,7 @@ def resnet50(
         for block in range(num_blocks):
             strides = 2 if group > 0 and block == 0 else 1
             name = f"group_{group + 1}_block_{block + 1}"
-            x = _block(x, kernels, channels, strides, name)
+            x = _block(x, kernels, scaled(channels, width), strides, name)
     x = layers.GlobalAveragePooling2D()(x)
     x = kernels.dense(num_classes, name="logits")(x)
     return keras.Model(inputs, x, name="resnet50")

@@ -7,6 +7,7 @@ from keras import layers
 
 from dsr_tf.models.kernels import Kernels
 from dsr_tf.models.kernels import batch_norm
+from dsr_tf.models.kernels import scaled
 
 
 def wide_resnet(
@@ -15,10 +16,12 @@ def wide_resnet(
     input_shape: tuple[int, int, int] = (32, 32, 3),
     num_classes: int = 10,
     sparsity: float | None = 0.9,
+    hashed: bool = False,
     granularity: str = "weight",
     sparse_logits: bool = False,
     l1: float = 0.0,
     l2: float = 0.0,
+    group_lasso: float = 0.0,
     seed: int = 0,
 ) -> keras.Model:
     """Builds a WRN-`depth`-`width`, pre-activation.
@@ -34,11 +37,15 @@ def wide_resnet(
         num_classes: Number of logits.
         sparsity: Fraction of zeros in the sparse kernels, in `[0, 1)`; None
             for plain Keras layers.
-        granularity: What the masks move as one.
+        hashed: Whether those kernels share values instead of holding zeros.
+        granularity: What the masks of convolutions move as one: `"weight"` or
+            `"kernel"`.
         sparse_logits: Whether the last layer is sparse too, as in the paper's
             text; it is dense in the authors' code.
         l1: Factor of `sum(|w|)` over the kernels, in the loss.
         l2: Factor of `sum(w²) / 2` over the kernels, in the loss.
+        group_lasso: Factor of `sum(‖slice‖₂)` over the convolutions' slices,
+            in the loss.
         seed: Seed of masks and weights.
 
     Returns:
@@ -56,11 +63,11 @@ def wide_resnet(
             "`depth` must be 6n + 4, such as 10, 16 or 28. "
             f"Received: depth={depth}"
         )
-    kernels = Kernels(sparsity, granularity, l1, l2, seed)
+    kernels = Kernels(sparsity, hashed, granularity, l1, l2, group_lasso, seed)
     inputs = keras.Input(input_shape)
     x = kernels.conv(inputs, 16, 3, sparse=False, name="conv_1")
     for group in range(3):
-        channels = round(16 * 2**group * width)
+        channels = scaled(16 * 2**group, width)
         for block in range((depth - 4) // 6):
             strides = 2 if group > 0 and block == 0 else 1
             name = f"group_{group + 1}_block_{block + 1}"

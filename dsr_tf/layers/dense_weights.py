@@ -1,0 +1,73 @@
+"""From one model to another of the same architecture."""
+
+from typing import Any
+
+import keras
+
+from dsr_tf.layers.search import sparse_layers
+
+
+def copy_weights(source: keras.Model, target: keras.Model) -> None:
+    """Copies all weights but masks, which stay as they are in `target`.
+
+    Either model may be sparse, or plain Keras: `source` gives the kernels as
+    they are, and those of `target` are 0 wherever its masks are.
+
+    Args:
+        source: A built model.
+        target: A built model with weights of the same shapes, in the same
+            order.
+
+    Raises:
+        ValueError: If the weights differ in number or in shape. Nothing is
+            copied then.
+    """
+    pairs = _paired(_weights(source), _weights(target), source, target)
+    for old, new in pairs:
+        new.assign(old)
+    for layer in sparse_layers(target):
+        layer.set_mask(layer.kernel_mask)
+
+
+def copy_masks(source: keras.Model, target: keras.Model) -> None:
+    """Copies the masks, and sets to 0 the weights they make inactive.
+
+    Args:
+        source: A built model with sparse layers.
+        target: A built model with sparse layers of the same shapes.
+
+    Raises:
+        ValueError: If the masks differ in number or in shape. Nothing is
+            copied then.
+    """
+    layers = sparse_layers(target)
+    masks = [layer.kernel_mask for layer in sparse_layers(source)]
+    own = [layer.kernel_mask for layer in layers]
+    pairs = _paired(masks, own, source, target)
+    for layer, (mask, _) in zip(layers, pairs, strict=True):
+        layer.set_mask(mask)
+
+
+def _weights(model: keras.Model) -> list[Any]:
+    masks = {id(layer.kernel_mask) for layer in sparse_layers(model)}
+    return [weight for weight in model.weights if id(weight) not in masks]
+
+
+def _paired(
+    old: list[Any], new: list[Any], source: keras.Model, target: keras.Model
+) -> list[tuple[Any, Any]]:
+    if len(old) != len(new):
+        raise ValueError(
+            f"Model '{source.name}' must have the weights of '{target.name}': "
+            f"{len(new)} tensors. Received: {len(old)}"
+        )
+    pairs = list(zip(old, new, strict=True))
+    for mine, other in pairs:
+        if tuple(mine.shape) != tuple(other.shape):
+            raise ValueError(
+                f"Model '{source.name}' must have the weights of "
+                f"'{target.name}': '{other.path}' of shape "
+                f"{tuple(other.shape)}. Received: '{mine.path}' of shape "
+                f"{tuple(mine.shape)}"
+            )
+    return pairs

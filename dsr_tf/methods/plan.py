@@ -1,0 +1,74 @@
+"""The integer arithmetic of a reallocation: how many of each tensor."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dsr_tf.methods.allocate import apportion
+
+Allocate = Callable[[Sequence[int], Sequence[int], Sequence[int]], list[int]]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Counts of units, one a tensor.
+
+    Args:
+        rescued: Whether all would go, so that one has to stay.
+        pruned: Units that go by the method's choice, but for the rescued.
+        grown: Units that come.
+        pardoned: Units among the pruned that stay, as nothing could replace
+            them.
+        unspent: Weights of the budget that no whole unit could take.
+    """
+
+    rescued: list[bool]
+    pruned: list[int]
+    grown: list[int]
+    pardoned: list[int]
+    unspent: int = 0
+
+
+def make_plan(
+    allocate: Allocate | None,
+    active: Sequence[int],
+    survivors: Sequence[int],
+    inactive: Sequence[int],
+    sizes: Sequence[int],
+    unspent: int,
+) -> Plan:
+    """Plans a reallocation that conserves the budget, counted in weights.
+
+    Args:
+        allocate: Splits what was pruned, in weights; None where none come.
+        active: Active units of each tensor, before pruning.
+        survivors: Units that pruning would leave.
+        inactive: Inactive units, before pruning.
+        sizes: Weights in a unit of each tensor.
+        unspent: Weights that the last reallocation left unspent.
+
+    Raises:
+        ValueError: If `allocate` grows more than was pruned.
+    """
+    rescued = [a > k == 0 for a, k in zip(active, survivors, strict=True)]
+    kept = [k + r for k, r in zip(survivors, rescued, strict=True)]
+    pruned = [a - k for a, k in zip(active, kept, strict=True)]
+    none = [0] * len(pruned)
+    if not allocate:
+        return Plan(rescued, pruned, none, none)
+    lost = _weights(pruned, sizes)
+    wanted = allocate(_weights(kept, sizes), lost, _weights(inactive, sizes))
+    if min(wanted) < 0 or sum(wanted) > sum(lost):
+        raise ValueError(
+            "`allocate` must return counts that add up to no more than was "
+            f"pruned, {sum(lost)}. Received: {wanted}"
+        )
+    grown = apportion(sum(wanted) + unspent, wanted, inactive, sizes)
+    surplus = sum(lost) + unspent - sum(_weights(grown, sizes))
+    pardoned = apportion(surplus, lost, pruned, sizes)
+    surplus -= sum(_weights(pardoned, sizes))
+    return Plan(rescued, pruned, grown, pardoned, surplus)
+
+
+def _weights(units: Sequence[int], sizes: Sequence[int]) -> list[int]:
+    return [n * size for n, size in zip(units, sizes, strict=True)]
