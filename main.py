@@ -17,12 +17,13 @@ from absl import logging
 class _Schedule(flags.ArgumentParser):
     """Parses `0:0.1,25:0.02`, or one value for all epochs."""
 
-    def __init__(self, number: type, above: float) -> None:
+    def __init__(self, number: type, zero: bool) -> None:
         self._number = number
-        self._above = above
+        self._zero = zero
         self.syntactic_help = (
-            f"one {number.__name__} above {above:g}, or a schedule of "
-            "EPOCH:VALUE with an entry for epoch 0, such as 0:8,25:4"
+            f"one {number.__name__} {'from' if zero else 'above'} 0, or a "
+            "schedule of EPOCH:VALUE with an entry for epoch 0, such as "
+            "0:8,25:4"
         )
 
     def flag_type(self) -> str:
@@ -38,7 +39,8 @@ class _Schedule(flags.ArgumentParser):
         except ValueError as error:
             raise ValueError(f"must be {self.syntactic_help}") from error
         values = schedule.values()
-        in_range = all(self._above < v < math.inf for v in values)
+        in_range = all(0 <= v < math.inf for v in values)
+        in_range &= self._zero or all(values)
         ordered = list(schedule) == sorted(schedule) and min(schedule) == 0
         if not in_range or not ordered or len(schedule) < len(pairs):
             raise ValueError(f"must be {self.syntactic_help}")
@@ -70,7 +72,9 @@ class _Number(flags.FloatParser):
         return number
 
 
-def _define_number(name: str, default: float, help: str, **bounds: Any) -> Any:
+def _define_number(
+    name: str, default: float | None, help: str, **bounds: Any
+) -> Any:
     return flags.DEFINE(
         _Number(**bounds),
         name,
@@ -81,34 +85,86 @@ def _define_number(name: str, default: float, help: str, **bounds: Any) -> Any:
 
 
 def _define_schedule(
-    name: str, default: str, help: str, number: type, above: float = 0
+    name: str, default: str, help: str, number: type, zero: bool = False
 ) -> Any:
-    parser = _Schedule(number, above)
+    parser = _Schedule(number, zero)
     return flags.DEFINE(
         parser, name, default, help, serializer=_ScheduleSerializer()
     )
 
+
+_METHODS = {
+    "dense": "the full network",
+    "thin_dense": "a narrower one, by --width",
+    "static": "sparse, with masks that stay",
+    "set": "sparse evolutionary training",
+    "deepr": "deep rewiring",
+    "hashed": "kernels that share values",
+    "compressed": "a trained dense network, from --init_from, pruned in steps",
+    "dsr": "dynamic sparse reparameterization",
+}
+_MODELS = ["lenet_300_100", "wide_resnet", "resnet50"]
 
 _RUN_FLAGS = [
     flags.DEFINE_string(
         "dataset",
         "digits",
         "Data set: digits, which is built in, or an image-classification set "
-        "of TensorFlow Datasets, such as mnist.",
+        "of TensorFlow Datasets, such as mnist, cifar10 or imagenet2012.",
     ),
-    flags.DEFINE_enum("model", "lenet_300_100", ["lenet_300_100"], "Network."),
+    flags.DEFINE_string(
+        "data_dir", None, "Where TensorFlow Datasets keeps prepared sets."
+    ),
+    flags.DEFINE_integer(
+        "image_size",
+        None,
+        "Height and width to crop images to, in sets whose images vary in "
+        "size; 224 if it is not given.",
+        lower_bound=1,
+    ),
+    flags.DEFINE_integer(
+        "train_examples",
+        None,
+        "Train on the first so many images only.",
+        lower_bound=1,
+    ),
+    flags.DEFINE_enum("model", "lenet_300_100", _MODELS, "Network."),
+    flags.DEFINE_integer(
+        "depth", 28, "Layers of wide_resnet: 6n + 4.", lower_bound=10
+    ),
+    _define_number(
+        "width",
+        None,
+        "Factor of the channels; without it 2 for wide_resnet, else 1.",
+        open=True,
+    ),
+    flags.DEFINE_bool(
+        "sparse_logits",
+        False,
+        "Make the last layer of wide_resnet sparse too, as in the paper's "
+        "text; in the authors' code it is dense.",
+    ),
     flags.DEFINE_enum(
         "method",
         "dsr",
-        ["dsr", "static"],
-        "How the weights are kept within the budget: dsr moves them, static "
-        "leaves them where they are.",
+        list(_METHODS),
+        "How parameters are kept within the budget. "
+        + "; ".join(f"{name}: {text}" for name, text in _METHODS.items())
+        + ".",
     ),
     _define_number(
-        "sparsity", 0.9, "Fraction of zeros in the sparse tensors.", below=1
+        "sparsity",
+        0.9,
+        "Fraction of zeros in the sparse tensors, or of parameters that "
+        "hashed ones save.",
+        below=1,
     ),
     flags.DEFINE_enum(
-        "granularity", "weight", ["weight"], "What is moved as one."
+        "granularity",
+        "weight",
+        ["weight", "kernel"],
+        "What is moved as one: single weights, or, in convolutions, all "
+        "weights between one input and one output channel.",
     ),
     flags.DEFINE_integer("epochs", 100, "Epochs to train.", lower_bound=1),
     flags.DEFINE_integer(
@@ -123,32 +179,72 @@ _RUN_FLAGS = [
     _define_number("momentum", 0.9, "Nesterov momentum.", below=1),
     _define_number("l1", 1e-4, "L1 penalty: adds l1 * sign(w) to gradients."),
     _define_number("l2", 0.0, "L2 penalty: adds l2 * w to gradients."),
+    _define_number(
+        "group_lasso",
+        0.0,
+        "Penalty on the norm of each slice that --granularity=kernel moves.",
+    ),
     flags.DEFINE_integer(
         "num_pruned",
         150,
-        "Weights to prune in a reallocation; the threshold adapts to it.",
+        "dsr: weights, or slices, to prune in a reallocation; the threshold "
+        "adapts to it.",
         lower_bound=1,
     ),
     _define_number(
         "tolerance",
         0.1,
-        "Fraction of num_pruned by which the count may miss before the "
+        "dsr: fraction of num_pruned by which the count may miss before the "
         "threshold moves.",
         below=1,
     ),
     _define_number(
         "initial_threshold",
         1e-3,
-        "Magnitude below which the first reallocation prunes.",
+        "dsr: magnitude below which the first reallocation prunes.",
         open=True,
     ),
     _define_number(
-        "regrow_stddev", 0.0, "Standard deviation of newly grown weights."
+        "regrow_stddev", 0.0, "dsr: standard deviation of newly grown weights."
+    ),
+    _define_number(
+        "drop_fraction",
+        0.1,
+        "set: fraction of the weights of each tensor that is replaced.",
+        below=1,
+    ),
+    _define_schedule(
+        "temperature",
+        "0:1e-5,25:1e-8,50:1e-12,75:1e-15",
+        "deepr: temperature of the noise, by epoch.",
+        float,
+        zero=True,
+    ),
+    _define_number(
+        "noise_rate", 0.01, "deepr: learning rate in the noise's formula."
+    ),
+    flags.DEFINE_integer(
+        "num_prunes",
+        20,
+        "compressed: prunes down to the sparsity.",
+        lower_bound=1,
+    ),
+    flags.DEFINE_enum(
+        "prune_schedule",
+        "cubic",
+        ["cubic", "exponential"],
+        "compressed: how the sparsity rises.",
+    ),
+    flags.DEFINE_bool(
+        "prune_across_tensors",
+        True,
+        "compressed: rank the weights of all tensors together; otherwise every "
+        "tensor gets the sparsity.",
     ),
     _define_schedule(
         "period",
         "0:15,25:30,50:60,75:120",
-        "Optimizer steps between reallocations, by epoch.",
+        "Optimizer steps between reallocations, or prunes, by epoch.",
         int,
     ),
     flags.DEFINE_integer(
@@ -157,15 +253,29 @@ _RUN_FLAGS = [
         "Epoch from which on masks stay as they are.",
         lower_bound=0,
     ),
+    flags.DEFINE_string(
+        "init_from",
+        None,
+        "Start with the weights of this: the folder of a finished run, or a "
+        ".keras file of the same network.",
+    ),
+    flags.DEFINE_string(
+        "masks_from",
+        None,
+        "Start with the last masks of this run; needs --weights_from.",
+    ),
+    flags.DEFINE_string(
+        "weights_from",
+        None,
+        "Start with the first weights of this run, or with fresh ones, which "
+        "no run has: random.",
+    ),
     flags.DEFINE_integer(
         "seed",
         0,
         "Seed of everything.",
         lower_bound=0,
         upper_bound=2**31 - 1,
-    ),
-    flags.DEFINE_string(
-        "data_dir", None, "Where TensorFlow Datasets keeps prepared sets."
     ),
 ]
 _RUN_DIR = flags.DEFINE_string(
@@ -179,6 +289,67 @@ _OVERWRITE = flags.DEFINE_bool(
 )
 
 
+@flags.multi_flags_validator(
+    ["method", "width"], "--method=thin_dense needs --width"
+)
+def _thin_has_a_width(values: dict[str, Any]) -> bool:
+    return values["method"] != "thin_dense" or values["width"] is not None
+
+
+@flags.multi_flags_validator(
+    ["method", "init_from"],
+    "--method=compressed needs --init_from, a trained dense network",
+)
+def _compressed_has_a_start(values: dict[str, Any]) -> bool:
+    return values["method"] != "compressed" or values["init_from"] is not None
+
+
+@flags.multi_flags_validator(
+    ["method", "init_from"], "--method=hashed cannot use --init_from"
+)
+def _hashed_starts_fresh(values: dict[str, Any]) -> bool:
+    return values["method"] != "hashed" or values["init_from"] is None
+
+
+@flags.multi_flags_validator(
+    ["masks_from", "weights_from", "init_from"],
+    "--masks_from and --weights_from go together, without --init_from",
+)
+def _ablations_are_whole(values: dict[str, Any]) -> bool:
+    masks, weights = values["masks_from"], values["weights_from"]
+    together = (masks is None) == (weights is None)
+    return together and (masks is None or values["init_from"] is None)
+
+
+@flags.multi_flags_validator(
+    ["method", "masks_from"],
+    "--masks_from needs a --method that trains under masks: static, set, "
+    "deepr or dsr",
+)
+def _masks_have_a_use(values: dict[str, Any]) -> bool:
+    masked = values["method"] in ("static", "set", "deepr", "dsr")
+    return masked or values["masks_from"] is None
+
+
+@flags.multi_flags_validator(
+    ["model", "granularity", "group_lasso"],
+    "--granularity=kernel and --group_lasso need a network with convolutions: "
+    "wide_resnet or resnet50",
+)
+def _slices_need_convolutions(values: dict[str, Any]) -> bool:
+    slices = values["granularity"] == "kernel" or values["group_lasso"] > 0
+    return values["model"] != "lenet_300_100" or not slices
+
+
+@flags.multi_flags_validator(
+    ["method", "granularity"],
+    "--granularity=kernel does not go with --method=deepr or hashed",
+)
+def _slices_have_no_sign(values: dict[str, Any]) -> bool:
+    single = values["method"] in ("deepr", "hashed")
+    return not single or values["granularity"] == "weight"
+
+
 def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         _fail(f"unexpected argument '{argv[1]}'; flags begin with --", 2)
@@ -187,15 +358,8 @@ def main(argv: Sequence[str]) -> None:
     with _quiet_start():
         from dsr_tf import train
         from dsr_tf.data import DatasetUnavailableError
-    settings = {flag.name: flag.value for flag in _RUN_FLAGS}
-    config = train.Config(
-        **settings,
-        run_dir=_RUN_DIR.value or _default_run_dir(settings),
-        overwrite=_OVERWRITE.value,
-        flags=_flagfile(),
-    )
     try:
-        train.run(config)
+        train.run(train.Config(**settings()))
     except (
         ValueError,
         FloatingPointError,
@@ -206,9 +370,32 @@ def main(argv: Sequence[str]) -> None:
         _fail(str(error), 1)
 
 
-def _default_run_dir(settings: dict[str, Any]) -> str:
-    parts = [settings[k] for k in ("dataset", "model", "method")]
-    parts += [f"s{settings['sparsity']:g}", f"seed{settings['seed']}"]
+def settings() -> dict[str, Any]:
+    """Returns the settings of a run, as `train.Config` takes them."""
+    values = {flag.name: flag.value for flag in _RUN_FLAGS}
+    return values | {
+        "run_dir": _RUN_DIR.value or _default_run_dir(values),
+        "overwrite": _OVERWRITE.value,
+        "flags": _flagfile(),
+    }
+
+
+def _default_run_dir(values: dict[str, Any]) -> str:
+    parts = [values["dataset"], values["model"]]
+    if values["model"] == "wide_resnet":
+        width = 2 if values["width"] is None else values["width"]
+        parts[-1] += f"_{values['depth']}_{width:g}"
+    elif values["width"] is not None:
+        parts.append(f"w{values['width']:g}")
+    parts.append(values["method"])
+    if values["method"] not in ("dense", "thin_dense"):
+        parts.append(f"s{values['sparsity']:g}")
+    if values["granularity"] != "weight":
+        parts.append(values["granularity"])
+    if values["masks_from"] is not None:
+        fresh = values["weights_from"] == "random"
+        parts.append("fresh_weights" if fresh else "first_weights")
+    parts.append(f"seed{values['seed']}")
     return os.path.join("runs", "_".join(parts))
 
 

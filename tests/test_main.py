@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLAGFILES = sorted((ROOT / "flags").glob("*.cfg"))
 
 
 def main(*arguments, **environment):
@@ -42,13 +41,15 @@ def test_run_tells_what_it_did(finished):
     assert result.returncode == 0
     assert result.stderr == ""
     lines = result.stdout.splitlines()
-    assert len(lines) == 2 + 5
+    assert len(lines) == 2 + 7
     assert lines[0].startswith("epoch 1/2  loss ")
     summary = json.loads((path / "summary.json").read_text())
     assert f"{summary['test_accuracy']:.4f}" in lines[2]
     assert "5,020 of 50,200 weights (0.1 kept)" in lines[3]
+    assert "5,020" in lines[4]
     assert f"{summary['weights_moved']:,} in 2 reallocations" in lines[5]
-    assert lines[6].endswith(str(path))
+    assert "5,840 in the whole model" in lines[6]
+    assert lines[8].endswith(str(path))
 
 
 def test_flags_of_a_run_run_again(finished, tmp_path):
@@ -80,7 +81,26 @@ def test_second_run_is_refused(finished):
         ("--initial_threshold=0", "a number above 0"),
         ("--epochs=0", "is not a positive integer"),
         ("--num_pruned=0", "is not a positive integer"),
-        ("--method=rigl", "should be one of <dsr|static>"),
+        ("--method=rigl", "should be one of <dense|thin_dense|static|set|"),
+        ("--method=thin_dense", "--method=thin_dense needs --width"),
+        ("--width=0", "a number above 0"),
+        ("--method=compressed", "needs --init_from, a trained dense network"),
+        ("--masks_from=run", "--masks_from and --weights_from go together"),
+        ("--weights_from=run", "--masks_from and --weights_from go together"),
+        (
+            "--method=dense --masks_from=a --weights_from=a",
+            "trains under masks",
+        ),
+        ("--method=hashed --init_from=run", "cannot use --init_from"),
+        ("--granularity=kernel", "need a network with convolutions"),
+        ("--group_lasso=1", "need a network with convolutions"),
+        (
+            "--granularity=kernel --model=resnet50 --method=deepr",
+            "does not go with --method=deepr",
+        ),
+        ("--temperature=-1", "one float from 0, or a schedule"),
+        ("--train_examples=0", "is not a positive integer"),
+        ("--prune_schedule=linear", "should be one of <cubic|exponential>"),
         ("--learning_rate=0:0.1,25", "a schedule of EPOCH:VALUE"),
         ("--learning_rate=5:0.1", "an entry for epoch 0"),
         ("--learning_rate=0:inf", "a schedule of EPOCH:VALUE"),
@@ -93,12 +113,49 @@ def test_second_run_is_refused(finished):
     ],
 )
 def test_bad_values_are_refused(flag, message):
-    assert_refused(main(flag), message, 2)
+    assert_refused(main(*flag.split()), message, 2)
 
 
 def test_budget_that_is_too_small_is_refused(tmp_path):
     result = main(f"--run_dir={tmp_path}", "--num_pruned=6000")
     assert_refused(result, "`num_pruned` must be smaller than the budget", 1)
+
+
+def test_run_to_start_from_must_be_there(tmp_path):
+    result = main(
+        "--method=compressed",
+        f"--init_from={tmp_path}",
+        f"--run_dir={tmp_path}",
+    )
+    assert_refused(result, "`init_from` must be the folder of a finished", 1)
+
+
+def test_too_many_examples_are_refused(tmp_path):
+    result = main(f"--run_dir={tmp_path}", "--train_examples=1501")
+    assert_refused(result, "`train_examples` must be from 1 to .* 1500", 1)
+
+
+def test_runs_get_folders_of_their_own():
+    from absl import flags
+    from absl.testing import flagsaver
+
+    import main as program
+
+    def run_dir(*arguments):
+        with flagsaver.flagsaver():
+            flags.FLAGS(["main.py", *arguments])
+            return program.settings()["run_dir"]
+
+    assert run_dir() == "runs/digits_lenet_300_100_dsr_s0.9_seed0"
+    wide = "--model=wide_resnet", "--dataset=cifar10"
+    assert run_dir(*wide, "--depth=10", "--granularity=kernel") == (
+        "runs/cifar10_wide_resnet_10_2_dsr_s0.9_kernel_seed0"
+    )
+    assert run_dir("--method=thin_dense", "--width=0.1") == (
+        "runs/digits_lenet_300_100_w0.1_thin_dense_seed0"
+    )
+    structure = "--method=static", "--masks_from=run", "--weights_from=random"
+    assert run_dir(*structure).endswith("static_s0.9_fresh_weights_seed0")
 
 
 def test_data_that_cannot_be_had_is_one_line(tmp_path):
@@ -120,20 +177,3 @@ def test_help_lists_flags_with_their_defaults():
     text = " ".join(result.stdout.split())
     assert "(default: '0.9') (a number from 0, below 1)" in text
     assert "--period" in text and "Traceback" not in result.stderr
-
-
-def test_there_are_flagfiles():
-    assert FLAGFILES
-
-
-@pytest.mark.parametrize("path", FLAGFILES, ids=lambda p: p.stem)
-def test_flagfiles_parse_and_say_what_they_are(path):
-    text = path.read_text()
-    lines = text.splitlines()
-    assert lines[0].startswith("# ")
-    assert f"python main.py --flagfile=flags/{path.name}" in text
-    assert "Published:" in text and "Time:" in text
-    assert all(line.startswith(("#", "--")) for line in lines)
-    # It gets past the flags, and no further.
-    result = main(f"--flagfile={path}", "stray")
-    assert_refused(result, "unexpected argument 'stray'", 2)

@@ -11,10 +11,16 @@ from dsr_tf.layers import sparse_layers
 from dsr_tf.train import build
 from dsr_tf.train.config import Config
 from dsr_tf.train.folder import RunFolder
+from dsr_tf.train.start import start_models
 
 CONFIG = Config(
     dataset="digits",
+    image_size=None,
+    train_examples=None,
     model="lenet_300_100",
+    depth=28,
+    width=None,
+    sparse_logits=False,
     method="dsr",
     sparsity=0.9,
     granularity="weight",
@@ -24,12 +30,22 @@ CONFIG = Config(
     momentum=0.9,
     l1=1e-4,
     l2=0.0,
+    group_lasso=0.0,
     num_pruned=100,
     tolerance=0.1,
     initial_threshold=0.01,
     regrow_stddev=1e-3,
+    drop_fraction=0.1,
+    temperature={0: 1e-5},
+    noise_rate=0.01,
+    num_prunes=2,
+    prune_schedule="cubic",
+    prune_across_tensors=True,
     period={0: 15},
     stop_epoch=None,
+    init_from=None,
+    masks_from=None,
+    weights_from=None,
     seed=0,
     data_dir=None,
     run_dir="",
@@ -51,7 +67,8 @@ def finished(tmp_path_factory):
 def test_run_writes_its_files(finished):
     path, summary = finished
     assert sorted(p.name for p in path.iterdir()) == [
-        "flags.cfg", "metrics.csv", "model.keras", "summary.json",
+        "flags.cfg", "initial.keras", "metrics.csv", "model.keras",
+        "summary.json",
     ]  # fmt: skip
     assert json.loads((path / "summary.json").read_text()) == summary
     assert (path / "flags.cfg").read_text() == CONFIG.flags
@@ -108,7 +125,7 @@ def test_run_repeats_bit_for_bit(finished, tmp_path):
 def test_static_run_keeps_its_masks(tmp_path):
     summary = train.run(config(tmp_path, method="static"))
     model = keras.models.load_model(tmp_path / "model.keras")
-    fresh = build.build_model(CONFIG, _digits())
+    fresh = build.build_model(CONFIG, (8, 8, 1), 10)
     for old, new in zip(
         sparse_layers(fresh), sparse_layers(model), strict=True
     ):
@@ -116,12 +133,6 @@ def test_static_run_keeps_its_masks(tmp_path):
         assert (old.kernel.numpy() != new.kernel.numpy()).any()
     assert summary["reallocations"] == summary["weights_moved"] == 0
     assert summary["threshold"] is None
-
-
-def _digits():
-    from dsr_tf.data import load_images
-
-    return load_images("digits")
 
 
 def test_finished_run_is_not_replaced(finished):
@@ -211,7 +222,11 @@ def test_steps_are_executed_up_to_the_next_reallocation():
     # Periods that never come into force do not count.
     unused = config("", epochs=2, period={0: 15, 25: 7})
     assert build.steps_per_execution(unused, 15) == 15
-    assert build.steps_per_execution(config("", method="static"), 600) == 600
+    # At most 100 steps, so that an interrupt is heard.
+    for method in ("static", "dense", "hashed"):
+        assert build.steps_per_execution(config("", method=method), 600) == 100
+        assert build.steps_per_execution(config("", method=method), 101) == 1
+    assert build.steps_per_execution(config("", method="deepr"), 600) == 1
 
 
 def test_stop_epoch_ends_reallocation(tmp_path):
@@ -222,9 +237,149 @@ def test_stop_epoch_ends_reallocation(tmp_path):
 def test_momentum_and_penalties_reach_the_optimizer_and_the_model():
     optimizer = build.build_optimizer(config("", momentum=0.5), 15)
     assert optimizer.momentum == 0.5 and optimizer.nesterov
-    model = build.build_model(config("", l1=0.5, l2=0.25), _digits())
+    model = build.build_model(config("", l1=0.5, l2=0.25), (8, 8, 1), 10)
     weights = np.concatenate(
         [x.kernel.numpy().ravel() for x in sparse_layers(model)]
     )
     expected = 0.5 * np.abs(weights).sum() + 0.125 * (weights**2).sum()
     assert float(sum(model.losses)) == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["dense", "thin_dense"])
+def test_dense_runs_have_no_budget(tmp_path, method):
+    summary = train.run(config(tmp_path, method=method, width=0.1, epochs=1))
+    assert summary["num_weights"] == summary["budget"] == 0
+    # 8x8 images: 64*30 + 30*10 + 10*10 weights, and 2 * 50 of normalisation.
+    assert summary["model_parameters"] == 2320 + 100
+    assert summary["model_sparsity"] == summary["sparsity"] == 0
+
+
+@pytest.mark.parametrize("method", ["set", "deepr"])
+def test_rewiring_runs_keep_the_count_of_each_layer(tmp_path, method):
+    summary = train.run(config(tmp_path, method=method, epochs=1))
+    active = [layer["num_active"] for layer in summary["layers"]]
+    assert active == [1920, 3000, 100]
+    assert summary["weights_moved"] > 0
+
+
+def test_hashed_runs_count_their_banks(tmp_path):
+    summary = train.run(config(tmp_path, method="hashed", epochs=1))
+    assert summary["num_weights"] == 50_200
+    assert summary["budget"] == summary["num_active"] == 5020
+    assert summary["model_parameters"] == 5020 + 820
+    assert not (tmp_path / "initial.keras").exists()
+
+
+@pytest.fixture(scope="module")
+def dense(tmp_path_factory):
+    path = tmp_path_factory.mktemp("run") / "dense"
+    train.run(config(path, method="dense", epochs=2))
+    return path
+
+
+@pytest.mark.parametrize("file", ["", "model.keras"])
+def test_compressed_run_reaches_its_budget_exactly(dense, tmp_path, file):
+    begin = config(tmp_path, method="compressed", init_from=str(dense / file))
+    summary = train.run(begin)
+    assert summary["budget"] == summary["num_active"] == 5020
+    assert summary["reallocations"] == 3 and summary["prunes"] == 2
+    first = keras.models.load_model(tmp_path / "initial.keras")
+    trained = keras.models.load_model(dense / "model.keras")
+    pairs = zip(first.get_weights(), trained.get_weights(), strict=True)
+    assert all((a == b).all() for a, b in pairs)
+    # What it was, it hardly forgot.
+    rows = list(csv.DictReader((tmp_path / "metrics.csv").open()))
+    assert float(rows[0]["accuracy"]) > 0.9
+
+
+def test_too_short_a_compression_is_announced(dense, tmp_path, capsys):
+    begin = config(tmp_path, method="compressed", init_from=str(dense))
+    train.run(dataclasses.replace(begin, epochs=1))
+    printed = capsys.readouterr().out
+    assert "too many: 1 of 2 prunes done" in printed
+
+
+def test_first_weights_are_kept_whole(finished):
+    path, _ = finished
+    initial = keras.models.load_model(path / "initial.keras")
+    twin = build.build_dense(CONFIG, (8, 8, 1), 10)
+    pairs = zip(initial.get_weights(), twin.get_weights(), strict=True)
+    assert all((a == b).all() for a, b in pairs)
+
+
+@pytest.mark.parametrize("weights", ["first", "random"])
+def test_structure_of_a_run_with_its_weights_or_fresh_ones(finished, weights):
+    path, _ = finished
+    begin = config(
+        "",
+        method="static",
+        masks_from=str(path),
+        weights_from=str(path) if weights == "first" else "random",
+    )
+    model, initial = start_models(begin, (8, 8, 1), 10)
+    run = keras.models.load_model(path / "model.keras")
+    first = keras.models.load_model(path / "initial.keras")
+    for layer, old in zip(
+        sparse_layers(model), sparse_layers(run), strict=True
+    ):
+        mask = old.kernel_mask.numpy()
+        assert (layer.kernel_mask.numpy() == mask).all()
+        kernel = first.get_layer(layer.name).kernel.numpy() * mask
+        same = (layer.kernel.numpy() == kernel)[mask == 1]
+        assert same.all() if weights == "first" else not same.any()
+        # A structure that was found differs from the one it began with.
+        assert np.count_nonzero(kernel) == mask.sum()
+
+
+def test_masks_of_another_budget_are_refused(finished):
+    begin = config("", method="static", sparsity=0.8)
+    begin = dataclasses.replace(
+        begin, masks_from=str(finished[0]), weights_from="random"
+    )
+    with pytest.raises(ValueError, match="10040: give the --sparsity of that"):
+        start_models(begin, (8, 8, 1), 10)
+
+
+@pytest.mark.parametrize("name", ["init_from", "masks_from", "weights_from"])
+def test_runs_to_start_from_must_be_there(tmp_path, name):
+    begin = config("", **{name: str(tmp_path / "none")})
+    with pytest.raises(ValueError, match=f"`{name}` must be the folder of a f"):
+        start_models(begin, (8, 8, 1), 10)
+
+
+def test_foreign_file_to_start_from_is_refused(tmp_path):
+    path = tmp_path / "foreign.keras"
+    path.write_text("not a model")
+    with pytest.raises(ValueError, match="a model that Keras can load"):
+        start_models(config("", init_from=str(path)), (8, 8, 1), 10)
+
+
+def test_convolutions_are_compiled_where_that_helps():
+    assert build.jit_compile(CONFIG) == "auto"
+    assert build.jit_compile(config("", model="wide_resnet")) is False
+
+
+def test_run_trains_on_so_many_images(tmp_path):
+    summary = train.run(config(tmp_path, train_examples=300, period={0: 3}))
+    assert summary["reallocations"] == 3
+
+
+def test_slices_move_in_a_run_of_a_wide_resnet(tmp_path):
+    summary = train.run(
+        config(
+            tmp_path,
+            model="wide_resnet",
+            depth=10,
+            width=0.25,
+            granularity="kernel",
+            group_lasso=1e-4,
+            sparsity=0.5,
+            num_pruned=20,
+            period={0: 2},
+            train_examples=400,
+            epochs=1,
+        )
+    )
+    assert summary["reallocations"] == 2
+    assert summary["num_active"] == summary["budget"]
+    assert all(layer["num_active"] % 9 == 0 for layer in summary["layers"])

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 FLAGS = "flags.cfg"
+INITIAL = "initial.keras"
 METRICS = "metrics.csv"
 MODEL = "model.keras"
 SUMMARY = "summary.json"
@@ -48,11 +49,11 @@ class RunFolder:
         partial.write_text(text, encoding="utf-8")
         os.replace(partial, self.path / name)
 
-    def write_model(self, model: Any) -> None:
+    def write_model(self, model: Any, name: str = MODEL) -> None:
         """Saves a Keras model beside its place, then moves it there, whole."""
-        partial = self.path / f".partial.{MODEL}"
+        partial = self.path / f".partial.{name}"
         model.save(partial)
-        os.replace(partial, self.path / MODEL)
+        os.replace(partial, self.path / name)
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Writes the summary: from here on the run counts as finished."""

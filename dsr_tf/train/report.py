@@ -6,8 +6,7 @@ from typing import Any
 import keras
 
 from dsr_tf.callbacks import Reallocate
-from dsr_tf.layers import MaskedKernel
-from dsr_tf.layers import sparse_layers
+from dsr_tf.layers import budgeted_layers
 from dsr_tf.train.config import Config
 
 
@@ -44,15 +43,19 @@ def summarize(
         config: Settings of the run.
         model: The trained network.
         reallocation: The callback that moved its weights, or None.
-        budget: Active weights of the sparse tensors before the first step.
+        budget: Weights that the sparse tensors may hold at the end.
         test_accuracy: Accuracy on the test set after the last epoch.
         train_seconds: Time in `fit`, its evaluations included.
     """
-    layers = [_layer_summary(layer) for layer in sparse_layers(model)]
+    budgeted = budgeted_layers(model)
+    layers = [_layer_summary(layer) for layer in budgeted]
     num_active = sum(layer["num_active"] for layer in layers)
     num_weights = sum(math.prod(layer["shape"]) for layer in layers)
     parameters = sum(math.prod(v.shape) for v in model.trainable_variables)
+    trained = sum(math.prod(layer.trained_kernel.shape) for layer in budgeted)
+    parameters += num_weights - trained
     state = reallocation.state if reallocation else None
+    pruned = config.method == "compressed"
     return {
         "dataset": config.dataset,
         "model": config.model,
@@ -63,12 +66,14 @@ def summarize(
         "budget": budget,
         "num_active": num_active,
         "num_weights": num_weights,
-        "sparsity": 1 - num_active / num_weights,
+        "sparsity": 1 - num_active / num_weights if num_weights else 0.0,
         "model_parameters": parameters - num_weights + num_active,
         "model_sparsity": (num_weights - num_active) / parameters,
         "reallocations": state.num_reallocations if state else 0,
         "weights_moved": state.weights_moved if state else 0,
         "threshold": state.method.get("threshold") if state else None,
+        "prunes": state.method.get("prunes") if state else None,
+        "num_prunes": config.num_prunes if pruned else None,
         "train_seconds": round(train_seconds, 3),
         "reallocation_seconds": round(
             reallocation.reallocation_seconds if reallocation else 0.0, 3
@@ -77,30 +82,43 @@ def summarize(
     }
 
 
-def _layer_summary(layer: MaskedKernel) -> dict[str, Any]:
-    size = math.prod(layer.kernel.shape)
+def _layer_summary(layer: Any) -> dict[str, Any]:
+    shape = tuple(layer.kernel.shape)
     return {
         "name": layer.name,
-        "shape": list(layer.kernel.shape),
+        "shape": list(shape),
         "num_active": layer.num_active,
-        "sparsity": 1 - layer.num_active / size,
+        "sparsity": 1 - layer.num_active / math.prod(shape),
     }
 
 
 def closing_lines(summary: dict[str, Any], path: str) -> str:
     """Returns the lines that end a run on the screen."""
-    share = summary["budget"] / summary["num_weights"]
     rows = {
         "test accuracy": f"{summary['test_accuracy']:.4f} after epoch "
         f"{summary['epochs']}, on {summary['dataset']}",
-        "budget": f"{summary['budget']:,} of {summary['num_weights']:,} "
-        f"weights ({share:.4g} kept)",
-        "active weights": f"{summary['num_active']:,}, and "
-        f"{summary['model_parameters']:,} parameters in the whole model",
-        "weights moved": f"{summary['weights_moved']:,} in "
-        f"{summary['reallocations']:,} reallocations, "
-        f"{summary['reallocation_seconds']:.1f} s of "
-        f"{summary['train_seconds']:.1f} s",
+        **(_budget_rows(summary) if summary["num_weights"] else {}),
+        "parameters": f"{summary['model_parameters']:,} in the whole model",
+        "time": f"{summary['train_seconds']:.1f} s, of which "
+        f"{summary['reallocation_seconds']:.1f} s moved weights",
         "written to": path,
     }
     return "\n".join(f"{name:16}{text}" for name, text in rows.items())
+
+
+def _budget_rows(summary: dict[str, Any]) -> dict[str, str]:
+    share = summary["budget"] / summary["num_weights"]
+    missed = summary["num_active"] - summary["budget"]
+    rows = {
+        "budget": f"{summary['budget']:,} of {summary['num_weights']:,} "
+        f"weights ({share:.4g} kept)",
+        "active weights": f"{summary['num_active']:,}",
+        "weights moved": f"{summary['weights_moved']:,} in "
+        f"{summary['reallocations']:,} reallocations",
+    }
+    if missed > 0:
+        rows["active weights"] += (
+            f", {missed:,} too many: {summary['prunes']} of "
+            f"{summary['num_prunes']} prunes done; it needs more --epochs"
+        )
+    return rows

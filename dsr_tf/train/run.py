@@ -6,17 +6,17 @@ from typing import Any
 
 import keras
 
-from dsr_tf.data import eval_batches
 from dsr_tf.data import load_images
-from dsr_tf.data import train_batches
 from dsr_tf.layers import sparse_layers
 from dsr_tf.train import build
 from dsr_tf.train.config import Config
+from dsr_tf.train.folder import INITIAL
 from dsr_tf.train.folder import METRICS
 from dsr_tf.train.folder import RunFolder
 from dsr_tf.train.report import EpochLine
 from dsr_tf.train.report import closing_lines
 from dsr_tf.train.report import summarize
+from dsr_tf.train.start import start_models
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -36,23 +36,33 @@ def run(config: Config) -> dict[str, Any]:
     """
     folder = RunFolder(config.run_dir, config.overwrite)
     keras.utils.set_random_seed(config.seed)
-    images = load_images(config.dataset, config.data_dir)
-    batches = train_batches(images, config.batch_size, config.seed)
-    steps = len(images.train_labels) // config.batch_size
+    images = load_images(
+        config.dataset,
+        config.data_dir,
+        image_size=config.image_size,
+        train_examples=config.train_examples,
+    )
+    batches = images.train_batches(config.batch_size, config.seed)
+    steps = images.num_train // config.batch_size
 
-    model = build.build_model(config, images)
+    model, initial = start_models(
+        config, images.image_shape, images.num_classes
+    )
     model.compile(
         build.build_optimizer(config, steps),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
+        jit_compile=build.jit_compile(config),
         steps_per_execution=build.steps_per_execution(config, steps),
     )
-    budget = sum(layer.num_active for layer in sparse_layers(model))
+    budget = build.budget(config, model)
     reallocation = build.build_reallocation(config)
     if reallocation:
-        reallocation.method.prune.check(budget)
+        reallocation.check(sparse_layers(model))
 
     folder.begin(config.flags)
+    if initial:
+        folder.write_model(initial, INITIAL)
     callbacks = [
         EpochLine(),
         keras.callbacks.CSVLogger(str(folder.path / METRICS)),
@@ -62,7 +72,7 @@ def run(config: Config) -> dict[str, Any]:
         batches,
         epochs=config.epochs,
         steps_per_epoch=steps,
-        validation_data=eval_batches(images),
+        validation_data=images.eval_batches(),
         shuffle=False,
         verbose=0,
         callbacks=([reallocation] if reallocation else []) + callbacks,

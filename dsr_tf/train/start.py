@@ -1,0 +1,82 @@
+"""The networks before the first step: weights and masks to start with."""
+
+from pathlib import Path
+
+import keras
+
+from dsr_tf.layers import copy_masks
+from dsr_tf.layers import copy_weights
+from dsr_tf.layers import sparse_layers
+from dsr_tf.train import build
+from dsr_tf.train.config import Config
+from dsr_tf.train.folder import INITIAL
+from dsr_tf.train.folder import MODEL
+from dsr_tf.train.folder import SUMMARY
+
+
+def start_models(
+    config: Config, image_shape: tuple[int, ...], num_classes: int
+) -> tuple[keras.Model, keras.Model | None]:
+    """Builds the network, and what it starts from.
+
+    Args:
+        config: Settings of the run.
+        image_shape: Height, width and channels.
+        num_classes: Number of classes.
+
+    Returns:
+        The network that is trained, and the plain Keras network that holds its
+        first weights, those under the masks included; None for networks that
+        no masks could be given.
+
+    Raises:
+        ValueError: If a run or a file to start from cannot serve.
+    """
+    if config.method == "hashed":
+        return build.build_model(config, image_shape, num_classes), None
+    dense = build.build_dense(config, image_shape, num_classes)
+    if config.init_from:
+        copy_weights(_load("init_from", config.init_from, MODEL), dense)
+    if config.weights_from and config.weights_from != "random":
+        copy_weights(_load("weights_from", config.weights_from, INITIAL), dense)
+    if config.method in build.DENSE_METHODS:
+        return dense, dense
+    model = build.build_model(config, image_shape, num_classes)
+    if config.masks_from:
+        _start_with_masks(model, config.masks_from)
+    copy_weights(dense, model)
+    return model, dense
+
+
+def _start_with_masks(model: keras.Model, run: str) -> None:
+    budget = sum(layer.num_active for layer in sparse_layers(model))
+    copy_masks(_load("masks_from", run, MODEL), model)
+    found = sum(layer.num_active for layer in sparse_layers(model))
+    if found != budget:
+        raise ValueError(
+            f"`masks_from` must name a run with the budget of this one, "
+            f"{budget}: give the --sparsity of that run. "
+            f"Received: masks_from={run} with {found} active weights"
+        )
+
+
+def _load(name: str, path: str, file: str) -> keras.Model:
+    """Loads a Keras file, or that of a finished run."""
+    given = Path(path)
+    found = given if given.suffix == ".keras" else given / file
+    unfinished = found != given and not (given / SUMMARY).exists()
+    if unfinished or not found.is_file():
+        raise ValueError(
+            f"`{name}` must be the folder of a finished run with a {file}"
+            f"{' or a .keras file' if name == 'init_from' else ''}. "
+            f"Received: {name}={path}"
+        )
+    try:
+        return keras.models.load_model(found, compile=False)
+    # Broad, as a foreign file may fail in any way.
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise ValueError(
+            f"`{name}` must lead to a model that Keras can load. "
+            f"Received: {name}={path} ({type(error).__name__}: {first})"
+        ) from error

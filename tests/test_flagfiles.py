@@ -1,0 +1,135 @@
+"""Every experiment of `flags/`: it says what it is, parses, and builds."""
+
+import functools
+import re
+from pathlib import Path
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+import main
+from dsr_tf.layers import budgeted_layers
+from dsr_tf.train import Config
+from dsr_tf.train import build
+
+ROOT = Path(__file__).parents[1]
+FLAGFILES = sorted((ROOT / "flags").glob("*.cfg"))
+SHAPES = {
+    "mnist": ((28, 28, 1), 10),
+    "cifar10": ((32, 32, 3), 10),
+    "imagenet2012": ((224, 224, 3), 1000),
+}
+
+
+def parsed(monkeypatch, *arguments):
+    """Parses flags as the command line does, and forgets them again."""
+    monkeypatch.chdir(ROOT)
+    with flagsaver.flagsaver():
+        flags.FLAGS(["main.py", *arguments])
+        return Config(**main.settings())
+
+
+@functools.cache
+def networks(sparsity, method, model, depth, width, logits, granularity, data):
+    """Builds what a configuration describes, once for equal ones."""
+    arguments = ["main.py", f"--sparsity={sparsity}", f"--method={method}"]
+    arguments += [f"--model={model}", f"--depth={depth}"]
+    arguments += [f"--granularity={granularity}", "--init_from=run"]
+    arguments += [f"--width={width}"] if width else []
+    arguments += ["--sparse_logits"] if logits else []
+    if method == "hashed":
+        arguments.remove("--init_from=run")
+    with flagsaver.flagsaver():
+        flags.FLAGS(arguments)
+        config = Config(**main.settings())
+    network = build.build_model(config, *SHAPES[data])
+    trained = sum(v.shape.num_elements() for v in network.trainable_variables)
+    return build.budget(config, network), len(budgeted_layers(network)), trained
+
+
+def test_there_is_one_for_every_experiment():
+    names = {path.stem for path in FLAGFILES}
+    sparsities = {
+        "mnist_lenet": (99, 98, 97, 95, 90),
+        "cifar10_wrn_28_2": (90, 80, 70, 60, 50),
+        "imagenet_resnet50": (90, 80),
+    }
+    methods = "thin_dense static set deepr hashed compressed dsr".split()
+    for experiment, values in sparsities.items():
+        assert f"{experiment}_dense" in names
+        for value in values:
+            for method in methods:
+                assert f"{experiment}_{method}_{value}" in names
+
+
+@pytest.mark.parametrize("path", FLAGFILES, ids=lambda p: p.stem)
+def test_flagfile_says_what_it_is(path):
+    text = path.read_text()
+    lines = text.splitlines()
+    assert lines[0].startswith("# ")
+    assert f"python main.py --flagfile=flags/{path.name}" in text
+    assert "# Published: " in text and "# Time: " in text
+    assert all(line.startswith(("#", "--")) for line in lines)
+
+
+@pytest.mark.parametrize("path", FLAGFILES, ids=lambda p: p.stem)
+def test_flagfile_parses_and_builds_its_network(path, monkeypatch):
+    config = parsed(monkeypatch, f"--flagfile={path}")
+    budget, num_layers, _ = networks(
+        config.sparsity,
+        config.method,
+        config.model,
+        config.depth,
+        config.width,
+        config.sparse_logits,
+        config.granularity,
+        config.dataset,
+    )
+    reallocation = build.build_reallocation(config)
+    if config.method in build.DENSE_METHODS:
+        assert num_layers == 0
+        return
+    layers = {"lenet_300_100": 3, "wide_resnet": 24, "resnet50": 49}
+    depth = layers[config.model] if config.depth == 28 else 6
+    assert num_layers == depth
+    if reallocation:
+        reallocation.method.prune.check(
+            budget // (9 if config.granularity == "kernel" else 1)
+        )
+    # The quick try of any of them.
+    quick = parsed(
+        monkeypatch,
+        f"--flagfile={path}",
+        "--epochs=1",
+        "--train_examples=2000",
+    )
+    assert (quick.epochs, quick.train_examples) == (1, 2000)
+
+
+@pytest.mark.parametrize(
+    "name, parameters",
+    [("99", 3482), ("98", 6144), ("97", 8806), ("95", 14_130), ("90", 27_440)],
+)
+def test_thin_networks_have_no_more_parameters(name, parameters, monkeypatch):
+    path = ROOT / "flags" / f"mnist_lenet_thin_dense_{name}.cfg"
+    config = parsed(monkeypatch, f"--flagfile={path}")
+    network = build.build_model(config, *SHAPES["mnist"])
+    count = sum(v.shape.num_elements() for v in network.trainable_variables)
+    assert 0.8 * parameters < count <= parameters
+
+
+def test_runs_that_build_on_others_name_their_folders(monkeypatch):
+    folders = {
+        parsed(monkeypatch, f"--flagfile={path}").run_dir for path in FLAGFILES
+    }
+    for path in FLAGFILES:
+        config = parsed(monkeypatch, f"--flagfile={path}")
+        for needed in (config.init_from, config.masks_from):
+            assert needed is None or needed in folders
+        if config.init_from or config.masks_from:
+            first = re.search(r"# Run (\S+\.cfg) first", path.read_text())
+            first = parsed(
+                monkeypatch, f"--flagfile={ROOT / 'flags' / first[1]}"
+            )
+            assert first.run_dir in (config.init_from, config.masks_from)
