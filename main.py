@@ -342,12 +342,15 @@ def _slices_need_convolutions(values: dict[str, Any]) -> bool:
 
 
 @flags.multi_flags_validator(
-    ["method", "granularity"],
-    "--granularity=kernel does not go with --method=deepr or hashed",
+    ["method", "granularity", "group_lasso"],
+    "--granularity=kernel does not go with --method=deepr, nor with "
+    "--method=hashed, and neither does --group_lasso with the latter",
 )
-def _slices_have_no_sign(values: dict[str, Any]) -> bool:
-    single = values["method"] in ("deepr", "hashed")
-    return not single or values["granularity"] == "weight"
+def _slices_are_of_single_weights(values: dict[str, Any]) -> bool:
+    slices = values["granularity"] == "kernel"
+    if values["method"] == "hashed":
+        return not slices and not values["group_lasso"]
+    return values["method"] != "deepr" or not slices
 
 
 def main(argv: Sequence[str]) -> None:

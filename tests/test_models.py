@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from dsr_tf.layers import budgeted_layers
 from dsr_tf.layers import sparse_layers
 from dsr_tf.models import lenet_300_100
 from dsr_tf.models import resnet50
@@ -144,3 +145,36 @@ def test_networks_take_a_training_step():
         )
         images = np.random.default_rng(0).normal(size=(2, size, size, 3))
         assert np.isfinite(model.train_on_batch(images, np.array([0, 1])))
+
+
+@pytest.mark.parametrize(
+    "slices", [{"granularity": "kernel"}, {"group_lasso": 0.1}]
+)
+def test_hashed_kernels_have_no_slices(slices):
+    with pytest.raises(ValueError, match="must be left alone where kernels"):
+        wide_resnet(10, 1, hashed=True, **slices)
+
+
+def test_hashed_networks_have_the_budget_of_sparse_ones():
+    network = wide_resnet(10, 1, sparsity=0.9, hashed=True)
+    for layer in budgeted_layers(network):
+        size = int(np.prod(layer.kernel.shape))
+        assert layer.num_active == round(0.1 * size)
+    assert not sparse_layers(network)
+
+
+def test_resnet50_is_narrowed_throughout():
+    thin = resnet50(width=0.5, sparsity=None)
+    assert thin.get_layer("conv_1").filters == 32
+    assert thin.get_layer("group_4_block_3_conv_3").filters == 1024
+    # The published factors give about the parameters of the sparse networks.
+    for width, sparse in ((0.54, 7_377_320), (0.46, 5_104_861)):
+        network = resnet50(width=width, sparsity=None)
+        parameters = count(network.trainable_variables)
+        assert sparse < parameters < 1.2 * sparse
+
+
+def test_width_must_be_above_0():
+    with pytest.raises(ValueError, match="`width` must be a number above 0"):
+        lenet_300_100(width=0)
+    assert lenet_300_100(width=1e-9).get_layer("dense_1").units == 1

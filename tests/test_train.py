@@ -12,6 +12,7 @@ from dsr_tf.train import build
 from dsr_tf.train.config import Config
 from dsr_tf.train.folder import RunFolder
 from dsr_tf.train.start import start_models
+from tests.imagenet_form import write_imagenet
 
 CONFIG = Config(
     dataset="digits",
@@ -383,3 +384,26 @@ def test_slices_move_in_a_run_of_a_wide_resnet(tmp_path):
     assert summary["reallocations"] == 2
     assert summary["num_active"] == summary["budget"]
     assert all(layer["num_active"] % 9 == 0 for layer in summary["layers"])
+
+
+def test_resnet50_takes_steps_on_files_in_imagenets_form(tmp_path):
+    write_imagenet(tmp_path)
+    summary = train.run(
+        config(
+            tmp_path / "run",
+            dataset="imagenet2012",
+            data_dir=str(tmp_path),
+            image_size=64,
+            model="resnet50",
+            sparsity=0.8,
+            batch_size=8,
+            train_examples=32,
+            epochs=1,
+            num_pruned=1000,
+            learning_rate={0: 0.01},
+            period={0: 2},
+        )
+    )
+    assert summary["reallocations"] == 2 and summary["weights_moved"] > 0
+    assert summary["num_active"] == summary["budget"]
+    assert summary["model_parameters"] == 7_377_320

@@ -1,15 +1,18 @@
 """Deep rewiring as a callback."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
 from dsr_tf import methods
-from dsr_tf.callbacks.kernels import apply_reallocation
-from dsr_tf.callbacks.kernels import flat_tensors
+from dsr_tf.callbacks.kernels import scatter
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.checks import checked_number
+from dsr_tf.layers import MaskedKernel
+from dsr_tf.methods import Tensors
+from dsr_tf.methods.grow import Growth
 from dsr_tf.methods.grow import fold
 from dsr_tf.methods.schedules import piecewise
 from dsr_tf.methods.schedules import validate
@@ -88,31 +91,64 @@ class DeepR(Reallocate):
     def _reallocate(self) -> None:
         if not self.signs:
             self._begin_signs()
+        begin = time.perf_counter()
         seed = tf.constant([self.seed, self._step], tf.int32)
         # Added up on the device: the host need not wait for it.
         self._moved += self._rewire(seed, self._stddev)
         self.state.num_reallocations += 1
+        self.reallocation_seconds += time.perf_counter() - begin
 
     def _rewire_once(self, seed: tf.Tensor, stddev: tf.Tensor) -> tf.Tensor:
         """Shakes and rewires all layers; returns how many weights came."""
-        for i, layer in enumerate(self._layers):
-            noise_seed = fold(fold(seed, 0), i)
-            layer.kernel.assign(_shaken(layer, stddev, noise_seed))
-        tensors = flat_tensors(self._layers, self.signs)
-        survivors, growth, num_grown = self.method.rewire(
-            tensors, fold(seed, 1)
-        )
-        apply_reallocation(self._layers, self._slots, survivors, growth)
-        for i, (signs, grown) in enumerate(
-            zip(self.signs, growth, strict=True)
-        ):
-            fresh = _random_signs(tf.shape(grown.positions), seed, i)
-            signs.assign(
-                tf.tensor_scatter_nd_update(
-                    signs, grown.positions[:, None], fresh
+        masks = [
+            tf.reshape(layer.kernel_mask.value, [-1]) for layer in self._layers
+        ]
+        positions = [tf.where(mask)[:, 0] for mask in masks]
+        active = Tensors(
+            weights=[
+                _shaken(layer, where, stddev, fold(fold(seed, 0), i))
+                for i, (layer, where) in enumerate(
+                    zip(self._layers, positions, strict=True)
                 )
-            )
+            ],
+            masks=[tf.ones_like(where, tf.uint8) for where in positions],
+            signs=[
+                tf.gather(signs, where)
+                for signs, where in zip(self.signs, positions, strict=True)
+            ],
+        )
+        survivors, growth, num_grown = self.method.rewire(
+            active, masks, fold(seed, 1)
+        )
+        for i in range(len(masks)):
+            gone = tf.equal(survivors[i], 0)
+            self._apply(i, positions[i], gone, active.weights[i], growth[i])
+            fresh = _random_signs(tf.shape(growth[i].positions), seed, i)
+            scatter(self.signs[i], growth[i].positions, fresh)
         return num_grown
+
+    def _apply(
+        self,
+        index: int,
+        positions: tf.Tensor,
+        gone: tf.Tensor,
+        weights: tf.Tensor,
+        growth: Growth,
+    ) -> None:
+        """Assigns mask and weights of a layer, and sets slots back."""
+        layer = self._layers[index]
+        moved = tf.concat([positions[gone], growth.positions], axis=0)
+        scatter(
+            layer.kernel,
+            positions,
+            tf.where(gone, tf.zeros_like(weights), weights),
+        )
+        came = tf.range(tf.size(moved)) >= tf.size(moved) - tf.size(
+            growth.positions
+        )
+        scatter(layer.kernel_mask, moved, came)
+        for slot in self._slots[index]:
+            scatter(slot.variable, moved, slot.initial_value)
 
     def _begin_signs(self) -> None:
         """Takes the signs of the weights, and draws those of zeros."""
@@ -124,18 +160,18 @@ class DeepR(Reallocate):
             self.signs.append(tf.Variable(tf.where(signs == 0, drawn, signs)))
 
 
-def _shaken(layer: Any, stddev: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Returns the kernel with noise on its active weights alone."""
-    # As many normals as active weights: to draw one for each weight would
-    # take longer than the training step.
-    active = tf.where(tf.equal(layer.kernel_mask.value, 1))
+def _shaken(
+    layer: MaskedKernel,
+    positions: tf.Tensor,
+    stddev: tf.Tensor,
+    seed: tf.Tensor,
+) -> tf.Tensor:
+    """Returns the weights at some positions with noise."""
+    weights = tf.gather(tf.reshape(layer.kernel.value, [-1]), positions)
     noise = tf.random.stateless_normal(
-        tf.shape(active)[:1], seed, stddev=stddev, alg="philox"
+        tf.shape(positions), seed, stddev=stddev, alg="philox"
     )
-    kernel = layer.kernel.value
-    return tf.tensor_scatter_nd_add(
-        kernel, active, tf.cast(noise, kernel.dtype)
-    )
+    return weights + tf.cast(noise, weights.dtype)
 
 
 def _random_signs(shape: tf.Tensor, seed: tf.Tensor, index: int) -> tf.Tensor:

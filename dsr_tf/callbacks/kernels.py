@@ -12,20 +12,12 @@ from dsr_tf.methods.grow import Growth
 from dsr_tf.methods.tensors import activate
 
 
-def flat_tensors(
-    layers: Sequence[MaskedKernel], signs: Sequence[Any] | None = None
-) -> Tensors:
-    """Returns kernels and masks as a method sees them: flat, in units.
-
-    Args:
-        layers: Sparse layers.
-        signs: Variables of signs, one a layer, flat; or None.
-    """
+def flat_tensors(layers: Sequence[MaskedKernel]) -> Tensors:
+    """Returns kernels and masks as a method sees them: flat, in units."""
     return Tensors(
         weights=[_scores(layer) for layer in layers],
         masks=[_units(layer, layer.kernel_mask)[0] for layer in layers],
         unit_sizes=[layer.unit_size for layer in layers],
-        signs=signs and [tf.convert_to_tensor(sign) for sign in signs],
     )
 
 
@@ -48,6 +40,21 @@ def apply_reallocation(
     """
     for row in zip(layers, slots, survivors, growth, strict=True):
         _apply(*row)
+
+
+def scatter(variable: Any, positions: tf.Tensor, values: Any) -> None:
+    """Assigns values at some positions of a variable.
+
+    Args:
+        variable: Keras or TensorFlow variable of any shape.
+        positions: Flat positions, distinct, shape `(k,)`, int64.
+        values: One for each, or one for all.
+    """
+    tensor = tf.convert_to_tensor(variable)
+    flat = tf.reshape(tensor, [-1])
+    values = tf.broadcast_to(tf.cast(values, flat.dtype), tf.shape(positions))
+    flat = tf.tensor_scatter_nd_update(flat, positions[:, None], values)
+    variable.assign(tf.reshape(flat, tensor.shape))
 
 
 def _apply(

@@ -116,8 +116,13 @@ class ImageFiles:
             return normalize(image, MEAN, STDDEV), label
 
         records = _files(_columns(self.test_files)).flat_map(_records)
-        examples = records.map(example, **_PARALLEL)
-        return examples.batch(batch_size).prefetch(tf.data.AUTOTUNE)
+        batches = records.map(example, **_PARALLEL).batch(batch_size)
+        # Unknown after `flat_map`; Keras would warn that data ran out.
+        num_test = sum(file.take for file in self.test_files)
+        count = tf.data.experimental.assert_cardinality(
+            -(-num_test // batch_size)
+        )
+        return batches.apply(count).prefetch(tf.data.AUTOTUNE)
 
     def _parse(self, record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         example = self.features.deserialize_example(

@@ -131,37 +131,46 @@ class Method:
         )
 
     def rewire(
-        self, tensors: Tensors, seed: tf.Tensor
+        self, active: Tensors, masks: Sequence[tf.Tensor], seed: tf.Tensor
     ) -> tuple[list[tf.Tensor], list[Growth], tf.Tensor]:
         """Runs one reallocation inside a `tf.function`.
 
         For methods that remember nothing and move single weights, in every
-        step: only the counts leave the graph.
+        step: work follows the number of active weights, and only counts leave
+        the graph.
 
         Args:
-            tensors: Weights, 0 where inactive, and masks.
+            active: The active weights alone, in order, under masks of ones.
+            masks: The whole masks, shape `(n_l,)`, uint8.
             seed: Shape `(2,)`, int32; equal seeds, equal results.
 
         Returns:
-            Masks of what stays, what comes, and how many weights come.
+            Masks of those active weights that stay, what comes, and how many
+            weights come.
         """
-        survivors = self.prune(tensors, {})
-        counts = _counts(tensors, survivors)
+        survivors = self.prune(active, {})
+        sizes = [tf.size(mask, tf.int64) for mask in active.masks]
+        inactive = [
+            tf.size(mask, tf.int64) - size
+            for mask, size in zip(masks, sizes, strict=True)
+        ]
+        kept = [num_ones(mask) for mask in survivors]
 
         def planned(counts: np.ndarray) -> np.ndarray:
-            active, kept, inactive, _ = counts.T.tolist()
+            sizes, kept, inactive = counts.tolist()
             plan = make_plan(
-                self.allocate, active, kept, inactive, tensors.sizes, 0
+                self.allocate, sizes, kept, inactive, active.sizes, 0
             )
             return np.array([plan.rescued, plan.grown, plan.pardoned], np.int64)
 
+        counts = tf.stack([sizes, kept, inactive])
         plan = tf.numpy_function(planned, [counts], tf.int64, stateful=False)
-        plan.set_shape([3, len(tensors.masks)])
+        plan.set_shape([3, len(masks)])
         rescued, grown, pardoned = (tf.unstack(row) for row in tf.unstack(plan))
-        inactive = tf.unstack(counts[:, 2])
+        whole = Tensors(active.weights, masks, active.unit_sizes)
         return (
-            _corrected(tensors, survivors, rescued, pardoned),
-            self._grown(tensors, inactive, grown, seed),
+            _corrected(active, survivors, rescued, pardoned),
+            self._grown(whole, inactive, grown, seed),
             tf.reduce_sum(plan[1]),
         )
 

@@ -29,6 +29,9 @@ class Kernels:
         group_lasso: Factor of `sum(‖slice‖₂)` over the convolutions' slices,
             in the loss.
         seed: Non-negative integer.
+
+    Raises:
+        ValueError: If hashed kernels are to move, or to be emptied, by slices.
     """
 
     def __init__(
@@ -41,6 +44,13 @@ class Kernels:
         group_lasso: float = 0.0,
         seed: int = 0,
     ) -> None:
+        if hashed and (granularity != "weight" or group_lasso):
+            raise ValueError(
+                "`granularity` and `group_lasso` must be left alone where "
+                "kernels are hashed: positions share values, and nothing "
+                f"moves. Received: granularity={granularity}, "
+                f"group_lasso={group_lasso}"
+            )
         self.sparsity = sparsity
         self.hashed = hashed
         self.granularity = granularity

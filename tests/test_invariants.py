@@ -1,0 +1,142 @@
+"""What every method promises, whatever it does."""
+
+import keras
+import numpy as np
+import pytest
+
+from dsr_tf.callbacks import DSR
+from dsr_tf.callbacks import SET
+from dsr_tf.callbacks import DeepR
+from dsr_tf.callbacks import GradualPruning
+from dsr_tf.layers import SparseConv2D
+from dsr_tf.layers import SparseDense
+from dsr_tf.layers import sparse_layers
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(320, 6, 6, 1)).astype("float32")
+Y = RNG.integers(0, 3, size=320)
+
+METHODS = {
+    "static": (0.6, lambda seed: None),
+    "dsr": (0.6, lambda seed: DSR(30, 5, 0.1, 0.05, 0.01, seed=seed)),
+    "set": (0.6, lambda seed: SET(0.2, 5, seed=seed)),
+    "deepr": (0.6, lambda seed: DeepR(1e-4, seed=seed)),
+    "compressed": (0.0, lambda seed: GradualPruning(0.6, 4, 5)),
+}
+# Slots that start at 0 and that do not, element-wise updates and others.
+OPTIMIZERS = {
+    "sgd": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
+    "adamw": lambda: keras.optimizers.AdamW(0.01, weight_decay=0.01),
+    "adagrad": lambda: keras.optimizers.Adagrad(0.05),
+    "muon": lambda: keras.optimizers.Muon(0.01),
+}
+
+
+def model(sparsity, optimizer="sgd"):
+    keras.utils.set_random_seed(0)
+    net = keras.Sequential(
+        [
+            keras.Input((6, 6, 1)),
+            SparseConv2D(8, 3, sparsity, seed=1, name="conv"),
+            keras.layers.Flatten(),
+            SparseDense(
+                20,
+                sparsity,
+                seed=2,
+                kernel_regularizer="l1",
+                activation="relu",
+                name="hidden",
+            ),
+            SparseDense(3, sparsity, seed=3, name="logits"),
+        ]
+    )
+    net.compile(
+        OPTIMIZERS[optimizer](),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    return net
+
+
+def trained(method, optimizer="sgd", seed=0, epochs=2):
+    sparsity, callback = METHODS[method]
+    net = model(sparsity, optimizer)
+    watch = Watch()
+    callbacks = [c for c in (callback(seed), watch) if c]
+    net.fit(
+        X, Y, batch_size=16, epochs=epochs, verbose=0, shuffle=False,
+        callbacks=callbacks,
+    )  # fmt: skip
+    return net, watch.counts
+
+
+class Watch(keras.callbacks.Callback):
+    """Checks kernels against masks after every step, and counts."""
+
+    def __init__(self):
+        super().__init__()
+        self.counts = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        layers = sparse_layers(self.model)
+        for layer in layers:
+            off = layer.kernel_mask.numpy() == 0
+            assert not layer.kernel.numpy()[off].any()
+        self.counts.append([layer.num_active for layer in layers])
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("method", METHODS)
+def test_budget_and_zeros_hold_after_every_step(method, optimizer):
+    _, counts = trained(method, optimizer)
+    budgets = [sum(row) for row in counts]
+    target = [x.num_active for x in sparse_layers(model(0.6))]
+    if method == "compressed":
+        assert budgets == sorted(budgets, reverse=True)
+        assert budgets[-1] == sum(target)
+    else:
+        assert set(budgets) == {sum(target)}
+    if method in ("static", "set", "deepr"):
+        assert all(row == target for row in counts)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw", "adagrad"])
+@pytest.mark.parametrize("method", METHODS)
+def test_slots_are_as_new_where_no_weight_is(method, optimizer):
+    net, _ = trained(method, optimizer)
+    initial = np.float32(0.1 if optimizer == "adagrad" else 0.0)
+    for layer in sparse_layers(net):
+        off = layer.kernel_mask.numpy() == 0
+        slots = [
+            v.numpy()
+            for v in net.optimizer.variables
+            if v.shape == layer.kernel.shape
+        ]
+        assert slots
+        assert all((slot[off] == initial).all() for slot in slots)
+        assert all((slot[~off] != initial).any() for slot in slots)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_equal_seeds_give_equal_runs(method):
+    one, other = (trained(method)[0].get_weights() for _ in range(2))
+    assert all((a == b).all() for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("method", ["dsr", "set", "deepr"])
+def test_seeds_make_a_difference(method):
+    one, other = (trained(method, seed=s)[0].get_weights() for s in (0, 1))
+    assert any((a != b).any() for a, b in zip(one, other, strict=True))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_trained_models_are_saved_whole(method, tmp_path):
+    net, _ = trained(method, epochs=1)
+    net.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for saved, own in (
+        (loaded.get_weights(), net.get_weights()),
+        (loaded.optimizer.variables, net.optimizer.variables),
+    ):
+        pairs = zip(saved, own, strict=True)
+        assert all((np.asarray(a) == np.asarray(b)).all() for a, b in pairs)
+    assert (loaded.predict(X, verbose=0) == net.predict(X, verbose=0)).all()
