@@ -5,6 +5,18 @@ from dsr_tf import data
 from dsr_tf import layers
 from dsr_tf import methods
 from dsr_tf import models
+from dsr_tf.convert import densify
+from dsr_tf.convert import load_dense_weights
+from dsr_tf.convert import sparsify
 
-__all__ = ["callbacks", "data", "layers", "methods", "models"]
+__all__ = [
+    "callbacks",
+    "data",
+    "densify",
+    "layers",
+    "load_dense_weights",
+    "methods",
+    "models",
+    "sparsify",
+]
 __version__ = "0.1.0"

@@ -1,7 +1,10 @@
+from dsr_tf.layers.conv import SparseConv1D
 from dsr_tf.layers.conv import SparseConv2D
+from dsr_tf.layers.conv import SparseConv3D
 from dsr_tf.layers.dense import SparseDense
 from dsr_tf.layers.dense_weights import copy_masks
 from dsr_tf.layers.dense_weights import copy_weights
+from dsr_tf.layers.einsum_dense import SparseEinsumDense
 from dsr_tf.layers.group_lasso import GroupLasso
 from dsr_tf.layers.hashed import HashedConv2D
 from dsr_tf.layers.hashed import HashedDense
@@ -16,8 +19,11 @@ __all__ = [
     "HashedDense",
     "HashedKernel",
     "MaskedKernel",
+    "SparseConv1D",
     "SparseConv2D",
+    "SparseConv3D",
     "SparseDense",
+    "SparseEinsumDense",
     "budgeted_layers",
     "copy_masks",
     "copy_weights",

@@ -1,4 +1,4 @@
-"""A 2D convolution with a sparse kernel."""
+"""Convolutions with sparse kernels."""
 
 from typing import Any
 
@@ -7,8 +7,79 @@ import keras
 from dsr_tf.layers.masked_kernel import MaskedKernel
 
 
+class SparseConv(MaskedKernel):
+    """What the sparse convolutions share: where the kernel is masked.
+
+    Args:
+        filters: Number of output channels, a positive integer.
+        kernel_size: Size of the window, an integer or one a dimension.
+        sparsity: Fraction of zeros in the kernel, in `[0, 1)`.
+        granularity: What the mask moves as one: `"weight"`, or `"kernel"`, the
+            weights between one input and one output channel.
+        seed: Seed of the first mask, a non-negative integer, or None.
+        **kwargs: Arguments of the Keras layer.
+    """
+
+    granularities = ("weight", "kernel")
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int | tuple[int, ...],
+        sparsity: float,
+        granularity: str = "weight",
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            filters,
+            kernel_size,
+            sparsity=sparsity,
+            granularity=granularity,
+            seed=seed,
+            **kwargs,
+        )
+
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
+        return super().convolution_op(inputs, self.masked(kernel))
+
+
 @keras.saving.register_keras_serializable(package="dsr_tf")
-class SparseConv2D(MaskedKernel, keras.layers.Conv2D):
+class SparseConv1D(SparseConv, keras.layers.Conv1D):
+    """A `keras.layers.Conv1D` with a fixed number of non-zero weights.
+
+    Args:
+        filters: Number of output channels, a positive integer.
+        kernel_size: Length of the window, an integer.
+        sparsity: Fraction of zeros in the kernel, in `[0, 1)`.
+        granularity: What the mask moves as one: `"weight"`, or `"kernel"`, the
+            weights between one input and one output channel.
+        seed: Seed of the first mask, a non-negative integer, or None.
+        **kwargs: Arguments of `keras.layers.Conv1D`.
+
+    Input shape:
+        `(batch_size, steps, channels)`, or channels second with
+        `data_format="channels_first"`.
+
+    Output shape:
+        `(batch_size, new_steps, filters)`, or channels second.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+    >>> layer = dsr_tf.layers.SparseConv1D(64, 3, sparsity=0.8)
+    >>> layer.build((None, 100, 16))
+    >>> layer.num_active
+    614
+
+    Reference:
+        [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967)
+    """
+
+
+@keras.saving.register_keras_serializable(package="dsr_tf")
+class SparseConv2D(SparseConv, keras.layers.Conv2D):
     """A `keras.layers.Conv2D` with a fixed number of non-zero weights.
 
     Args:
@@ -44,25 +115,37 @@ class SparseConv2D(MaskedKernel, keras.layers.Conv2D):
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967)
     """
 
-    granularities = ("weight", "kernel")
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: int | tuple[int, int],
-        sparsity: float,
-        granularity: str = "weight",
-        seed: int | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(
-            filters,
-            kernel_size,
-            sparsity=sparsity,
-            granularity=granularity,
-            seed=seed,
-            **kwargs,
-        )
+@keras.saving.register_keras_serializable(package="dsr_tf")
+class SparseConv3D(SparseConv, keras.layers.Conv3D):
+    """A `keras.layers.Conv3D` with a fixed number of non-zero weights.
 
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        return super().convolution_op(inputs, self.masked(kernel))
+    Args:
+        filters: Number of output channels, a positive integer.
+        kernel_size: Depth, height and width of the window, an integer or three.
+        sparsity: Fraction of zeros in the kernel, in `[0, 1)`.
+        granularity: What the mask moves as one: `"weight"`, or `"kernel"`, the
+            weights between one input and one output channel.
+        seed: Seed of the first mask, a non-negative integer, or None.
+        **kwargs: Arguments of `keras.layers.Conv3D`.
+
+    Input shape:
+        `(batch_size, depth, height, width, channels)`, or channels second
+        with `data_format="channels_first"`.
+
+    Output shape:
+        `(batch_size, new_depth, new_height, new_width, filters)`, or channels
+        second.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Example:
+    >>> layer = dsr_tf.layers.SparseConv3D(64, 3, sparsity=0.8)
+    >>> layer.build((None, 8, 32, 32, 16))
+    >>> layer.num_active
+    5529
+
+    Reference:
+        [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967)
+    """

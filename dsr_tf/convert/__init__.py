@@ -1,0 +1,5 @@
+from dsr_tf.convert.densify import densify
+from dsr_tf.convert.densify import load_dense_weights
+from dsr_tf.convert.sparsify import sparsify
+
+__all__ = ["densify", "load_dense_weights", "sparsify"]

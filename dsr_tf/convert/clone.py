@@ -1,0 +1,109 @@
+"""A copy of a model, with some of its layers exchanged."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from absl import logging
+from keras.layers import Layer
+
+from dsr_tf.convert.graph import is_graph
+from dsr_tf.layers import copy_weights
+
+
+def check_convertible(model: Any) -> None:
+    """Refuses what cannot be copied with other layers.
+
+    Raises:
+        ValueError: If it is no built sequential or functional model.
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(
+            f"`model` must be a Keras model. Received: model={model!r}"
+        )
+    if not is_graph(model):
+        raise ValueError(
+            "`model` must be sequential or functional: the layers of a "
+            "subclass cannot be exchanged from outside. Make its layers "
+            "sparse where it makes them, `dsr_tf.layers.SparseDense` for "
+            "`keras.layers.Dense` and so on. "
+            f"Received: model '{model.name}' of class {type(model).__name__}"
+        )
+    if not model.built:
+        raise ValueError(
+            "`model` must be built, so that its kernels have shapes. Give it "
+            "a `keras.Input`, or call `model.build(input_shape)`. "
+            f"Received: model '{model.name}', which is not"
+        )
+
+
+def clone_with(
+    model: keras.Model,
+    exchange: Callable[[Layer], Layer | None],
+    copy: Callable[[Layer, Layer], None] = copy_weights,
+) -> keras.Model:
+    """Copies a model, its weights and what it was compiled with.
+
+    Args:
+        model: A built sequential or functional model.
+        exchange: Makes the layer to stand in another's place; None for a copy
+            of that.
+        copy: Copies the weights of a layer to the one in its place.
+
+    Returns:
+        A new model. Its optimizer starts anew; where the arguments of
+        `compile` cannot be copied, it is not compiled, and a warning says so.
+    """
+    try:
+        return _cloned(model, exchange, copy)
+    # Broad, as a loss or metric of the user's may fail in any way.
+    except Exception:
+        if not model.compiled:
+            raise
+    model.compiled = False
+    try:
+        clone = _cloned(model, exchange, copy)
+    finally:
+        model.compiled = True
+    logging.warning(
+        "What model '%s' was compiled with cannot be copied; call `compile` "
+        "on the new model.",
+        model.name,
+    )
+    return clone
+
+
+def _cloned(
+    model: keras.Model,
+    exchange: Callable[[Layer], Layer | None],
+    copy: Callable[[Layer, Layer], None],
+) -> keras.Model:
+    pairs: list[tuple[Layer, Layer]] = []
+
+    def clone(layer: Any) -> Any:
+        # An operation that is no layer, such as `x[:, 0]`, holds nothing.
+        if not isinstance(layer, Layer):
+            return layer
+        pairs.append((layer, exchange(layer) or _copy(layer)))
+        return pairs[-1][1]
+
+    new = keras.models.clone_model(model, clone_function=clone, recursive=True)
+    for old, copied in pairs:
+        if copied is not old:
+            copy(old, copied)
+    return new
+
+
+def _copy(layer: Layer) -> Layer:
+    # Such as a Lambda of a Python function, which Keras does not copy: there
+    # is nothing in it that two models could not share.
+    try:
+        return type(layer).from_config(layer.get_config())
+    except Exception as error:
+        if not layer.weights:
+            return layer
+        raise ValueError(
+            "`model` must have layers that `from_config(get_config())` makes "
+            f"again. Received: layer '{layer.name}' of class "
+            f"{type(layer).__name__} ({error})"
+        ) from error

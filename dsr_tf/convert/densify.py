@@ -1,0 +1,74 @@
+"""The way back: plain Keras models of sparse ones."""
+
+from pathlib import Path
+
+import keras
+
+from dsr_tf.convert.clone import check_convertible
+from dsr_tf.convert.clone import clone_with
+from dsr_tf.convert.kinds import dense_twin
+from dsr_tf.layers import HashedKernel
+from dsr_tf.layers import copy_weights
+
+
+def densify(model: keras.Model) -> keras.Model:
+    """Makes a plain Keras model of a sparse one.
+
+    Sparse and hashed layers become the Keras layers they extend, with zeros
+    and shared values written out: outputs are equal, and what is saved loads
+    where `dsr_tf` is not installed. A `GroupLasso` becomes the L1 and L2 it
+    holds. The model itself is not changed.
+
+    Args:
+        model: A built sequential or functional model.
+
+    Returns:
+        A new model. What `compile` was given is carried over; the optimizer
+        starts anew.
+
+    Raises:
+        ValueError: If the model cannot be converted.
+
+    Example:
+    >>> dsr_tf.densify(sparse).save("plain.keras")
+    """
+    check_convertible(model)
+    return clone_with(model, dense_twin, _copy_out)
+
+
+def load_dense_weights(model: keras.Model, path: str | Path) -> None:
+    """Loads the weights of a dense model into a sparse one, under its masks.
+
+    Args:
+        model: A built sequential or functional model with sparse layers.
+        path: A `.weights.h5` or `.keras` file of a model of the same
+            architecture, of plain Keras layers.
+
+    Raises:
+        ValueError: If the file has another suffix, is not there, or holds
+            other weights. The model is then as it was.
+    """
+    path = Path(path)
+    if path.suffix != ".keras" and not path.name.endswith(".weights.h5"):
+        raise ValueError(
+            f"`path` must end in .weights.h5 or .keras. Received: path={path}"
+        )
+    if not path.is_file():
+        raise ValueError(
+            f"`path` must be a file that is there. Received: path={path}"
+        )
+    if path.suffix == ".keras":
+        copy_weights(keras.models.load_model(path, compile=False), model)
+        return
+    dense = densify(model)
+    dense.load_weights(path)
+    copy_weights(dense, model)
+
+
+def _copy_out(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
+    if not isinstance(old, HashedKernel):
+        copy_weights(old, new)
+        return
+    new.kernel.assign(old.kernel)
+    if old.bias is not None:
+        new.bias.assign(old.bias)

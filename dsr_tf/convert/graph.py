@@ -1,0 +1,153 @@
+"""What stands where in a model: its first convolutions, its shortcuts."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from dsr_tf.convert.kinds import CONVOLUTIONS
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The layers of one model, nested ones unopened, and what feeds them.
+
+    Args:
+        inputs: Names of the operations that feed each operation, in order, of
+            all places where it is called.
+        classes: Class name of each operation.
+        layers: The layers among the operations.
+    """
+
+    inputs: dict[str, list[str]]
+    classes: dict[str, str]
+    layers: dict[str, keras.layers.Layer]
+
+    def before(self, name: str) -> set[str]:
+        """Returns the names of all operations that lead to one."""
+        found: set[str] = set()
+        rest = list(self.inputs[name])
+        while rest:
+            found.add(current := rest.pop())
+            rest += [n for n in self.inputs[current] if n not in found]
+        return found
+
+    def kernel_before(self, name: str) -> bool:
+        """Tells whether a layer with a kernel leads to an operation."""
+        return any(_has_kernel(self.layers.get(n)) for n in self.before(name))
+
+
+def is_graph(model: Any) -> bool:
+    """Tells whether Keras knows how the layers of a model are connected.
+
+    So it is with sequential and functional models, and not with subclasses
+    that call their layers in code.
+    """
+    functional = isinstance(model, keras.Model) and hasattr(model, "operations")
+    return functional or isinstance(model, keras.Sequential)
+
+
+def graph_of(model: keras.Model) -> Graph:
+    """Reads how the layers of a model are connected off its config."""
+    layers = {layer.name: layer for layer in model.layers}
+    if isinstance(model, keras.Sequential):
+        names = list(layers)
+        inputs = {n: names[i - 1 : i] for i, n in enumerate(names)}
+        inputs[names[0]] = []
+        classes = {n: type(layer).__name__ for n, layer in layers.items()}
+        return Graph(inputs, classes, layers)
+    entries = model.get_config()["layers"]
+    return Graph(
+        {x["name"]: list(_sources(x["inbound_nodes"])) for x in entries},
+        {x["name"]: x["class_name"] for x in entries},
+        layers,
+    )
+
+
+def first_convolutions(model: keras.Model, first: bool = True) -> set[int]:
+    """Finds the convolutions that see the model's inputs: no kernel is before.
+
+    Args:
+        model: A sequential or functional model; nested ones are entered.
+        first: Whether nothing with a kernel is before the model itself.
+
+    Returns:
+        Their identities, `id(layer)`.
+    """
+    graph = graph_of(model)
+    found: set[int] = set()
+    for name, layer in graph.layers.items():
+        fresh = first and not graph.kernel_before(name)
+        if fresh and isinstance(layer, CONVOLUTIONS):
+            found.add(id(layer))
+        elif is_graph(layer):
+            found |= first_convolutions(layer, fresh)
+    return found
+
+
+def projections(model: keras.Model) -> set[int]:
+    """Finds the 1×1 convolutions that bring a residual shortcut into shape.
+
+    Such a one goes into a sum, with no other kernel between, and what it sees
+    goes, through other kernels, into the same sum.
+
+    Args:
+        model: A sequential or functional model; nested ones are entered.
+
+    Returns:
+        Their identities, `id(layer)`.
+    """
+    graph = graph_of(model)
+    found: set[int] = set()
+    for name, class_name in graph.classes.items():
+        if class_name == "Add":
+            found |= _projections_into(graph, graph.inputs[name])
+    for layer in graph.layers.values():
+        if is_graph(layer):
+            found |= projections(layer)
+    return found
+
+
+def _projections_into(graph: Graph, branches: list[str]) -> set[int]:
+    found = set()
+    for branch in branches:
+        last = _last_kernel(graph, branch)
+        layer = graph.layers.get(last)
+        if not isinstance(layer, CONVOLUTIONS) or set(layer.kernel_size) != {1}:
+            continue
+        others = [other for other in branches if other != branch]
+        seen = set(others).union(*(graph.before(other) for other in others))
+        # What leads to the other branches too is the trunk, and no shortcut.
+        forked = last not in seen and seen.issuperset(graph.inputs[last])
+        beside = seen - graph.before(last)
+        if forked and any(_has_kernel(graph.layers.get(n)) for n in beside):
+            found.add(id(layer))
+    return found
+
+
+def _last_kernel(graph: Graph, name: str) -> str:
+    """Goes back from an operation to the first with a kernel, or a fork."""
+    while not _has_kernel(graph.layers.get(name)):
+        if len(graph.inputs[name]) != 1:
+            return name
+        name = graph.inputs[name][0]
+    return name
+
+
+def _has_kernel(layer: Any) -> bool:
+    if layer is None:
+        return False
+    return any(len(weight.shape) > 1 for weight in layer.trainable_weights)
+
+
+def _sources(node: Any) -> Iterator[str]:
+    """Yields the names of the operations whose tensors a config mentions."""
+    if isinstance(node, dict):
+        if node.get("class_name") == "__keras_tensor__":
+            yield node["config"]["keras_history"][0]
+            return
+        node = list(node.values())
+    if isinstance(node, list | tuple):
+        for part in node:
+            yield from _sources(part)

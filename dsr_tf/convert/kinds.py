@@ -1,0 +1,73 @@
+"""Which Keras layer has which sparse one."""
+
+from typing import Any
+
+import keras
+
+from dsr_tf import layers
+
+SPARSE_OF = {
+    keras.layers.Dense: layers.SparseDense,
+    keras.layers.EinsumDense: layers.SparseEinsumDense,
+    keras.layers.Conv1D: layers.SparseConv1D,
+    keras.layers.Conv2D: layers.SparseConv2D,
+    keras.layers.Conv3D: layers.SparseConv3D,
+}
+DENSE_OF = {
+    **{sparse: dense for dense, sparse in SPARSE_OF.items()},
+    layers.HashedDense: keras.layers.Dense,
+    layers.HashedConv2D: keras.layers.Conv2D,
+}
+CONVOLUTIONS = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.Conv3D,
+)
+_OWN_ARGUMENTS = ("sparsity", "granularity", "seed")
+
+
+def has_sparse_kind(layer: keras.layers.Layer) -> bool:
+    """Tells whether a layer is of a kind that has a sparse one, exactly.
+
+    Not a subclass, whose `call` may compute with the kernel in its own way.
+    """
+    return type(layer) in SPARSE_OF
+
+
+def sparse_twin(
+    layer: keras.layers.Layer, sparsity: float, granularity: str, seed: int
+) -> keras.layers.Layer:
+    """Makes the sparse layer of a Keras layer: equal name, dtype, arguments."""
+    kind: Any = SPARSE_OF[type(layer)]
+    return kind.from_config(
+        {
+            **layer.get_config(),
+            "sparsity": sparsity,
+            "granularity": granularity,
+            "seed": seed,
+        }
+    )
+
+
+def dense_twin(layer: keras.layers.Layer) -> keras.layers.Layer:
+    """Makes the Keras layer of a sparse or hashed one, or of any other."""
+    config = _plain(layer.get_config())
+    if type(layer) not in DENSE_OF:
+        return type(layer).from_config(config)
+    for name in _OWN_ARGUMENTS:
+        config.pop(name, None)
+    return DENSE_OF[type(layer)].from_config(config)
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    """Replaces the library's own regularizer by the part Keras has."""
+    for name, value in config.items():
+        group_lasso = (
+            isinstance(value, dict) and value.get("class_name") == "GroupLasso"
+        )
+        if group_lasso:
+            kept = {k: value["config"][k] for k in ("l1", "l2")}
+            config[name] = keras.regularizers.serialize(
+                keras.regularizers.L1L2(**kept)
+            )
+    return config

@@ -1,0 +1,123 @@
+"""Which layers of a model are made sparse."""
+
+import fnmatch
+import re
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from dsr_tf.convert.graph import first_convolutions
+from dsr_tf.convert.graph import is_graph
+from dsr_tf.convert.graph import projections
+from dsr_tf.convert.kinds import has_sparse_kind
+
+Pattern = (
+    str
+    | re.Pattern[str]
+    | type[keras.layers.Layer]
+    | Callable[[keras.layers.Layer], bool]
+)
+
+
+def matches(pattern: Pattern, layer: keras.layers.Layer) -> bool:
+    """Tells whether a layer is meant by a pattern.
+
+    Args:
+        pattern: A name or a glob, such as `"block_*"`; a compiled regular
+            expression, searched for in the name; a class; or a function from
+            layer to bool.
+        layer: Any layer.
+    """
+    if isinstance(pattern, str):
+        return fnmatch.fnmatchcase(layer.name, pattern)
+    if isinstance(pattern, re.Pattern):
+        return pattern.search(layer.name) is not None
+    if isinstance(pattern, type):
+        return isinstance(layer, pattern)
+    return bool(pattern(layer))
+
+
+def select(
+    model: keras.Model, include: Any = None, exclude: Any = None
+) -> list[keras.layers.Layer]:
+    """Chooses the layers of a model that are to be sparse, in order.
+
+    Of the kinds that have a sparse one, and without patterns: all but the
+    first convolution behind each input and the projections of residual
+    shortcuts, as in the paper.
+
+    Args:
+        model: A built model.
+        include: Pattern, or several: only these layers, the ones that are left
+            out by default among them.
+        exclude: Pattern, or several: not these.
+
+    Raises:
+        ValueError: If a pattern matches no layer that could be sparse, or none
+            is left.
+
+    Reference:
+        [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), section 4.
+    """
+    candidates = convertible(model)
+    if include is None:
+        unfit = first_convolutions(model) | projections(model)
+        chosen = [layer for layer in candidates if id(layer) not in unfit]
+    else:
+        chosen = matched("include", include, candidates)
+    if exclude is not None:
+        gone = {id(x) for x in matched("exclude", exclude, candidates)}
+        chosen = [layer for layer in chosen if id(layer) not in gone]
+    if not chosen:
+        raise ValueError(
+            "`model` must have a layer to be made sparse: Dense, EinsumDense "
+            "or Conv1D to Conv3D, which `include` and `exclude`, and the "
+            "layers left out by default, leave. "
+            f"Received: model '{model.name}' with candidates "
+            f"{[layer.name for layer in candidates]}"
+        )
+    return chosen
+
+
+def convertible(model: keras.Model) -> list[keras.layers.Layer]:
+    """Returns the layers that have a sparse kind, each once, in order.
+
+    Nested models are entered; wrappers and subclassed models are not, as their
+    layers cannot be exchanged.
+    """
+    found: dict[int, keras.layers.Layer] = {}
+    for layer in model.layers:
+        if is_graph(layer):
+            found |= {id(inner): inner for inner in convertible(layer)}
+        elif has_sparse_kind(layer):
+            found[id(layer)] = layer
+    return list(found.values())
+
+
+def matched(
+    name: str, patterns: Any, layers: Sequence[keras.layers.Layer]
+) -> list[keras.layers.Layer]:
+    """Returns the layers that any of some patterns means.
+
+    Args:
+        name: Name of the argument, for the message.
+        patterns: A pattern, or a list of patterns.
+        layers: The layers to choose from.
+
+    Raises:
+        ValueError: If a pattern matches none of them.
+    """
+    several = isinstance(patterns, list | tuple | set)
+    found: dict[int, keras.layers.Layer] = {}
+    for pattern in patterns if several else [patterns]:
+        hits = [layer for layer in layers if matches(pattern, layer)]
+        if not hits:
+            raise ValueError(
+                f"`{name}` must match a layer that could be sparse. "
+                f"Received: {name}={pattern!r}, which matches none of "
+                f"{[layer.name for layer in layers]}"
+            )
+        found |= {id(layer): layer for layer in hits}
+    return [layer for layer in layers if id(layer) in found]

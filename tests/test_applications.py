@@ -1,0 +1,62 @@
+"""Networks of `keras.applications`, unmodified, made sparse."""
+
+import keras
+import numpy as np
+import pytest
+
+import dsr_tf
+from dsr_tf.convert.distribution import Kernel
+from dsr_tf.convert.select import convertible
+from dsr_tf.layers import sparse_layers
+
+# Network, size of image, and the layers left dense besides the first
+# convolution.
+NETWORKS = {
+    "ResNet50": (
+        "conv1_conv",
+        [f"conv{i}_block1_0_conv" for i in (2, 3, 4, 5)],
+    ),
+    "MobileNetV2": ("Conv1", []),
+    "EfficientNetB0": ("stem_conv", []),
+    "VGG16": ("block1_conv1", []),
+    "DenseNet121": ("conv1_conv", []),
+}
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def network(request):
+    build = getattr(keras.applications, request.param)
+    model = build(weights=None, input_shape=(32, 32, 3), classes=10)
+    return request.param, model
+
+
+def test_layers_left_dense_are_those_of_the_paper(network):
+    name, model = network
+    first, projections = NETWORKS[name]
+    sparse = dsr_tf.sparsify(model, 0.9)
+    left = {x.name for x in convertible(sparse)}
+    assert left == {first, *projections}
+    kernels = [
+        Kernel(x.name, tuple(x.kernel.shape)) for x in sparse_layers(sparse)
+    ]
+    size = sum(kernel.size for kernel in kernels)
+    active = sum(layer.num_active for layer in sparse_layers(sparse))
+    assert active == int(0.1 * size + 0.1)
+
+
+def test_network_takes_a_step(network):
+    _, model = network
+    sparse = dsr_tf.sparsify(model, 0.9, "erk")
+    sparse.compile("sgd", "sparse_categorical_crossentropy", jit_compile=False)
+    images = np.random.default_rng(0).normal(size=(2, 32, 32, 3))
+    assert np.isfinite(sparse.train_on_batch(images, np.array([0, 1])))
+    for layer in sparse_layers(sparse):
+        assert not layer.kernel.numpy()[layer.kernel_mask.numpy() == 0].any()
+
+
+def test_at_sparsity_0_outputs_are_equal(network):
+    _, model = network
+    sparse = dsr_tf.sparsify(model, 0.0)
+    x = np.random.default_rng(0).normal(size=(2, 32, 32, 3)).astype("f4")
+    outputs = (m.predict(x, verbose=0) for m in (model, sparse))
+    assert np.array_equal(*outputs)

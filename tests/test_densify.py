@@ -1,0 +1,127 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+import dsr_tf
+from dsr_tf.layers import GroupLasso
+from dsr_tf.layers import HashedConv2D
+from dsr_tf.layers import HashedDense
+from dsr_tf.layers import SparseConv2D
+from dsr_tf.layers import SparseDense
+from dsr_tf.layers import sparse_layers
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(4, 6, 6, 2)).astype("float32")
+
+
+def sparse():
+    inputs = keras.Input((6, 6, 2))
+    x = SparseConv2D(
+        4, 3, 0.5, granularity="kernel", kernel_regularizer=GroupLasso(0.1, 0.2)
+    )(inputs)
+    x = layers.BatchNormalization()(x)
+    x = HashedConv2D(4, 2, 0.5)(x)
+    x = layers.Flatten()(x)
+    inner = keras.Sequential(
+        [keras.Input((36,)), SparseDense(5, 0.9, name="inner")], name="nested"
+    )
+    x = HashedDense(3, 0.5, use_bias=False, name="hashed")(inner(x))
+    return keras.Model(inputs, x)
+
+
+def test_densified_model_is_plain_keras_with_equal_outputs(tmp_path):
+    model = sparse()
+    plain = dsr_tf.densify(model)
+    assert (np.asarray(model(X)) == np.asarray(plain(X))).all()
+    path = tmp_path / "plain.keras"
+    plain.save(path)
+    np.save(tmp_path / "x.npy", X)
+    # Where the library cannot be imported.
+    code = """
+import sys
+sys.modules["dsr_tf"] = None
+import keras, numpy as np
+model = keras.models.load_model("plain.keras")
+np.save("y.npy", model(np.load("x.npy")))
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    assert (np.load(tmp_path / "y.npy") == np.asarray(model(X))).all()
+
+
+def test_penalty_of_slices_leaves_what_keras_has():
+    plain = dsr_tf.densify(sparse())
+    regularizer = plain.layers[1].kernel_regularizer
+    assert type(regularizer) is keras.regularizers.L1L2
+    assert regularizer.l1 == pytest.approx(0.2) and regularizer.l2 == 0
+
+
+def test_there_and_back_again():
+    model = keras.Sequential(
+        [keras.Input((8,)), layers.Dense(6, name="a"), layers.Dense(2)]
+    )
+    there = dsr_tf.sparsify(model, 0.5, keep="magnitude")
+    back = dsr_tf.densify(there)
+    assert [type(x) for x in back.layers] == [layers.Dense] * 2
+    for one, other in zip(there.layers, back.layers, strict=True):
+        assert (one.kernel.numpy() == other.kernel.numpy()).all()
+
+
+def dense_and_sparse():
+    model = keras.Sequential(
+        [
+            keras.Input((8,)),
+            layers.Dense(6, name="a"),
+            layers.BatchNormalization(name="n"),
+            layers.Dense(2, name="b"),
+        ],
+        name="net",
+    )
+    model.set_weights([RNG.random(w.shape) for w in model.get_weights()])
+    return model, dsr_tf.sparsify(model, 0.5, seed=1)
+
+
+@pytest.mark.parametrize("name", ["m.keras", "m.weights.h5"])
+def test_dense_weights_are_loaded_under_the_masks(tmp_path, name):
+    dense, model = dense_and_sparse()
+    other = keras.models.clone_model(dense)
+    other.set_weights([RNG.random(w.shape) for w in dense.get_weights()])
+    path = tmp_path / name
+    other.save(path) if name == "m.keras" else other.save_weights(path)
+    masks = [x.kernel_mask.numpy() for x in sparse_layers(model)]
+    dsr_tf.load_dense_weights(model, path)
+    for layer, mask in zip(sparse_layers(model), masks, strict=True):
+        assert (layer.kernel_mask.numpy() == mask).all()
+        kernel = other.get_layer(layer.name).kernel.numpy()
+        assert (layer.kernel.numpy() == kernel * mask).all()
+
+
+@pytest.mark.parametrize(
+    "name, message",
+    [
+        ("m.h5", "must end in .weights.h5 or .keras"),
+        ("none.keras", "must be a file that is there"),
+        ("other.keras", "must have the weights of 'net'"),
+    ],
+)
+def test_files_that_cannot_serve_are_refused(tmp_path, name, message):
+    _, model = dense_and_sparse()
+    before = model.get_weights()
+    keras.Sequential([keras.Input((8,)), layers.Dense(7)]).save(
+        tmp_path / "other.keras"
+    )
+    with pytest.raises(ValueError, match=message):
+        dsr_tf.load_dense_weights(model, tmp_path / name)
+    pairs = zip(before, model.get_weights(), strict=True)
+    assert all((a == b).all() for a, b in pairs)
+
+
+def test_subclassed_models_are_refused():
+    class Own(keras.Model):
+        pass
+
+    with pytest.raises(ValueError, match="sequential or functional"):
+        dsr_tf.densify(Own())
