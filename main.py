@@ -282,11 +282,15 @@ _RUN_DIR = flags.DEFINE_string(
     "run_dir",
     None,
     "Folder for the run's files. By default runs/ and a name made of data "
-    "set, model, method, sparsity and seed.",
+    "set, model, method, sparsity, epochs, seed and such.",
 )
 _OVERWRITE = flags.DEFINE_bool(
     "overwrite", False, "Replace the finished run in run_dir."
 )
+
+
+for _name in ("init_from", "masks_from", "weights_from"):
+    flags.register_validator(_name, lambda v: v != "", "must not be empty")
 
 
 @flags.multi_flags_validator(
@@ -359,6 +363,8 @@ def main(argv: Sequence[str]) -> None:
     if flags.FLAGS.verbosity <= 0:
         logging.set_verbosity(logging.ERROR)
     with _quiet_start():
+        from tensorflow import errors
+
         from dsr_tf import train
         from dsr_tf.data import DatasetUnavailableError
     try:
@@ -371,6 +377,12 @@ def main(argv: Sequence[str]) -> None:
     ) as error:
         logging.debug("The run failed.", exc_info=True)
         _fail(str(error), 1)
+    except errors.OpError as error:
+        logging.debug("The run failed.", exc_info=True)
+        # The cause stands after a trace, whose lines are indented.
+        lines = error.message.splitlines()
+        causes = [x for x in lines if x.strip() and not x[0].isspace()]
+        _fail(f"TensorFlow failed ({type(error).__name__}): {causes[-1]}", 1)
 
 
 def settings() -> dict[str, Any]:
@@ -398,6 +410,13 @@ def _default_run_dir(values: dict[str, Any]) -> str:
     if values["masks_from"] is not None:
         fresh = values["weights_from"] == "random"
         parts.append("fresh_weights" if fresh else "first_weights")
+    moves = values["method"] in ("set", "deepr", "compressed", "dsr")
+    if values["stop_epoch"] is not None and moves:
+        parts.append(f"stop{values['stop_epoch']}")
+    # Nothing that was only tried should pass for the whole run.
+    parts.append(f"e{values['epochs']}")
+    if values["train_examples"] is not None:
+        parts.append(f"n{values['train_examples']}")
     parts.append(f"seed{values['seed']}")
     return os.path.join("runs", "_".join(parts))
 

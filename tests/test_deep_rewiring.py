@@ -98,7 +98,9 @@ def test_no_weight_keeps_a_sign_it_did_not_begin_with():
     net = model()
     rewire = DeepR(1e-4)
     fit(net, rewire)
-    for weights, signs in zip(flat_kernels(net), rewire.signs, strict=True):
+    for weights, signs in zip(
+        flat_kernels(net), rewire.signs.values, strict=True
+    ):
         assert (weights * signs.numpy() >= 0).all()
 
 
@@ -178,14 +180,59 @@ def test_full_layers_have_nowhere_to_move():
     assert counts(net) == [108]
 
 
-def test_signs_survive_a_checkpoint(tmp_path):
-    fit(model(), rewire := DeepR(1e-4))
-    path = tf.train.Checkpoint(signs=rewire.signs).save(tmp_path / "ckpt")
-    other = DeepR(1e-4, seed=7)
-    fit(model(), other, epochs=1)
-    tf.train.Checkpoint(signs=other.signs).restore(path)
-    for a, b in zip(rewire.signs, other.signs, strict=True):
-        assert (a.numpy() == b.numpy()).all()
+def test_full_layers_among_others_keep_their_counts():
+    net = keras.Sequential(
+        [
+            keras.Input((36,)),
+            SparseDense(10, 0.9, activation="tanh"),
+            SparseDense(8, 0.0, activation="tanh"),
+            SparseDense(3, 0.05),
+        ]
+    )
+    net.compile("sgd", "mse")
+    before = counts(net)
+    x = X.reshape(320, 36)
+    rewire = DeepR(0.1)
+    net.fit(x, np.zeros((320, 3)), callbacks=[rewire], verbose=0)
+    assert counts(net) == before and rewire.state.weights_moved > 0
+
+
+def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    whole = model()
+    fit(whole, DeepR(1e-4), epochs=4)
+
+    def checkpoint(net, rewire):
+        return tf.train.Checkpoint(
+            model=net,
+            optimizer=net.optimizer,
+            state=rewire.state,
+            signs=rewire.signs,
+        )
+
+    half, rewire = model(), DeepR(1e-4)
+    fit(half, rewire, epochs=2)
+    path = checkpoint(half, rewire).save(tmp_path / "ckpt")
+    again, rewire = model(), DeepR(1e-4)
+    again.optimizer.build(again.trainable_variables)
+    # Into a callback that has not trained yet: there are no signs so far.
+    checkpoint(again, rewire).restore(path)
+    again.fit(
+        X, Y, batch_size=16, epochs=4, initial_epoch=2, verbose=0,
+        shuffle=False, callbacks=[rewire],
+    )  # fmt: skip
+    pairs = zip(whole.get_weights(), again.get_weights(), strict=True)
+    assert all((a == b).all() for a, b in pairs)
+
+
+def test_signs_of_another_model_are_forgotten():
+    rewire = DeepR(0.0)
+    fit(model(), rewire)
+    other = keras.Sequential([keras.Input((36,)), SparseDense(3, 0.5)])
+    other.compile(keras.optimizers.SGD(0.0), "mse")
+    moved = rewire.state.weights_moved
+    x = X.reshape(320, 36)
+    other.fit(x, np.zeros((320, 3)), callbacks=[rewire], verbose=0)
+    assert rewire.state.weights_moved == moved
 
 
 def test_unbuilt_models_are_built_by_their_first_step():

@@ -74,4 +74,12 @@ def test_other_shapes_are_refused_and_nothing_is_copied(copy):
 
 def test_models_without_masks_are_refused():
     with pytest.raises(ValueError, match="3 tensors. Received: 0"):
-        copy_masks(keras.Sequential([keras.Input((4,))]), network(0.9))
+        copy_masks(network(None), network(0.9))
+
+
+@pytest.mark.parametrize("copy", [copy_weights, copy_masks])
+def test_unbuilt_models_are_refused(copy):
+    unbuilt = keras.Sequential([keras.layers.Dense(3)], name="bare")
+    for pair in ((unbuilt, network(0.9)), (network(0.9), unbuilt)):
+        with pytest.raises(ValueError, match="must be built.*model 'bare'"):
+            copy(*pair)

@@ -90,8 +90,13 @@ def test_reallocation_moves_whole_slices_within_the_budget(stddev):
         (x.kernel_mask.numpy() != old).any()
         for x, old in zip(sparse_layers(net), first, strict=True)
     )
-    # Layers differ from how they began: weights moved across sizes.
-    assert max(active) <= before
+    # Weights moved between layers whose slices differ in size.
+    assert len(active) > 1 and [x.num_active for x in sparse_layers(net)] != [
+        12 * 9,
+        25,
+        19 * 4,
+        64,
+    ]
 
 
 def test_a_slice_goes_by_its_mean_magnitude():
@@ -192,7 +197,7 @@ def test_dense_layers_have_no_slices():
 
 def test_target_counts_slices():
     net = model()
-    # 12 + 25 + 19 slices and 64 weights: 120 in all.
+    # 12 + 25 + 19 slices and 64 weights: 120 in all, and all could move.
     with pytest.raises(ValueError, match="num_pruned=120, budget=120"):
         fit(net, DSR(120, period=5))
     fit(net, DSR(119, period=5), epochs=1)

@@ -92,6 +92,8 @@ def test_second_run_is_refused(finished):
             "trains under masks",
         ),
         ("--method=hashed --init_from=run", "cannot use --init_from"),
+        ("--method=compressed --init_from=", "must not be empty"),
+        ("--masks_from= --weights_from=", "must not be empty"),
         ("--granularity=kernel", "need a network with convolutions"),
         ("--group_lasso=1", "need a network with convolutions"),
         (
@@ -130,6 +132,24 @@ def test_run_to_start_from_must_be_there(tmp_path):
     assert_refused(result, "`init_from` must be the folder of a finished", 1)
 
 
+def test_broken_files_of_a_data_set_are_one_line(tmp_path):
+    from tests.imagenet_form import write_imagenet
+
+    write_imagenet(tmp_path)
+    for path in tmp_path.rglob("*train.tfrecord*"):
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
+    result = main(
+        "--dataset=imagenet2012",
+        f"--data_dir={tmp_path}",
+        f"--run_dir={tmp_path / 'run'}",
+        "--image_size=16",
+        "--batch_size=10",
+    )
+    assert_refused(result, "TensorFlow failed .DataLossError.: .*corrupted", 1)
+
+
 def test_too_many_examples_are_refused(tmp_path):
     result = main(f"--run_dir={tmp_path}", "--train_examples=1501")
     assert_refused(result, "`train_examples` must be from 1 to .* 1500", 1)
@@ -146,16 +166,18 @@ def test_runs_get_folders_of_their_own():
             flags.FLAGS(["main.py", *arguments])
             return program.settings()["run_dir"]
 
-    assert run_dir() == "runs/digits_lenet_300_100_dsr_s0.9_seed0"
+    assert run_dir() == "runs/digits_lenet_300_100_dsr_s0.9_e100_seed0"
     wide = "--model=wide_resnet", "--dataset=cifar10"
     assert run_dir(*wide, "--depth=10", "--granularity=kernel") == (
-        "runs/cifar10_wide_resnet_10_2_dsr_s0.9_kernel_seed0"
+        "runs/cifar10_wide_resnet_10_2_dsr_s0.9_kernel_e100_seed0"
     )
     assert run_dir("--method=thin_dense", "--width=0.1") == (
-        "runs/digits_lenet_300_100_w0.1_thin_dense_seed0"
+        "runs/digits_lenet_300_100_w0.1_thin_dense_e100_seed0"
     )
     structure = "--method=static", "--masks_from=run", "--weights_from=random"
-    assert run_dir(*structure).endswith("static_s0.9_fresh_weights_seed0")
+    assert run_dir(*structure).endswith("static_s0.9_fresh_weights_e100_seed0")
+    stopped = run_dir("--stop_epoch=3", "--epochs=9", "--train_examples=500")
+    assert stopped.endswith("dsr_s0.9_stop3_e9_n500_seed0")
 
 
 def test_data_that_cannot_be_had_is_one_line(tmp_path):

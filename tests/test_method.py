@@ -58,16 +58,16 @@ def test_lowest_active_index_stays_when_all_would_go():
 def test_full_tensors_prune_only_what_others_can_take():
     # 4 of 4 and 3 of 4 active: one free position in all. Below 0.35 are 3 and
     # 3; never all, so the first of the second tensor stays: 3 and 2. One can
-    # be replaced, so 4 are pardoned, in proportion 3 : 2, that is 2.4 and 1.6:
-    # the two largest of each. The smallest of the first tensor goes.
+    # be replaced, in the second. The first loses 3 and gains none, the second
+    # loses 2 and gains 1: 3 and 1 are pardoned, the largest.
     result, after = reallocate(
         [[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.0]],
         [[1, 1, 1, 1], [1, 1, 1, 0]],
         threshold=0.35,
     )
-    assert (result.num_pruned, result.num_grown) == ([1, 0], [0, 1])
-    assert after[0].tolist() == [0, 1, 1, 1]
-    assert after[1].tolist() == [1, 1, 1, 1]
+    assert (result.num_pruned, result.num_grown) == ([0, 1], [0, 1])
+    assert after[0].tolist() == [1, 1, 1, 1]
+    assert after[1].tolist() == [1, 0, 1, 1]
 
 
 def test_dense_tensors_stay_as_they_are():

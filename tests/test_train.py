@@ -348,6 +348,31 @@ def test_runs_to_start_from_must_be_there(tmp_path, name):
         start_models(begin, (8, 8, 1), 10)
 
 
+def test_masks_of_runs_without_masks_are_refused(dense):
+    begin = config("", method="static", weights_from="random")
+    begin = dataclasses.replace(begin, masks_from=str(dense))
+    with pytest.raises(ValueError, match="`masks_from` must lead to a networ"):
+        start_models(begin, (8, 8, 1), 10)
+
+
+def test_first_weights_are_those_of_a_run(finished):
+    begin = config("", weights_from=str(finished[0] / "model.keras"))
+    with pytest.raises(ValueError, match="folder of a finished run that has i"):
+        start_models(begin, (8, 8, 1), 10)
+
+
+def test_overwriting_leaves_nothing_of_the_old_run(tmp_path):
+    train.run(config(tmp_path, epochs=1))
+    train.run(config(tmp_path, method="hashed", epochs=1, overwrite=True))
+    assert not (tmp_path / "initial.keras").exists()
+
+
+def test_stop_epoch_ends_compression(dense, tmp_path):
+    begin = config(tmp_path, method="compressed", init_from=str(dense))
+    summary = train.run(dataclasses.replace(begin, stop_epoch=1))
+    assert summary["prunes"] == 1
+
+
 def test_foreign_file_to_start_from_is_refused(tmp_path):
     path = tmp_path / "foreign.keras"
     path.write_text("not a model")

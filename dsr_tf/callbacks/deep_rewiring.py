@@ -9,6 +9,8 @@ import tensorflow as tf
 from dsr_tf import methods
 from dsr_tf.callbacks.kernels import scatter
 from dsr_tf.callbacks.reallocate import Reallocate
+from dsr_tf.callbacks.signs import Signs
+from dsr_tf.callbacks.signs import random_signs
 from dsr_tf.checks import checked_number
 from dsr_tf.layers import MaskedKernel
 from dsr_tf.methods import Tensors
@@ -38,8 +40,9 @@ class DeepR(Reallocate):
         seed: Integer from 0 to 2**31 - 1. Equal seeds, equal runs.
 
     Attributes:
-        signs: Sign that each weight of each sparse layer began with, int8,
-            flat: variables, which a resumed run needs.
+        signs: Sign that each weight of each sparse layer began with, which a
+            resumed run needs beside `state`; `tf.train.Checkpoint` holds it,
+            and restores it into a callback that has not trained yet.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins
@@ -68,14 +71,17 @@ class DeepR(Reallocate):
         super().__init__(methods.deepr(), 1, stop_epoch, seed)
         self.temperature = _checked_temperature(temperature)
         self.noise_rate = checked_number("noise_rate", noise_rate)
-        self.signs: list[tf.Variable] = []
+        self.signs = Signs()
 
     def on_train_begin(self, logs: Any = None) -> None:
         super().on_train_begin(logs)
         _check_units(self._layers)
         self._rewire = tf.function(self._rewire_once)
-        if not self.signs and all(layer.built for layer in self._layers):
-            self._begin_signs()
+        # Those of another model mean nothing here.
+        if not self.signs.belong_to(self._layers):
+            self.signs.forget()
+        if all(layer.built for layer in self._layers):
+            self.signs.begin(self._layers, self.seed)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         super().on_epoch_begin(epoch, logs)
@@ -89,8 +95,7 @@ class DeepR(Reallocate):
         super().on_epoch_end(epoch, logs)
 
     def _reallocate(self) -> None:
-        if not self.signs:
-            self._begin_signs()
+        self.signs.begin(self._layers, self.seed)
         begin = time.perf_counter()
         seed = tf.constant([self.seed, self._step], tf.int32)
         # Added up on the device: the host need not wait for it.
@@ -114,7 +119,9 @@ class DeepR(Reallocate):
             masks=[tf.ones_like(where, tf.uint8) for where in positions],
             signs=[
                 tf.gather(signs, where)
-                for signs, where in zip(self.signs, positions, strict=True)
+                for signs, where in zip(
+                    self.signs.values, positions, strict=True
+                )
             ],
         )
         survivors, growth, num_grown = self.method.rewire(
@@ -123,8 +130,8 @@ class DeepR(Reallocate):
         for i in range(len(masks)):
             gone = tf.equal(survivors[i], 0)
             self._apply(i, positions[i], gone, active.weights[i], growth[i])
-            fresh = _random_signs(tf.shape(growth[i].positions), seed, i)
-            scatter(self.signs[i], growth[i].positions, fresh)
+            fresh = random_signs(tf.shape(growth[i].positions), seed, i)
+            scatter(self.signs.values[i], growth[i].positions, fresh)
         return num_grown
 
     def _apply(
@@ -150,15 +157,6 @@ class DeepR(Reallocate):
         for slot in self._slots[index]:
             scatter(slot.variable, moved, slot.initial_value)
 
-    def _begin_signs(self) -> None:
-        """Takes the signs of the weights, and draws those of zeros."""
-        seed = tf.constant([self.seed, 0], tf.int32)
-        for i, layer in enumerate(self._layers):
-            weights = tf.reshape(layer.kernel.value, [-1])
-            drawn = _random_signs(tf.shape(weights), seed, i)
-            signs = tf.cast(tf.sign(weights), tf.int8)
-            self.signs.append(tf.Variable(tf.where(signs == 0, drawn, signs)))
-
 
 def _shaken(
     layer: MaskedKernel,
@@ -172,13 +170,6 @@ def _shaken(
         tf.shape(positions), seed, stddev=stddev, alg="philox"
     )
     return weights + tf.cast(noise, weights.dtype)
-
-
-def _random_signs(shape: tf.Tensor, seed: tf.Tensor, index: int) -> tf.Tensor:
-    bits = tf.random.stateless_uniform(
-        shape, fold(fold(seed, 2), index), 0, 2, tf.int32, alg="philox"
-    )
-    return tf.cast(2 * bits - 1, tf.int8)
 
 
 def _check_units(layers: list[Any]) -> None:

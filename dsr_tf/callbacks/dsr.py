@@ -15,8 +15,9 @@ class DSR(Reallocate):
     sparse layers never changes.
 
     Args:
-        num_pruned: Number of weights to prune in a reallocation, which the
-            threshold adapts to; at least 1 and below the budget.
+        num_pruned: Number of weights, or of slices where these move as one,
+            to prune in a reallocation, which the threshold adapts to; at least
+            1 and below the budget.
         period: Optimizer steps between reallocations, or
             `{from_epoch: steps}`.
         tolerance: Fraction of `num_pruned` by which the count may miss before

@@ -1,9 +1,12 @@
 """Gradual magnitude pruning as a callback."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
+from dsr_tf.checks import checked_fraction
+from dsr_tf.layers import MaskedKernel
 
 
 class GradualPruning(Reallocate):
@@ -11,7 +14,8 @@ class GradualPruning(Reallocate):
 
     For models of sparse layers with `sparsity=0`, trained before. After the
     last prune the layers together hold exactly as many weights as new sparse
-    layers of that sparsity would; none comes back.
+    layers of that sparsity would; none comes back. Slices that move as one
+    stay whole: less than one more may go.
 
     Args:
         sparsity: Fraction of zeros at the end, in `[0, 1)`.
@@ -21,10 +25,12 @@ class GradualPruning(Reallocate):
         across_tensors: Whether the weights of all layers are ranked together,
             so that some end sparser than others; otherwise every layer gets
             the sparsity.
+        stop_epoch: Epoch, counted from 0, from which on nothing is pruned;
+            None to go on to the end.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins,
-            if the model has no trainable sparse layer.
+            if the model has no trainable sparse layer, or none to prune.
         FloatingPointError: At a prune, or at the end of an epoch, if a weight
             is NaN or infinite.
 
@@ -43,8 +49,22 @@ class GradualPruning(Reallocate):
         period: int | Mapping[int, int],
         schedule: str = "cubic",
         across_tensors: bool = True,
+        stop_epoch: int | None = None,
     ) -> None:
         method = methods.gradual_pruning(
             sparsity, num_prunes, schedule, across_tensors
         )
-        super().__init__(method, period)
+        super().__init__(method, period, stop_epoch)
+        self.sparsity = checked_fraction("sparsity", sparsity)
+
+    def check(self, layers: Sequence[MaskedKernel]) -> None:
+        """Refuses layers that hold fewer weights than they are to end with."""
+        active = sum(layer.num_active for layer in layers)
+        target = sum(layer.num_kept(self.sparsity) for layer in layers)
+        if active < target:
+            raise ValueError(
+                "`sparsity` must be that of the model's sparse layers at "
+                "least. Make these with `sparsity=0`, and load trained "
+                f"weights. Received: sparsity={self.sparsity}, which leaves "
+                f"{target} weights, of layers that hold {active}"
+            )

@@ -133,14 +133,19 @@ class Reallocate(keras.callbacks.Callback):
                 self.state.unspent,
             )
         except NonFiniteWeightError as error:
-            raise self._non_finite(error.index) from None
+            raise self._non_finite(
+                error.index, " No mask was changed."
+            ) from None
         apply_reallocation(
             self._layers, self._slots, result.survivors, result.growth
         )
         self.state.method = result.state
         self.state.unspent = result.unspent
         self.state.num_reallocations += 1
-        self.state.weights_moved += sum(result.num_grown)
+        self.state.weights_moved += sum(
+            count * layer.unit_size
+            for count, layer in zip(result.num_grown, self._layers, strict=True)
+        )
         self.reallocation_seconds += time.perf_counter() - begin
 
     def _check_finite(self) -> None:
@@ -150,12 +155,12 @@ class Reallocate(keras.callbacks.Callback):
                 self._sync()
                 raise self._non_finite(index)
 
-    def _non_finite(self, index: int) -> FloatingPointError:
+    def _non_finite(self, index: int, more: str = "") -> FloatingPointError:
         return FloatingPointError(
             "The kernel of every sparse layer must be finite. Received a NaN "
             f"or an infinite weight in layer '{self._layers[index].name}' at "
-            f"optimizer step {self._step}. No mask was changed. Try a smaller "
-            "learning rate, or `clipnorm`."
+            f"optimizer step {self._step}.{more} Try a smaller learning rate, "
+            "or `clipnorm`."
         )
 
     def _budget(self) -> int:

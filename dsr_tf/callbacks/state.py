@@ -14,7 +14,7 @@ class ReallocationState(tf.train.experimental.PythonState):
 
     Attributes:
         num_reallocations: Reallocations done so far.
-        weights_moved: Weights, or larger units, that they activated.
+        weights_moved: Weights that they activated.
         unspent: Weights of the budget that no whole unit could take.
     """
 

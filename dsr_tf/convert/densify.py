@@ -33,7 +33,7 @@ def densify(model: keras.Model) -> keras.Model:
     >>> dsr_tf.densify(sparse).save("plain.keras")
     """
     check_convertible(model)
-    return clone_with(model, dense_twin, _copy_out)
+    return clone_with(model, dense_twin, copy_out)
 
 
 def load_dense_weights(model: keras.Model, path: str | Path) -> None:
@@ -65,7 +65,8 @@ def load_dense_weights(model: keras.Model, path: str | Path) -> None:
     copy_weights(dense, model)
 
 
-def _copy_out(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
+def copy_out(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
+    """Copies the weights of a layer to its plain Keras twin."""
     if not isinstance(old, HashedKernel):
         copy_weights(old, new)
         return

@@ -19,9 +19,10 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
             order.
 
     Raises:
-        ValueError: If the weights differ in number or in shape. Nothing is
-            copied then.
+        ValueError: If a model is not built, or the weights differ in number or
+            in shape. Nothing is copied then.
     """
+    _check_built(source, target)
     pairs = _paired(_weights(source), _weights(target), source, target)
     for old, new in pairs:
         new.assign(old)
@@ -37,15 +38,25 @@ def copy_masks(source: keras.Model, target: keras.Model) -> None:
         target: A built model with sparse layers of the same shapes.
 
     Raises:
-        ValueError: If the masks differ in number or in shape. Nothing is
-            copied then.
+        ValueError: If a model is not built, or the masks differ in number or
+            in shape. Nothing is copied then.
     """
+    _check_built(source, target)
     layers = sparse_layers(target)
     masks = [layer.kernel_mask for layer in sparse_layers(source)]
     own = [layer.kernel_mask for layer in layers]
     pairs = _paired(masks, own, source, target)
     for layer, (mask, _) in zip(layers, pairs, strict=True):
         layer.set_mask(mask)
+
+
+def _check_built(*models: keras.Model) -> None:
+    for model in models:
+        if not model.built:
+            raise ValueError(
+                "Both models must be built. Call `model.build(input_shape)`. "
+                f"Received: model '{model.name}', which is not"
+            )
 
 
 def _weights(model: keras.Model) -> list[Any]:

@@ -72,15 +72,17 @@ def what_it_lost(
 ) -> list[int]:
     """Gives every tensor as many weights as were pruned in it.
 
+    Or as many as it has room for: then some are not pruned after all.
+
     Args:
         num_survivors: Weights of each tensor that were not pruned.
         num_pruned: Weights of each tensor that were pruned.
         capacity: Inactive weights of each tensor before pruning.
 
     Returns:
-        `num_pruned`.
+        `num_pruned`, none above its capacity.
     """
-    return list(num_pruned)
+    return [min(n, room) for n, room in zip(num_pruned, capacity, strict=True)]
 
 
 def in_proportion_to_survivors(

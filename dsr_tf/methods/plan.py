@@ -18,7 +18,7 @@ class Plan:
         pruned: Units that go by the method's choice, but for the rescued.
         grown: Units that come.
         pardoned: Units among the pruned that stay, as nothing could replace
-            them.
+            them: in the tensors that lose more than they gain.
         unspent: Weights of the budget that no whole unit could take.
     """
 
@@ -64,8 +64,10 @@ def make_plan(
             f"pruned, {sum(lost)}. Received: {wanted}"
         )
     grown = apportion(sum(wanted) + unspent, wanted, inactive, sizes)
-    surplus = sum(lost) + unspent - sum(_weights(grown, sizes))
-    pardoned = apportion(surplus, lost, pruned, sizes)
+    gained = _weights(grown, sizes)
+    surplus = sum(lost) + unspent - sum(gained)
+    short = [max(n - g, 0) for n, g in zip(lost, gained, strict=True)]
+    pardoned = apportion(surplus, short, pruned, sizes)
     surplus -= sum(_weights(pardoned, sizes))
     return Plan(rescued, pruned, grown, pardoned, surplus)
 

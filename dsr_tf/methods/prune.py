@@ -115,7 +115,8 @@ class AdaptiveThreshold(Prune):
         if self.num_pruned >= budget:
             raise ValueError(
                 "`num_pruned` must be smaller than the budget, the number of "
-                "active weights of the model's sparse layers. "
+                "active weights of the model's sparse layers, or of slices "
+                "where these move as one. "
                 f"Received: num_pruned={self.num_pruned}, budget={budget}"
             )
 

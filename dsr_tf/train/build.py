@@ -145,6 +145,7 @@ def _compressed(config: Config) -> Reallocate:
         period=config.period,
         schedule=config.prune_schedule,
         across_tensors=config.prune_across_tensors,
+        stop_epoch=config.stop_epoch,
     )
 
 

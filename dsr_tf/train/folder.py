@@ -38,9 +38,10 @@ class RunFolder:
             )
 
     def begin(self, flags: str) -> None:
-        """Makes the folder, takes the old summary away, writes the flags."""
+        """Makes the folder, takes old files of a run away, writes the flags."""
         self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / SUMMARY).unlink(missing_ok=True)
+        for name in (SUMMARY, INITIAL, MODEL, METRICS):
+            (self.path / name).unlink(missing_ok=True)
         self.write_text(FLAGS, flags)
 
     def write_text(self, name: str, text: str) -> None:

@@ -1,5 +1,6 @@
 """The networks before the first step: weights and masks to start with."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -36,9 +37,10 @@ def start_models(
         return build.build_model(config, image_shape, num_classes), None
     dense = build.build_dense(config, image_shape, num_classes)
     if config.init_from:
-        copy_weights(_load("init_from", config.init_from, MODEL), dense)
+        _copy("init_from", config.init_from, MODEL, copy_weights, dense)
     if config.weights_from and config.weights_from != "random":
-        copy_weights(_load("weights_from", config.weights_from, INITIAL), dense)
+        run = config.weights_from
+        _copy("weights_from", run, INITIAL, copy_weights, dense)
     if config.method in build.DENSE_METHODS:
         return dense, dense
     model = build.build_model(config, image_shape, num_classes)
@@ -50,7 +52,7 @@ def start_models(
 
 def _start_with_masks(model: keras.Model, run: str) -> None:
     budget = sum(layer.num_active for layer in sparse_layers(model))
-    copy_masks(_load("masks_from", run, MODEL), model)
+    _copy("masks_from", run, MODEL, copy_masks, model)
     found = sum(layer.num_active for layer in sparse_layers(model))
     if found != budget:
         raise ValueError(
@@ -60,15 +62,35 @@ def _start_with_masks(model: keras.Model, run: str) -> None:
         )
 
 
+def _copy(
+    name: str,
+    path: str,
+    file: str,
+    copy: Callable[[keras.Model, keras.Model], None],
+    model: keras.Model,
+) -> None:
+    """Copies from a run into a model; what does not fit names the flag."""
+    source = _load(name, path, file)
+    try:
+        copy(source, model)
+    except ValueError as error:
+        kind = "masks" if copy is copy_masks else "weights"
+        raise ValueError(
+            f"`{name}` must lead to a network like this one, with its {kind}. "
+            f"Received: {name}={path} ({error})"
+        ) from error
+
+
 def _load(name: str, path: str, file: str) -> keras.Model:
-    """Loads a Keras file, or that of a finished run."""
+    """Loads the file of a finished run, or one to start with that is named."""
     given = Path(path)
-    found = given if given.suffix == ".keras" else given / file
-    unfinished = found != given and not (given / SUMMARY).exists()
+    named = name == "init_from" and given.is_file()
+    found = given if named else given / file
+    unfinished = not named and not (given / SUMMARY).exists()
     if unfinished or not found.is_file():
         raise ValueError(
-            f"`{name}` must be the folder of a finished run with a {file}"
-            f"{' or a .keras file' if name == 'init_from' else ''}. "
+            f"`{name}` must be the folder of a finished run that has {file}"
+            f"{', or a .keras file' if name == 'init_from' else ''}. "
             f"Received: {name}={path}"
         )
     try:
