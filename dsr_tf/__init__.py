@@ -5,6 +5,7 @@ from dsr_tf import data
 from dsr_tf import layers
 from dsr_tf import methods
 from dsr_tf import models
+from dsr_tf.artifacts import export
 from dsr_tf.convert import densify
 from dsr_tf.convert import load_dense_weights
 from dsr_tf.convert import sparsify
@@ -13,6 +14,7 @@ __all__ = [
     "callbacks",
     "data",
     "densify",
+    "export",
     "layers",
     "load_dense_weights",
     "methods",

@@ -1,0 +1,3 @@
+from dsr_tf.artifacts.export import export
+
+__all__ = ["export"]

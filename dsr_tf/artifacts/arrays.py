@@ -1,0 +1,76 @@
+"""Sparse kernels as NumPy arrays, for other frameworks."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from dsr_tf.layers import sparse_layers
+
+Arrays = dict[str, np.ndarray]
+
+
+def write_npz(model: keras.Model, path: Path) -> None:
+    """Writes all weights of a model, sparse kernels by position.
+
+    Under the path of a variable, such as `dense/bias`, is the array. A sparse
+    kernel has three instead: `dense/kernel/values`, those that are active;
+    `dense/kernel/indices`, int64, their positions in the flattened kernel,
+    rising; and `dense/kernel/shape`, int64.
+
+    Args:
+        model: A built model.
+        path: File to write.
+    """
+    _write(model, path, _by_position)
+
+
+def write_csr(model: keras.Model, path: Path) -> None:
+    """Writes all weights of a model, sparse kernels as compressed rows.
+
+    As `write_npz`, but of a sparse kernel there are `dense/kernel/data`,
+    `.../indices`, `.../indptr` and `.../shape`: a SciPy `csr_matrix` with a
+    row for each output, the kernel's last axis, and a column for each position
+    along its other axes, flattened.
+
+    Args:
+        model: A built model.
+        path: File to write.
+    """
+    _write(model, path, _by_row)
+
+
+def _write(
+    model: keras.Model,
+    path: Path,
+    encode: Callable[[np.ndarray, np.ndarray], Arrays],
+) -> None:
+    masks = {id(x.kernel): x.kernel_mask for x in sparse_layers(model)}
+    left_out = {id(mask) for mask in masks.values()}
+    arrays: Arrays = {}
+    for weight in model.weights:
+        value = keras.ops.convert_to_numpy(weight)
+        if id(weight) in masks:
+            mask = keras.ops.convert_to_numpy(masks[id(weight)])
+            parts = encode(value, mask) | {"shape": np.array(value.shape)}
+            arrays |= {f"{weight.path}/{k}": v for k, v in parts.items()}
+        elif id(weight) not in left_out:
+            arrays[weight.path] = value
+    with path.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _by_position(kernel: np.ndarray, mask: np.ndarray) -> Arrays:
+    positions = np.flatnonzero(mask)
+    return {"values": kernel.reshape(-1)[positions], "indices": positions}
+
+
+def _by_row(kernel: np.ndarray, mask: np.ndarray) -> Arrays:
+    outputs = kernel.shape[-1]
+    rows = mask.reshape(-1, outputs).T
+    row, column = np.nonzero(rows)
+    starts = np.zeros(outputs + 1, np.int64)
+    np.cumsum(rows.sum(axis=1), out=starts[1:])
+    data = kernel.reshape(-1, outputs)[column, row]
+    return {"data": data, "indices": column, "indptr": starts}

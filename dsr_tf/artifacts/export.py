@@ -1,0 +1,135 @@
+"""Models as files that load without this library."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+
+from dsr_tf.artifacts.arrays import write_csr
+from dsr_tf.artifacts.arrays import write_npz
+from dsr_tf.artifacts.saved_model import write_dense
+from dsr_tf.artifacts.saved_model import write_packed
+from dsr_tf.convert.clone import check_convertible
+from dsr_tf.layers import HashedKernel
+from dsr_tf.layers import budgeted_layers
+from dsr_tf.layers import sparse_layers
+
+WRITERS: dict[str, Callable[[keras.Model, Path], None]] = {
+    "saved_model": write_packed,
+    "saved_model_dense": write_dense,
+    "npz": write_npz,
+    "csr": write_csr,
+}
+
+
+def export(
+    model: keras.Model,
+    path: str | Path,
+    format: str = "saved_model",
+    overwrite: bool = False,
+    verbose: bool = True,
+) -> None:
+    """Writes a sparse model for use where this library is not installed.
+
+    It is written beside its target and moved there whole.
+
+    Args:
+        model: A built sequential or functional model with sparse or hashed
+            layers.
+        path: File or folder to write.
+        format: `"saved_model"`: a SavedModel whose sparse kernels are packed
+            and, once it is loaded, unpacked, for TensorFlow and its serving.
+            `"saved_model_dense"`: one with zeros written out. `"npz"` and
+            `"csr"`: NumPy arrays, by position or by row.
+        overwrite: Whether what is at `path` may be replaced.
+        verbose: Whether to print a line on the size.
+
+    Raises:
+        ValueError: If an argument is out of its range, the model cannot be
+            converted, or there is something at `path`.
+        OSError: If it cannot be written. What was at `path` stays.
+
+    Example:
+    >>> dsr_tf.export(model, "served")
+    >>> tf.saved_model.load("served").serve(images)
+    """
+    path = Path(path)
+    _check(model, path, format, overwrite)
+    # Beside the target, so that it can be moved there and not only copied.
+    partial = path.with_name(f".{path.name}.partial")
+    _remove(partial)
+    try:
+        WRITERS[format](model, partial)
+        _replace(partial, path)
+    finally:
+        _remove(partial)
+    if verbose:
+        print(_size_line(model, path))
+
+
+def _check(
+    model: keras.Model, path: Path, format: str, overwrite: bool
+) -> None:
+    if format not in WRITERS:
+        raise ValueError(
+            f"`format` must be one of {tuple(WRITERS)}. "
+            f"Received: format={format!r}"
+        )
+    check_convertible(model)
+    if not budgeted_layers(model):
+        raise ValueError(
+            "`model` must have a sparse or hashed layer; a plain Keras model "
+            "has `model.export`. "
+            f"Received: model '{model.name}' with layers "
+            f"{[layer.name for layer in model.layers]}"
+        )
+    if path.exists() and not overwrite:
+        raise ValueError(
+            "`path` must not be there, unless `overwrite=True`. "
+            f"Received: path={path}"
+        )
+    if not path.parent.is_dir():
+        raise ValueError(
+            f"`path` must be in a folder that is there. Received: path={path}"
+        )
+
+
+def _replace(new: Path, path: Path) -> None:
+    """Puts a file or folder in the place of another."""
+    old = path.with_name(f".{path.name}.old")
+    _remove(old)
+    if path.exists():
+        os.replace(path, old)
+    os.replace(new, path)
+    _remove(old)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _size_line(model: keras.Model, path: Path) -> str:
+    files = [path] if path.is_file() else path.rglob("*")
+    size = sum(file.stat().st_size for file in files if file.is_file())
+    dense = _dense_bytes(model)
+    return (
+        f"{path}: {size:,} bytes, {size / dense:.3g} of the {dense:,} that its "
+        "weights take written out"
+    )
+
+
+def _dense_bytes(model: keras.Model) -> int:
+    """Returns the bytes of a model's weights with zeros written out."""
+    total = 0
+    own = {id(layer.kernel_mask) for layer in sparse_layers(model)}
+    for layer in budgeted_layers(model):
+        if isinstance(layer, HashedKernel):
+            total += keras.ops.convert_to_numpy(layer.kernel).nbytes
+            own |= {id(w) for w in layer.weights if w is not layer.bias}
+    arrays = [w for w in model.weights if id(w) not in own]
+    return total + sum(keras.ops.convert_to_numpy(w).nbytes for w in arrays)

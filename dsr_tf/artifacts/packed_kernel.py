@@ -1,0 +1,90 @@
+"""Kernels that a SavedModel holds packed, and unpacks when it is loaded."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dsr_tf.artifacts.gaps import Packed
+
+
+class UnpackedVariable(tf.saved_model.experimental.TrackableResource):
+    """A variable that is not saved: a loader fills it from an asset.
+
+    It is made, and filled, by whatever loads the SavedModel, with stock
+    TensorFlow operations.
+
+    Args:
+        path: File to write; the SavedModel takes a copy of it.
+        packed: What is to be in the variable.
+        name: Name of the variable, unique in the model.
+    """
+
+    def __init__(self, path: Path, packed: Packed, name: str) -> None:
+        super().__init__()
+        path.write_bytes(packed.values.tobytes() + packed.gaps)
+        self._file = tf.saved_model.Asset(str(path))
+        # Private, as a resource has no public way to track what it needs.
+        self._track_trackable(self._file, "file")
+        self._name = name
+        self._shape = packed.shape
+        self._dtype = tf.as_dtype(packed.values.dtype)
+        self._num_bytes = packed.values.nbytes
+        self._initialize()
+
+    # The names of the next two are `TrackableResource`'s.
+    def _create_resource(self) -> tf.Tensor:
+        return tf.raw_ops.VarHandleOp(
+            dtype=self._dtype, shape=self._shape, shared_name=self._name
+        )
+
+    def _initialize(self) -> None:
+        content = tf.io.read_file(self._file.asset_path)
+        values = tf.strings.substr(content, 0, self._num_bytes)
+        gaps = tf.strings.substr(content, self._num_bytes, -1)
+        kernel = tf.scatter_nd(
+            _positions(gaps)[:, None],
+            tf.io.decode_raw(values, self._dtype),
+            [math.prod(self._shape)],
+        )
+        tf.raw_ops.AssignVariableOp(
+            resource=self.resource_handle,
+            value=tf.reshape(kernel, self._shape),
+        )
+
+    def read(self) -> tf.Tensor:
+        """Returns what is in the variable."""
+        value = tf.raw_ops.ReadVariableOp(
+            resource=self.resource_handle, dtype=self._dtype
+        )
+        value.set_shape(self._shape)
+        return value
+
+
+def _positions(gaps: tf.Tensor) -> tf.Tensor:
+    """Returns the positions that a stream of gaps stands for."""
+    stream = tf.io.decode_raw(tf.io.decode_compressed(gaps, "ZLIB"), tf.uint8)
+    holds = stream < 255
+    ends = tf.cumsum(tf.cast(stream, tf.int64) + tf.cast(holds, tf.int64))
+    return tf.boolean_mask(ends, holds) - 1
+
+
+class PackedKernel(keras.layers.Layer):
+    """Takes the kernel of a layer from an `UnpackedVariable`.
+
+    To be named before the Keras layer among the bases. Such layers exist only
+    to be exported.
+    """
+
+    unpacked: UnpackedVariable
+
+    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs.get("name") == "kernel":
+            return None
+        return super().add_weight(*args, **kwargs)
+
+    @property
+    def kernel(self) -> tf.Tensor:
+        return tf.cast(self.unpacked.read(), self.compute_dtype)
