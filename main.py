@@ -278,6 +278,26 @@ _RUN_FLAGS = [
         upper_bound=2**31 - 1,
     ),
 ]
+_MODE = flags.DEFINE_enum(
+    "mode",
+    "train",
+    ["train", "export"],
+    "train: train a network. export: write the network of the run in run_dir "
+    "for use without this library.",
+)
+_FORMAT = flags.DEFINE_enum(
+    "format",
+    "saved_model",
+    ["saved_model", "saved_model_dense", "tflite", "npz", "csr"],
+    "What to export. saved_model: packed, unpacked when it is loaded; "
+    "saved_model_dense: with zeros written out; npz, csr: NumPy arrays.",
+)
+_QUANTIZE = flags.DEFINE_enum(
+    "quantize",
+    None,
+    ["float16", "int8"],
+    "How to quantize what is exported as tflite.",
+)
 _RUN_DIR = flags.DEFINE_string(
     "run_dir",
     None,
@@ -285,12 +305,19 @@ _RUN_DIR = flags.DEFINE_string(
     "set, model, method, sparsity, epochs, seed and such.",
 )
 _OVERWRITE = flags.DEFINE_bool(
-    "overwrite", False, "Replace the finished run in run_dir."
+    "overwrite", False, "Replace the finished run, or export, in run_dir."
 )
 
 
 for _name in ("init_from", "masks_from", "weights_from"):
     flags.register_validator(_name, lambda v: v != "", "must not be empty")
+
+
+@flags.multi_flags_validator(
+    ["mode", "format", "quantize"], "--quantize needs --format=tflite"
+)
+def _tflite_is_quantized(values: dict[str, Any]) -> bool:
+    return values["quantize"] is None or values["format"] == "tflite"
 
 
 @flags.multi_flags_validator(
@@ -366,13 +393,22 @@ def main(argv: Sequence[str]) -> None:
         from tensorflow import errors
 
         from dsr_tf import train
-        from dsr_tf.data import DatasetUnavailableError
     try:
-        train.run(train.Config(**settings()))
+        if _MODE.value == "export":
+            path = train.export_run(
+                settings()["run_dir"],
+                _FORMAT.value,
+                _QUANTIZE.value,
+                settings()["data_dir"],
+                _OVERWRITE.value,
+            )
+            print(f"written to      {path}")
+        else:
+            train.run(train.Config(**settings()))
     except (
         ValueError,
+        RuntimeError,
         FloatingPointError,
-        DatasetUnavailableError,
         OSError,
     ) as error:
         logging.debug("The run failed.", exc_info=True)

@@ -65,6 +65,31 @@ def test_flags_of_a_run_run_again(finished, tmp_path):
     assert accuracy[0] == accuracy[1]
 
 
+@pytest.mark.parametrize(
+    "arguments, name",
+    [
+        ((), "saved_model"),
+        (("--format=tflite", "--quantize=int8"), "model.tflite"),
+        (("--format=npz",), "weights.npz"),
+    ],
+)
+def test_run_is_exported_into_its_folder(finished, arguments, name):
+    path, _ = finished
+    command = "--mode=export", f"--run_dir={path}", *arguments
+    result = main(*command)
+    assert result.returncode == 0, result.stderr
+    lines = result.stdout.splitlines()
+    assert lines[-1].endswith(str(path / name)) and (path / name).exists()
+    assert any("that its weights take written out" in x for x in lines)
+    assert_refused(main(*command), "unless `overwrite=True`", 1)
+    assert main(*command, "--overwrite").returncode == 0
+
+
+def test_only_finished_runs_are_exported(tmp_path):
+    result = main("--mode=export", f"--run_dir={tmp_path}")
+    assert_refused(result, "`run_dir` must be the folder of a finished run", 1)
+
+
 def test_second_run_is_refused(finished):
     path, _ = finished
     result = main(f"--run_dir={path}", "--epochs=2")
@@ -101,6 +126,7 @@ def test_second_run_is_refused(finished):
             "does not go with --method=deepr",
         ),
         ("--temperature=-1", "one float from 0, or a schedule"),
+        ("--quantize=int8", "--quantize needs --format=tflite"),
         ("--train_examples=0", "is not a positive integer"),
         ("--prune_schedule=linear", "should be one of <cubic|exponential>"),
         ("--learning_rate=0:0.1,25", "a schedule of EPOCH:VALUE"),

@@ -3,7 +3,9 @@
 import os
 import shutil
 from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import keras
 
@@ -11,14 +13,17 @@ from dsr_tf.artifacts.arrays import write_csr
 from dsr_tf.artifacts.arrays import write_npz
 from dsr_tf.artifacts.saved_model import write_dense
 from dsr_tf.artifacts.saved_model import write_packed
+from dsr_tf.artifacts.tflite import TOLERANCES
+from dsr_tf.artifacts.tflite import write_tflite
 from dsr_tf.convert.clone import check_convertible
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.layers import sparse_layers
 
-WRITERS: dict[str, Callable[[keras.Model, Path], None]] = {
+WRITERS: dict[str, Callable[..., None]] = {
     "saved_model": write_packed,
     "saved_model_dense": write_dense,
+    "tflite": write_tflite,
     "npz": write_npz,
     "csr": write_csr,
 }
@@ -28,6 +33,8 @@ def export(
     model: keras.Model,
     path: str | Path,
     format: str = "saved_model",
+    quantize: str | None = None,
+    representative: Iterable[Any] | None = None,
     overwrite: bool = False,
     verbose: bool = True,
 ) -> None:
@@ -41,14 +48,20 @@ def export(
         path: File or folder to write.
         format: `"saved_model"`: a SavedModel whose sparse kernels are packed
             and, once it is loaded, unpacked, for TensorFlow and its serving.
-            `"saved_model_dense"`: one with zeros written out. `"npz"` and
-            `"csr"`: NumPy arrays, by position or by row.
+            `"saved_model_dense"`: one with zeros written out. `"tflite"`: a
+            TFLite file, sparse-encoded where that is smaller, that was run and
+            compared with the model. `"npz"` and `"csr"`: NumPy arrays, by
+            position or by row.
+        quantize: For `"tflite"`: None, `"float16"` or `"int8"`.
+        representative: For `"int8"`: batches of inputs, from which the ranges
+            of activations are taken.
         overwrite: Whether what is at `path` may be replaced.
         verbose: Whether to print a line on the size.
 
     Raises:
         ValueError: If an argument is out of its range, the model cannot be
             converted, or there is something at `path`.
+        RuntimeError: If a TFLite file does not compute what the model does.
         OSError: If it cannot be written. What was at `path` stays.
 
     Example:
@@ -57,16 +70,17 @@ def export(
     """
     path = Path(path)
     _check(model, path, format, overwrite)
+    options = _options(format, quantize, representative)
     # Beside the target, so that it can be moved there and not only copied.
     partial = path.with_name(f".{path.name}.partial")
     _remove(partial)
     try:
-        WRITERS[format](model, partial)
+        WRITERS[format](model, partial, **options)
         _replace(partial, path)
     finally:
         _remove(partial)
     if verbose:
-        print(_size_line(model, path))
+        print(_size_line(model, path), flush=True)
 
 
 def _check(
@@ -94,6 +108,25 @@ def _check(
         raise ValueError(
             f"`path` must be in a folder that is there. Received: path={path}"
         )
+
+
+def _options(
+    format: str, quantize: str | None, representative: Iterable[Any] | None
+) -> dict[str, Any]:
+    if quantize not in TOLERANCES:
+        raise ValueError(
+            f"`quantize` must be one of {tuple(TOLERANCES)}. "
+            f"Received: quantize={quantize!r}"
+        )
+    if format == "tflite":
+        return {"quantize": quantize, "representative": representative}
+    if quantize is not None or representative is not None:
+        raise ValueError(
+            "`quantize` and `representative` must be left alone but for "
+            f"`format='tflite'`. Received: quantize={quantize!r}, "
+            f"format={format!r}"
+        )
+    return {}
 
 
 def _replace(new: Path, path: Path) -> None:

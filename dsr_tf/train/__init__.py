@@ -1,4 +1,5 @@
 from dsr_tf.train.config import Config
+from dsr_tf.train.export_run import export_run
 from dsr_tf.train.run import run
 
-__all__ = ["Config", "run"]
+__all__ = ["Config", "export_run", "run"]

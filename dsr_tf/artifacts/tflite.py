@@ -1,0 +1,120 @@
+"""TFLite files of sparse models, run before they are handed over."""
+
+import tempfile
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dsr_tf.artifacts.saved_model import write_dense
+from dsr_tf.convert import densify
+
+# What outputs may differ by, as a share of the largest: float32 sums in
+# another order, 11 bits of a half, 8 of a byte through several layers.
+TOLERANCES = {None: 1e-3, "float16": 1e-2, "int8": 0.25}
+
+
+def write_tflite(
+    model: keras.Model,
+    path: Path,
+    quantize: str | None = None,
+    representative: Iterable[Any] | None = None,
+) -> None:
+    """Writes a TFLite file, sparse-encoded where that is smaller.
+
+    It is run, and its outputs compared with the model's, before it is written.
+
+    Args:
+        model: A built sequential or functional model.
+        path: File to write.
+        quantize: None, `"float16"` or `"int8"`.
+        representative: For `"int8"`: batches of inputs, such as arrays, from
+            which the ranges of activations are taken.
+
+    Raises:
+        ValueError: If `"int8"` comes without representative inputs.
+        RuntimeError: If what the file computes is not what the model computes.
+    """
+    if quantize == "int8" and representative is None:
+        raise ValueError(
+            "`representative` must be given with `quantize='int8'`: without "
+            "the ranges of activations, TFLite multiplies weights of 8 bits "
+            "by floats, and fails to load sparse convolutions of that kind. "
+            "Received: representative=None"
+        )
+    batches = None if representative is None else list(representative)
+    plain = densify(model)
+    with tempfile.TemporaryDirectory() as folder:
+        write_dense(plain, Path(folder) / "model")
+        contents = [
+            _converted(Path(folder) / "model", quantize, batches, sparse)
+            for sparse in (True, False)
+        ]
+    content = min(contents, key=len)
+    inputs = _inputs(plain) if batches is None else batches[0]
+    _compare(content, plain, inputs, TOLERANCES[quantize])
+    path.write_bytes(content)
+
+
+def _converted(
+    path: Path, quantize: str | None, batches: Any, sparse: bool
+) -> bytes:
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(path))
+    converter.optimizations = []
+    if sparse:
+        converter.optimizations.append(tf.lite.Optimize.EXPERIMENTAL_SPARSITY)
+    if quantize:
+        converter.optimizations.append(tf.lite.Optimize.DEFAULT)
+    if quantize == "float16":
+        converter.target_spec.supported_types = [tf.float16]
+    if quantize == "int8":
+        converter.representative_dataset = lambda: (
+            [row[None] for row in rows]
+            for batch in batches
+            for rows in zip(*_arrays(batch), strict=True)
+        )
+    return converter.convert()
+
+
+def _compare(
+    content: bytes, model: keras.Model, inputs: Any, tolerance: float
+) -> None:
+    with warnings.catch_warnings():
+        # It announces its successor, which is another package.
+        warnings.simplefilter("ignore", UserWarning)
+        interpreter = tf.lite.Interpreter(model_content=content)
+    run = interpreter.get_signature_runner("serving_default")
+    arrays = _arrays(inputs)
+    names = [tensor.name for tensor in model.inputs]
+    found = run(**dict(zip(names, arrays, strict=True)))
+    expected = keras.tree.flatten(model(inputs, training=False))
+    for i, value in enumerate(expected):
+        value = keras.ops.convert_to_numpy(value)
+        difference = np.abs(found[f"output_{i}"] - value).max()
+        largest = np.abs(value).max()
+        if not difference <= tolerance * max(largest, 1e-6):
+            raise RuntimeError(
+                "The TFLite file must compute what the model computes. "
+                f"Received: outputs that differ by {difference:.3g}, of "
+                f"{largest:.3g} at most. Nothing was written."
+            )
+
+
+def _inputs(model: keras.Model) -> Any:
+    """Draws inputs for a model: normal, or zeros of integers."""
+    rng = np.random.default_rng(0)
+    arrays = []
+    for tensor in model.inputs:
+        shape = [length or 1 for length in tensor.shape]
+        drawn = rng.normal(size=shape)
+        integer = not tf.as_dtype(tensor.dtype).is_floating
+        arrays.append((drawn * (not integer)).astype(tensor.dtype))
+    return arrays[0] if len(arrays) == 1 else arrays
+
+
+def _arrays(inputs: Any) -> list[np.ndarray]:
+    return [np.asarray(array) for array in keras.tree.flatten(inputs)]

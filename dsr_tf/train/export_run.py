@@ -1,0 +1,73 @@
+"""What a finished run trained, as a file for use elsewhere."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from dsr_tf.artifacts import export
+from dsr_tf.data import load_images
+from dsr_tf.train.folder import MODEL
+from dsr_tf.train.folder import SUMMARY
+
+NAMES = {
+    "saved_model": "saved_model",
+    "saved_model_dense": "saved_model_dense",
+    "tflite": "model.tflite",
+    "npz": "weights.npz",
+    "csr": "weights_csr.npz",
+}
+# Batches of 100 training images, from which int8 takes its ranges.
+_NUM_BATCHES = 5
+
+
+def export_run(
+    run_dir: str,
+    format: str,
+    quantize: str | None = None,
+    data_dir: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Exports the network of a run into the run's folder.
+
+    Args:
+        run_dir: Folder of a finished run.
+        format: As of `dsr_tf.export`.
+        quantize: As of `dsr_tf.export`; for `"int8"` 500 training images of
+            the run's data set give the ranges.
+        data_dir: Where TFDS keeps prepared sets; None for its default.
+        overwrite: Whether an earlier export may be replaced.
+
+    Returns:
+        What was written.
+
+    Raises:
+        ValueError: If there is no finished run, or it cannot be exported.
+    """
+    folder = Path(run_dir)
+    if not (folder / SUMMARY).is_file() or not (folder / MODEL).is_file():
+        raise ValueError(
+            "`run_dir` must be the folder of a finished run. "
+            f"Received: run_dir={run_dir}"
+        )
+    summary = json.loads((folder / SUMMARY).read_text())
+    model = keras.models.load_model(folder / MODEL, compile=False)
+    batches = None
+    if quantize == "int8":
+        batches = _batches(summary, model, data_dir)
+    path = folder / NAMES[format]
+    export(model, path, format, quantize, batches, overwrite)
+    return path
+
+
+def _batches(
+    summary: dict[str, Any], model: keras.Model, data_dir: str | None
+) -> list[Any]:
+    images = load_images(summary["dataset"], data_dir)
+    if images.image_shape != tuple(model.input_shape[1:]):
+        images = load_images(
+            summary["dataset"], data_dir, image_size=model.input_shape[1]
+        )
+    batches = images.train_batches(100, summary["seed"]).take(_NUM_BATCHES)
+    return [x for x, _ in batches.as_numpy_iterator()]
