@@ -72,11 +72,11 @@ class DeepR(Reallocate):
         self.temperature = _checked_temperature(temperature)
         self.noise_rate = checked_number("noise_rate", noise_rate)
         self.signs = Signs()
+        self._compiled_for: list[Any] = []
 
     def on_train_begin(self, logs: Any = None) -> None:
         super().on_train_begin(logs)
         _check_units(self._layers)
-        self._rewire = tf.function(self._rewire_once)
         # Those of another model mean nothing here.
         if not self.signs.belong_to(self._layers):
             self.signs.forget()
@@ -97,11 +97,23 @@ class DeepR(Reallocate):
     def _reallocate(self) -> None:
         self.signs.begin(self._layers, self.seed)
         begin = time.perf_counter()
+        self._compile()
         seed = tf.constant([self.seed, self._step], tf.int32)
         # Added up on the device: the host need not wait for it.
         self._moved += self._rewire(seed, self._stddev)
         self.state.num_reallocations += 1
         self.reallocation_seconds += time.perf_counter() - begin
+
+    def _compile(self) -> None:
+        """Makes the compiled function, unless it is of these variables."""
+        slots = [slot.variable for layer in self._slots for slot in layer]
+        used = [layer.kernel for layer in self._layers] + slots
+        known = len(used) == len(self._compiled_for) and all(
+            a is b for a, b in zip(used, self._compiled_for, strict=True)
+        )
+        if not known:
+            self._rewire = tf.function(self._rewire_once)
+            self._compiled_for = used
 
     def _rewire_once(self, seed: tf.Tensor, stddev: tf.Tensor) -> tf.Tensor:
         """Shakes and rewires all layers; returns how many weights came."""
