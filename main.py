@@ -290,7 +290,8 @@ _FORMAT = flags.DEFINE_enum(
     "saved_model",
     ["saved_model", "saved_model_dense", "tflite", "npz", "csr"],
     "What to export. saved_model: packed, unpacked when it is loaded; "
-    "saved_model_dense: with zeros written out; npz, csr: NumPy arrays.",
+    "saved_model_dense: with zeros written out; tflite: a TFLite file; npz, "
+    "csr: NumPy arrays.",
 )
 _QUANTIZE = flags.DEFINE_enum(
     "quantize",
