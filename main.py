@@ -3,6 +3,7 @@
 import contextlib
 import math
 import os
+import signal
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -103,6 +104,8 @@ _METHODS = {
     "compressed": "a trained dense network, from --init_from, pruned in steps",
     "dsr": "dynamic sparse reparameterization",
 }
+# The exit status "temporary failure: try again" of sysexits.h.
+_RESUME = 75
 _MODELS = ["lenet_300_100", "wide_resnet", "resnet50"]
 
 _RUN_FLAGS = [
@@ -306,8 +309,35 @@ _RUN_DIR = flags.DEFINE_string(
     "set, model, method, sparsity, epochs, seed and such.",
 )
 _OVERWRITE = flags.DEFINE_bool(
-    "overwrite", False, "Replace the finished run, or export, in run_dir."
+    "overwrite",
+    False,
+    "Replace what run_dir holds: a finished run, an unfinished one of other "
+    "flags, or an export.",
 )
+# How often a run is saved does not change what it computes: these are not
+# among the flags that make it the same run.
+_SAVE_FLAGS = [
+    flags.DEFINE_integer(
+        "checkpoint_steps",
+        None,
+        "Optimizer steps between checkpoints within an epoch; without it there "
+        "is one at the end of each epoch.",
+        lower_bound=1,
+    ),
+    flags.DEFINE_integer(
+        "keep_checkpoints",
+        3,
+        "How many of the newest checkpoints to keep.",
+        lower_bound=1,
+    ),
+    flags.DEFINE_enum(
+        "keep_best",
+        None,
+        ["val_accuracy", "val_loss", "accuracy", "loss"],
+        "Also keep the network of the epoch at which this was best, as "
+        "best.keras.",
+    ),
+]
 
 
 for _name in ("init_from", "masks_from", "weights_from"):
@@ -388,6 +418,8 @@ def _slices_are_of_single_weights(values: dict[str, Any]) -> bool:
 def main(argv: Sequence[str]) -> None:
     if len(argv) > 1:
         _fail(f"unexpected argument '{argv[1]}'; flags begin with --", 2)
+    # Until training begins, and once it has ended, there is nothing to save.
+    signal.signal(signal.SIGTERM, _leave)
     if flags.FLAGS.verbosity <= 0:
         logging.set_verbosity(logging.ERROR)
     with _quiet_start():
@@ -406,6 +438,8 @@ def main(argv: Sequence[str]) -> None:
             print(f"written to      {path}")
         else:
             train.run(train.Config(**settings()))
+    except train.PreemptedError as stopped:
+        _fail(f"{stopped}, on SIGTERM; run the same command to go on", _RESUME)
     except (
         ValueError,
         RuntimeError,
@@ -428,6 +462,7 @@ def settings() -> dict[str, Any]:
     return values | {
         "run_dir": _RUN_DIR.value or _default_run_dir(values),
         "overwrite": _OVERWRITE.value,
+        **{flag.name: flag.value for flag in _SAVE_FLAGS},
         "flags": _flagfile(),
     }
 
@@ -487,6 +522,10 @@ def _quiet_start() -> Iterator[None]:
         finally:
             os.dup2(screen, 2)
             os.close(screen)
+
+
+def _leave(*_: Any) -> None:
+    _fail("stopped on SIGTERM; run the same command to go on", _RESUME)
 
 
 def _fail(message: str, status: int) -> None:

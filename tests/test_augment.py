@@ -139,6 +139,8 @@ def test_epochs_are_a_function_of_seed_and_epoch():
     run = arrays(images.train_batches(25, seed=0).take(6))[0]
     late = arrays(images.train_batches(25, 0, first_epoch=2).take(2))[0]
     np.testing.assert_array_equal(run[100:], late)
+    later = images.train_batches(25, 0, first_epoch=1, first_step=1)
+    np.testing.assert_array_equal(run[75:], arrays(later.take(3))[0])
     other = arrays(images.train_batches(25, seed=1).take(6))[0]
     assert (run != other).any()
 
@@ -156,7 +158,7 @@ def test_shards_make_up_the_batch_of_one_process(num_shards, augment):
     images = cifar_like(augment=augment)
     whole = list(images.train_batches(24, seed=0, first_epoch=1).take(5))
     shards = [
-        list(images.train_batches(24, 0, 1, num_shards, i).take(5))
+        list(images.train_batches(24, 0, 1, 0, num_shards, i).take(5))
         for i in range(num_shards)
     ]
     for step, (batch, labels) in enumerate(whole):

@@ -117,8 +117,8 @@ def test_shard_must_be_one_of_them(digits, shard_index):
 def test_methods_are_the_functions(digits):
     for ours, theirs in [
         (
-            digits.train_batches(99, 1, 2, 3, 1),
-            train_batches(digits, 99, 1, 2, 3, 1),
+            digits.train_batches(99, 1, 2, 4, 3, 1),
+            train_batches(digits, 99, 1, 2, 4, 3, 1),
         ),
         (digits.eval_batches(50), eval_batches(digits, 50)),
     ]:

@@ -80,6 +80,8 @@ def test_epochs_are_a_function_of_seed_and_epoch(imagenet):
     late = arrays(imagenet.train_batches(15, 3, first_epoch=1).take(6))
     np.testing.assert_array_equal(run[0][45:], late[0])
     np.testing.assert_array_equal(run[1][45:], late[1])
+    later = imagenet.train_batches(15, 3, first_epoch=1, first_step=2)
+    np.testing.assert_array_equal(run[0][75:], arrays(later.take(4))[0])
     assert (run[1][:45] != run[1][45:90]).any()
     other = arrays(imagenet.train_batches(15, seed=4).take(3))
     assert (run[1][:45] != other[1]).any()
@@ -106,7 +108,7 @@ def test_shards_make_up_the_batch_of_one_process(imagenet, num_shards):
     # 50 images make two batches of 20: 10 are left over for no shard.
     whole = list(imagenet.train_batches(20, seed=0, first_epoch=1).take(5))
     shards = [
-        list(imagenet.train_batches(20, 0, 1, num_shards, i).take(5))
+        list(imagenet.train_batches(20, 0, 1, 0, num_shards, i).take(5))
         for i in range(num_shards)
     ]
     for step, (images, labels) in enumerate(whole):

@@ -51,6 +51,9 @@ CONFIG = Config(
     data_dir=None,
     run_dir="",
     overwrite=False,
+    checkpoint_steps=None,
+    keep_checkpoints=3,
+    keep_best=None,
     flags="--dataset=digits\n",
 )
 

@@ -41,8 +41,7 @@ class DeepR(Reallocate):
 
     Attributes:
         signs: Sign that each weight of each sparse layer began with, which a
-            resumed run needs beside `state`; `tf.train.Checkpoint` holds it,
-            and restores it into a callback that has not trained yet.
+            resumed run needs beside `state`.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins
@@ -72,6 +71,7 @@ class DeepR(Reallocate):
         self.temperature = _checked_temperature(temperature)
         self.noise_rate = checked_number("noise_rate", noise_rate)
         self.signs = Signs()
+        self._moved = tf.zeros([], tf.int64)
         self._compiled_for: list[Any] = []
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -88,11 +88,15 @@ class DeepR(Reallocate):
         temperature = piecewise(self.temperature, epoch)
         stddev = (2 * self.noise_rate * temperature) ** 0.5
         self._stddev = tf.constant(stddev, tf.float32)
+
+    def flush(self) -> None:
+        """Waits for the device, to learn how many weights it has moved."""
+        self.state.weights_moved += int(self._moved)
         self._moved = tf.zeros([], tf.int64)
 
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.state.weights_moved += int(self._moved)
-        super().on_epoch_end(epoch, logs)
+    def trackables(self) -> dict[str, Any]:
+        """Returns all that a resumed run needs, as checkpoints hold it."""
+        return {**super().trackables(), "signs": self.signs}
 
     def _reallocate(self) -> None:
         self.signs.begin(self._layers, self.seed)
@@ -102,7 +106,7 @@ class DeepR(Reallocate):
         # Added up on the device: the host need not wait for it.
         self._moved += self._rewire(seed, self._stddev)
         self.state.num_reallocations += 1
-        self.reallocation_seconds += time.perf_counter() - begin
+        self.state.seconds += time.perf_counter() - begin
 
     def _compile(self) -> None:
         """Makes the compiled function, unless it is of these variables."""

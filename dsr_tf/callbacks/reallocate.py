@@ -43,8 +43,7 @@ class Reallocate(keras.callbacks.Callback):
         seed: Integer from 0 to 2**31 - 1. Equal seeds, equal runs.
 
     Attributes:
-        state: What a resumed run needs; `tf.train.Checkpoint` holds it.
-        reallocation_seconds: Time spent in reallocations, in seconds.
+        state: What a resumed run needs; `callbacks.Checkpoint` holds it.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins
@@ -68,7 +67,6 @@ class Reallocate(keras.callbacks.Callback):
         self.stop_epoch = checked_count("stop_epoch", stop_epoch, optional=True)
         self.seed = checked_seed(seed)
         self.state = ReallocationState(method.prune.initial_state())
-        self.reallocation_seconds = 0.0
 
     def check(self, layers: Sequence[MaskedKernel]) -> None:
         """Raises a ValueError if the method cannot serve these layers.
@@ -96,7 +94,10 @@ class Reallocate(keras.callbacks.Callback):
             self._sync()
         self._active = self.stop_epoch is None or epoch < self.stop_epoch
         self._last_batch = -1
-        self._moved_before = self.state.weights_moved
+        # Not in the middle of an epoch that a resumed run goes on with.
+        if self.state.epoch != epoch:
+            self.state.epoch = epoch
+            self.state.moved_before = self.state.weights_moved
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         if not self._slots:
@@ -116,12 +117,22 @@ class Reallocate(keras.callbacks.Callback):
                 self._reallocate()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.flush()
+        self.state.epoch = None
         if logs is None:
             return
         self._check_finite()
-        logs["weights_moved"] = self.state.weights_moved - self._moved_before
+        state = self.state
+        logs["weights_moved"] = state.weights_moved - state.moved_before
         logs["active_weights"] = self._budget()
-        logs.update(self.state.method)
+        logs.update(state.method)
+
+    def flush(self) -> None:
+        """Brings `state` up to date with what the device has counted."""
+
+    def trackables(self) -> dict[str, Any]:
+        """Returns all that a resumed run needs, as checkpoints hold it."""
+        return {"state": self.state}
 
     def _reallocate(self) -> None:
         begin = time.perf_counter()
@@ -146,7 +157,7 @@ class Reallocate(keras.callbacks.Callback):
             count * layer.unit_size
             for count, layer in zip(result.num_grown, self._layers, strict=True)
         )
-        self.reallocation_seconds += time.perf_counter() - begin
+        self.state.seconds += time.perf_counter() - begin
 
     def _check_finite(self) -> None:
         """Finds what became NaN or infinite where no reallocation looks."""

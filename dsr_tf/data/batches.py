@@ -18,6 +18,7 @@ def train_batches(
     batch_size: int,
     seed: int,
     first_epoch: int = 0,
+    first_step: int = 0,
     num_shards: int = 1,
     shard_index: int = 0,
 ) -> tf.data.Dataset:
@@ -30,6 +31,7 @@ def train_batches(
         batch_size: As there, and so are the following.
         seed: Integer from 0 to 2**31 - 1.
         first_epoch: Epoch to begin with, counted from 0.
+        first_step: Batch of that epoch to begin with, counted from 0.
         num_shards: Number of processes that share a batch, at least 1.
         shard_index: Which of them this is, from 0 to `num_shards - 1`.
 
@@ -63,7 +65,8 @@ def train_batches(
         return batch, tf.gather(all_labels, indices)
 
     epochs = tf.data.Dataset.counter(first_epoch)
-    batches = epochs.flat_map(epoch_rows).map(
+    rows = epochs.flat_map(epoch_rows).skip(first_step)
+    batches = rows.map(
         gather, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     return batches.prefetch(8)

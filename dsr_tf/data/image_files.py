@@ -80,6 +80,7 @@ class ImageFiles:
         batch_size: int,
         seed: int,
         first_epoch: int = 0,
+        first_step: int = 0,
         num_shards: int = 1,
         shard_index: int = 0,
     ) -> tf.data.Dataset:
@@ -101,6 +102,7 @@ class ImageFiles:
             tf.data.Dataset.counter(first_epoch)
             .flat_map(records)
             .enumerate(first_epoch * epoch_size)
+            .skip(first_step * batch_size)
             .shard(num_shards, shard_index)
         )
         examples = examples.map(example, **_PARALLEL)

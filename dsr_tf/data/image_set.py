@@ -34,6 +34,7 @@ class ImageSet(Protocol):
         batch_size: int,
         seed: int,
         first_epoch: int = 0,
+        first_step: int = 0,
         num_shards: int = 1,
         shard_index: int = 0,
     ) -> tf.data.Dataset:
@@ -50,6 +51,7 @@ class ImageSet(Protocol):
                 `num_train`, a multiple of `num_shards`.
             seed: Integer from 0 to 2**31 - 1.
             first_epoch: Epoch to begin with, counted from 0.
+            first_step: Batch of that epoch to begin with, counted from 0.
             num_shards: Number of processes that share a batch, at least 1.
             shard_index: Which of them this is, from 0 to `num_shards - 1`.
 

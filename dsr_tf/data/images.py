@@ -52,12 +52,19 @@ class Images:
         batch_size: int,
         seed: int,
         first_epoch: int = 0,
+        first_step: int = 0,
         num_shards: int = 1,
         shard_index: int = 0,
     ) -> tf.data.Dataset:
         """See `batches.train_batches`."""
         return batches.train_batches(
-            self, batch_size, seed, first_epoch, num_shards, shard_index
+            self,
+            batch_size,
+            seed,
+            first_epoch,
+            first_step,
+            num_shards,
+            shard_index,
         )
 
     def eval_batches(self, batch_size: int = 1000) -> tf.data.Dataset:

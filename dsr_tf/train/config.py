@@ -50,7 +50,12 @@ class Config:
         seed: Integer from 0 to 2**31 - 1.
         data_dir: Where TFDS keeps its sets, or None for its default.
         run_dir: Folder that the run writes.
-        overwrite: Whether a finished run there may be replaced.
+        overwrite: Whether a finished run there may be replaced, or an
+            unfinished one of other settings.
+        checkpoint_steps: Optimizer steps between checkpoints within an epoch;
+            None for one at the end of each epoch alone.
+        keep_checkpoints: How many of the newest to keep.
+        keep_best: Metric whose best epoch's network to keep, or None.
         flags: The command line's settings, a line each, for `flags.cfg`.
     """
 
@@ -90,4 +95,7 @@ class Config:
     data_dir: str | None
     run_dir: str
     overwrite: bool
+    checkpoint_steps: int | None
+    keep_checkpoints: int
+    keep_best: str | None
     flags: str

@@ -1,10 +1,14 @@
 """The folder that a run writes."""
 
+import csv
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
+BEST = "best.keras"
+CHECKPOINTS = "checkpoints"
 FLAGS = "flags.cfg"
 INITIAL = "initial.keras"
 METRICS = "metrics.csv"
@@ -37,12 +41,62 @@ class RunFolder:
                 f"Received: run_dir={path}"
             )
 
+        self._overwrite = overwrite
+
+    def resumes(self, flags: str) -> bool:
+        """Tells whether a run that was killed here is to go on.
+
+        Args:
+            flags: Settings of the run, as `flags.cfg` holds them.
+
+        Raises:
+            ValueError: If it had other settings, and `overwrite` is False.
+        """
+        finished = (self.path / SUMMARY).exists()
+        checkpoints = self.path / CHECKPOINTS
+        if finished or not any(checkpoints.glob("*.index")):
+            return False
+        written = self.path / FLAGS
+        old = written.read_text(encoding="utf-8") if written.exists() else ""
+        differing = _differences(old, flags)
+        if differing and not self._overwrite:
+            raise ValueError(
+                "`run_dir` must not hold an unfinished run of other flags. "
+                "Give its flags to go on with it, add --overwrite to replace "
+                f"it, or name another --run_dir. Received: run_dir={self.path} "
+                f"with {', '.join(differing)}"
+            )
+        return not differing
+
     def begin(self, flags: str) -> None:
         """Makes the folder, takes old files of a run away, writes the flags."""
         self.path.mkdir(parents=True, exist_ok=True)
-        for name in (SUMMARY, INITIAL, MODEL, METRICS):
+        # The summary first: without it, what is left is unfinished.
+        for name in (SUMMARY, FLAGS, INITIAL, MODEL, BEST, METRICS):
             (self.path / name).unlink(missing_ok=True)
+        self.remove_checkpoints()
         self.write_text(FLAGS, flags)
+
+    def remove_checkpoints(self) -> None:
+        """Removes the checkpoints, which a finished run has no use for."""
+        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
+
+    def metrics(self) -> list[dict[str, str]]:
+        """Returns the rows of the metrics' file, one an epoch."""
+        path = self.path / METRICS
+        if not path.exists():
+            return []
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+
+    def cut_metrics(self, num_epochs: int) -> None:
+        """Leaves the rows of the first epochs alone."""
+        path = self.path / METRICS
+        if path.exists():
+            # Bytes, as the line ends are those of CSV.
+            lines = path.read_bytes().splitlines(keepends=True)
+            kept = b"".join(lines[: num_epochs + 1]).decode()
+            self.write_text(METRICS, kept)
 
     def write_text(self, name: str, text: str) -> None:
         """Writes a file beside its place, then moves it there, whole."""
@@ -59,3 +113,21 @@ class RunFolder:
     def finish(self, summary: dict[str, Any]) -> None:
         """Writes the summary: from here on the run counts as finished."""
         self.write_text(SUMMARY, json.dumps(summary, indent=2) + "\n")
+        self.remove_checkpoints()
+
+
+def _differences(old: str, new: str) -> list[str]:
+    """Lists the flags that differ between two flagfiles."""
+    before, after = _parsed(old), _parsed(new)
+    return [
+        f"{name}={before.get(name, '(not given)')} there and "
+        f"{after.get(name, '(not given)')} here"
+        for name in sorted(before | after)
+        if before.get(name) != after.get(name)
+    ]
+
+
+def _parsed(flagfile: str) -> dict[str, str]:
+    lines = [x for x in flagfile.splitlines() if x.startswith("--")]
+    pairs = [line.partition("=") for line in lines]
+    return {name: value for name, _, value in pairs}

@@ -1,6 +1,7 @@
 """What a run says of itself: while it trains, and at its end."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -11,13 +12,21 @@ from dsr_tf.train.config import Config
 
 
 class EpochLine(keras.callbacks.Callback):
-    """Prints one line an epoch."""
+    """Prints one line an epoch.
+
+    Args:
+        epochs: Epochs of the whole run.
+    """
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self.epochs = epochs
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs = logs or {}
-        width = len(str(self.params["epochs"]))
+        width = len(str(self.epochs))
         parts = [
-            f"epoch {epoch + 1:{width}}/{self.params['epochs']}",
+            f"epoch {epoch + 1:{width}}/{self.epochs}",
             f"loss {logs['loss']:.4f}",
             f"accuracy {logs['accuracy']:.4f}",
             f"test {logs['val_accuracy']:.4f}",
@@ -34,6 +43,7 @@ def summarize(
     model: keras.Model,
     reallocation: Reallocate | None,
     budget: int,
+    starts: Sequence[int],
     test_accuracy: float,
     train_seconds: float,
 ) -> dict[str, Any]:
@@ -44,11 +54,15 @@ def summarize(
         model: The trained network.
         reallocation: The callback that moved its weights, or None.
         budget: Weights that the sparse tensors may hold at the end.
+        starts: Active weights of each sparse layer before the first step.
         test_accuracy: Accuracy on the test set after the last epoch.
         train_seconds: Time in `fit`, its evaluations included.
     """
     budgeted = budgeted_layers(model)
-    layers = [_layer_summary(layer) for layer in budgeted]
+    layers = [
+        _layer_summary(layer, start)
+        for layer, start in zip(budgeted, starts, strict=True)
+    ]
     num_active = sum(layer["num_active"] for layer in layers)
     num_weights = sum(math.prod(layer["shape"]) for layer in layers)
     parameters = sum(math.prod(v.shape) for v in model.trainable_variables)
@@ -75,19 +89,18 @@ def summarize(
         "prunes": state.method.get("prunes") if state else None,
         "num_prunes": config.num_prunes if pruned else None,
         "train_seconds": round(train_seconds, 3),
-        "reallocation_seconds": round(
-            reallocation.reallocation_seconds if reallocation else 0.0, 3
-        ),
+        "reallocation_seconds": round(state.seconds if state else 0.0, 3),
         "layers": layers,
     }
 
 
-def _layer_summary(layer: Any) -> dict[str, Any]:
+def _layer_summary(layer: Any, start: int) -> dict[str, Any]:
     shape = tuple(layer.kernel.shape)
     return {
         "name": layer.name,
         "shape": list(shape),
         "num_active": layer.num_active,
+        "num_active_at_start": start,
         "sparsity": 1 - layer.num_active / math.prod(shape),
     }
 

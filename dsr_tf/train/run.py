@@ -1,15 +1,25 @@
 """One training run, from a configuration to the files it writes."""
 
-import math
-import time
+import signal
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
+import tensorflow as tf
 
+from dsr_tf.callbacks import Checkpoint
+from dsr_tf.callbacks import Reallocate
+from dsr_tf.callbacks import resumable_fit
+from dsr_tf.data import ImageSet
 from dsr_tf.data import load_images
+from dsr_tf.layers import budgeted_layers
 from dsr_tf.layers import sparse_layers
 from dsr_tf.train import build
+from dsr_tf.train.best import KeepBest
 from dsr_tf.train.config import Config
+from dsr_tf.train.folder import CHECKPOINTS
 from dsr_tf.train.folder import INITIAL
 from dsr_tf.train.folder import METRICS
 from dsr_tf.train.folder import RunFolder
@@ -22,6 +32,8 @@ from dsr_tf.train.start import start_models
 def run(config: Config) -> dict[str, Any]:
     """Trains a network and writes flags, metrics, model and summary.
 
+    A run that was killed goes on from its newest checkpoint.
+
     Args:
         config: Settings of the run.
 
@@ -30,11 +42,14 @@ def run(config: Config) -> dict[str, Any]:
 
     Raises:
         ValueError: If a setting is out of its range, or the folder holds a
-            finished run.
+            finished run, or one of other settings.
         DatasetUnavailableError: If the data set cannot be had.
-        FloatingPointError: If a weight becomes NaN or infinite.
+        UnreadableCheckpointError: If no checkpoint of the run can be read.
+        FloatingPointError: If the loss, or a weight, becomes NaN or infinite.
+        PreemptedError: After SIGTERM, once a checkpoint is written.
     """
     folder = RunFolder(config.run_dir, config.overwrite)
+    resumes = folder.resumes(config.flags)
     keras.utils.set_random_seed(config.seed)
     images = load_images(
         config.dataset,
@@ -42,9 +57,9 @@ def run(config: Config) -> dict[str, Any]:
         image_size=config.image_size,
         train_examples=config.train_examples,
     )
-    batches = images.train_batches(config.batch_size, config.seed)
+    # Refused here, if at all, before anything is written.
+    images.train_batches(config.batch_size, config.seed)
     steps = images.num_train // config.batch_size
-
     model, initial = start_models(
         config, images.image_shape, images.num_classes
     )
@@ -56,34 +71,23 @@ def run(config: Config) -> dict[str, Any]:
         steps_per_execution=build.steps_per_execution(config, steps),
     )
     budget = build.budget(config, model)
+    starts = [layer.num_active for layer in budgeted_layers(model)]
     reallocation = build.build_reallocation(config)
     if reallocation:
         reallocation.check(sparse_layers(model))
-
-    folder.begin(config.flags)
-    if initial:
-        folder.write_model(initial, INITIAL)
-    callbacks = [
-        EpochLine(),
-        keras.callbacks.CSVLogger(str(folder.path / METRICS)),
-    ]
-    begin = time.perf_counter()
-    history = model.fit(
-        batches,
-        epochs=config.epochs,
-        steps_per_epoch=steps,
-        validation_data=images.eval_batches(),
-        shuffle=False,
-        verbose=0,
-        callbacks=([reallocation] if reallocation else []) + callbacks,
+    checkpoint = Checkpoint(
+        folder.path / CHECKPOINTS,
+        reallocation,
+        config.checkpoint_steps,
+        config.keep_checkpoints,
     )
-    train_seconds = time.perf_counter() - begin
-    if not math.isfinite(history.history["loss"][-1]):
-        raise FloatingPointError(
-            "The loss must stay finite. Received: a loss of "
-            f"{history.history['loss'][-1]} in the last epoch. Try a smaller "
-            "--learning_rate."
-        )
+    if resumes:
+        _resume(folder, checkpoint, config.epochs, steps)
+    else:
+        folder.begin(config.flags)
+        if initial:
+            folder.write_model(initial, INITIAL)
+    _fit(config, folder, model, images, steps, reallocation, checkpoint)
 
     folder.write_model(model)
     summary = summarize(
@@ -91,9 +95,67 @@ def run(config: Config) -> dict[str, Any]:
         model,
         reallocation,
         budget=budget,
-        test_accuracy=history.history["val_accuracy"][-1],
-        train_seconds=train_seconds,
+        starts=starts,
+        test_accuracy=float(folder.metrics()[-1]["val_accuracy"]),
+        train_seconds=checkpoint.position.seconds,
     )
     folder.finish(summary)
     print(closing_lines(summary, str(folder.path)), flush=True)
     return summary
+
+
+def _resume(
+    folder: RunFolder, checkpoint: Checkpoint, epochs: int, steps: int
+) -> None:
+    """Says from where a run goes on, and cuts its metrics back to there."""
+    position = checkpoint.find()
+    for line in checkpoint.damaged:
+        print(f"{line}; the one before it is used", flush=True)
+    done = position.epoch * steps + position.step
+    print(
+        f"goes on after epoch {position.epoch}/{epochs}"
+        + (f" and {position.step} of {steps} steps" if position.step else "")
+        + f", step {done:,} of the run, from {folder.path / CHECKPOINTS}",
+        flush=True,
+    )
+    folder.cut_metrics(position.epoch)
+
+
+def _fit(
+    config: Config,
+    folder: RunFolder,
+    model: keras.Model,
+    images: ImageSet,
+    steps: int,
+    reallocation: Reallocate | None,
+    checkpoint: Checkpoint,
+) -> None:
+    callbacks: list[keras.callbacks.Callback] = [
+        EpochLine(config.epochs),
+        keras.callbacks.CSVLogger(str(folder.path / METRICS), append=True),
+    ]
+    if config.keep_best:
+        callbacks.append(KeepBest(folder, config.keep_best))
+
+    def batches(epoch: int, step: int) -> tf.data.Dataset:
+        return images.train_batches(config.batch_size, config.seed, epoch, step)
+
+    with _on_sigterm(checkpoint.stop):
+        resumable_fit(
+            model,
+            batches,
+            checkpoint,
+            epochs=config.epochs,
+            steps_per_epoch=steps,
+            callbacks=([reallocation] if reallocation else []) + callbacks,
+            validation_data=images.eval_batches(),
+        )
+
+
+@contextmanager
+def _on_sigterm(stop: Callable[..., None]) -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

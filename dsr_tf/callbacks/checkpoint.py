@@ -1,0 +1,255 @@
+"""Checkpoints from which a killed run goes on as if nothing had happened."""
+
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+from absl import logging
+
+from dsr_tf.callbacks.checkpoint_files import PREFIX
+from dsr_tf.callbacks.checkpoint_files import newest_readable
+from dsr_tf.callbacks.checkpoint_files import remove_unfinished
+from dsr_tf.callbacks.reallocate import Reallocate
+from dsr_tf.callbacks.state import Position
+from dsr_tf.checks import checked_count
+
+
+class PreemptedError(Exception):
+    """Training was asked to stop, and stopped at a checkpoint.
+
+    Args:
+        epoch: Epoch to go on with, counted from 0.
+        step: Batches of it that were trained on.
+    """
+
+    def __init__(self, epoch: int, step: int) -> None:
+        super().__init__(f"stopped in epoch {epoch + 1}, after {step} batches")
+        self.epoch = epoch
+        self.step = step
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Writes checkpoints, and resumes from the newest.
+
+    They hold model, masks, optimizer, metrics, what the method remembers and
+    the position. `fit` then ends with the weights of a run that was never
+    stopped, bit for bit on a CPU, if the batches of an epoch depend on nothing
+    but the epoch. A damaged checkpoint is passed over, with a warning.
+
+    To be named last among the callbacks. The model must be built.
+
+    Args:
+        directory: Where to write them, a folder of its own.
+        reallocation: The callback that moves weights, if there is one.
+        every_steps: Optimizer steps between checkpoints within an epoch, at
+            least 1; None for one at the end of each epoch alone. To resume
+            within an epoch takes `callbacks.resumable_fit`.
+        keep: How many of the newest to keep, at least 1.
+
+    Attributes:
+        position: How far training has come.
+        damaged: A line on each checkpoint that was passed over.
+
+    Raises:
+        ValueError: If an argument is out of its range, or `fit` does not
+            begin where the checkpoint ends.
+        UnreadableCheckpointError: If there are checkpoints, and none can be
+            read.
+        FloatingPointError: If the loss becomes NaN or infinite; the last
+            checkpoint is of before that.
+        PreemptedError: After `stop` was called, once a checkpoint is written.
+
+    Example:
+    >>> moves = dsr_tf.callbacks.DSR(num_pruned=600, period=100)
+    >>> checkpoint = dsr_tf.callbacks.Checkpoint("checkpoints", moves)
+    >>> model.fit(
+    ...     x, y, shuffle=False, epochs=20, callbacks=[moves, checkpoint],
+    ...     initial_epoch=checkpoint.find().epoch,
+    ... )
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        reallocation: Reallocate | None = None,
+        every_steps: int | None = None,
+        keep: int = 3,
+    ) -> None:
+        super().__init__()
+        self.directory = Path(directory)
+        self.reallocation = reallocation
+        self.every_steps = checked_count(
+            "every_steps", every_steps, minimum=1, optional=True
+        )
+        self.keep = checked_count("keep", keep, minimum=1)
+        self.position = Position()
+        self.damaged: list[str] = []
+        # Batches of the first epoch that `fit` is not given.
+        self.skipped = 0
+        self._wanted = False
+
+    def find(self) -> Position:
+        """Returns where training goes on: the start, if nothing is there.
+
+        Raises:
+            UnreadableCheckpointError: If there are checkpoints, and none can
+                be read.
+        """
+        found = Position()
+        path, self.damaged = newest_readable(self.directory)
+        for line in self.damaged:
+            logging.warning("%s; the one before it is used.", line)
+        if path:
+            saved = tf.train.Checkpoint(position=found)
+            saved.restore(path).expect_partial()
+        return found
+
+    def stop(self, *_: Any) -> None:
+        """Asks for a checkpoint and the end of training after this batch.
+
+        Takes, and ignores, what `signal.signal` gives to a handler.
+        """
+        self._wanted = True
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if not self.model.built:
+            raise ValueError(
+                "`model` must be built before `fit`, for its checkpoints to "
+                "be found. Call `model.build`, or give it an Input. "
+                f"Received: model '{self.model.name}', not built"
+            )
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
+        remove_unfinished(self.directory)
+        self._manager: tf.train.CheckpointManager | None = None
+        self._metrics: list[Any] = []
+        self._restore()
+        self._resumes = True
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._resumes:
+            self._check_start(epoch)
+            self._restore_metrics()
+        self._resumes = False
+        self.position.epoch = epoch
+        self.position.step = self.skipped
+        self.skipped = 0
+        self._offset = self.position.step
+        self._saved_at = self._num_steps()
+        self._begin = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.position.step = self._offset + batch + 1
+        self._check_loss((logs or {}).get("loss", 0.0))
+        if self._wanted or self._is_due():
+            self._save()
+        self._leave_if_wanted()
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        # Those of training, which the evaluation resets.
+        self._metrics = self._read_metrics()
+
+    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        # All batches are done; `resumable_fit` then only evaluates.
+        if self._wanted:
+            self._restore_metrics()
+            self._save()
+        self._leave_if_wanted()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.position.epoch = epoch + 1
+        self.position.step = 0
+        self._save()
+        self._leave_if_wanted()
+
+    def _is_due(self) -> bool:
+        if self.every_steps is None:
+            return False
+        done, saved = self._num_steps(), self._saved_at
+        return done // self.every_steps > saved // self.every_steps
+
+    def _leave_if_wanted(self) -> None:
+        if self._wanted:
+            self._wanted = False
+            raise PreemptedError(self.position.epoch, self.position.step)
+
+    def _save(self) -> None:
+        if self.reallocation:
+            self.reallocation.flush()
+        now = time.perf_counter()
+        self.position.seconds += now - self._begin
+        self._begin = now
+        if self._manager is None:
+            self._manager = tf.train.CheckpointManager(
+                self._contents(),
+                str(self.directory),
+                self.keep,
+                checkpoint_name=PREFIX,
+            )
+        self.position.num_saves += 1
+        self._manager.save(checkpoint_number=self.position.num_saves)
+        self._saved_at = self._num_steps()
+
+    def _restore(self) -> None:
+        path, _ = newest_readable(self.directory)
+        if path is None:
+            return
+        self._contents().restore(path).assert_existing_objects_matched()
+        self._metrics = self._read_metrics()
+
+    def _read_metrics(self) -> list[Any]:
+        return [
+            keras.ops.convert_to_numpy(variable)
+            for variable in self.model.metrics_variables
+        ]
+
+    def _restore_metrics(self) -> None:
+        """Undoes, within an epoch, that they have just been reset."""
+        if self.position.step:
+            variables = self.model.metrics_variables
+            for variable, value in zip(variables, self._metrics, strict=True):
+                variable.assign(value)
+
+    def _contents(self) -> tf.train.Checkpoint:
+        """Returns all that is held, as the variables TensorFlow knows."""
+        model, method = self.model, self.reallocation
+        return tf.train.Checkpoint(
+            position=self.position,
+            model=[v.value for v in model.variables],
+            optimizer=[v.value for v in model.optimizer.variables],
+            metrics=[v.value for v in model.metrics_variables],
+            **(method.trackables() if method else {}),
+        )
+
+    def _check_start(self, epoch: int) -> None:
+        position = self.position
+        if epoch != position.epoch:
+            raise ValueError(
+                "`initial_epoch` of `fit` must be the epoch that the newest "
+                f"checkpoint leads to, {position.epoch}: give "
+                f"`checkpoint.find().epoch`. Received: initial_epoch={epoch}"
+            )
+        if self.skipped != position.step:
+            raise ValueError(
+                "The newest checkpoint must be of the end of an epoch; "
+                "`callbacks.resumable_fit` goes on within one. "
+                f"Received: one of epoch {epoch} after {position.step} batches"
+            )
+
+    def _check_loss(self, loss: float) -> None:
+        if math.isfinite(loss):
+            return
+        kept = self._manager and self._manager.latest_checkpoint
+        raise FloatingPointError(
+            f"The loss must stay finite. Received: a loss of {loss} at "
+            f"optimizer step {self._num_steps()}, in epoch "
+            f"{self.position.epoch + 1}. Try a smaller learning rate"
+            + (f". The last checkpoint is {kept}" if kept else "")
+        )
+
+    def _num_steps(self) -> int:
+        iterations = self.model.optimizer.iterations
+        return int(keras.ops.convert_to_numpy(iterations))

@@ -1,0 +1,105 @@
+"""`fit` that goes on within an epoch."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dsr_tf.callbacks.checkpoint import Checkpoint
+
+
+def resumable_fit(
+    model: keras.Model,
+    batches: Callable[[int, int], tf.data.Dataset],
+    checkpoint: Checkpoint,
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    validation_data: tf.data.Dataset | None = None,
+    verbose: Any = 0,
+) -> None:
+    """Calls `model.fit`, from where the newest checkpoint ends.
+
+    Within an epoch that is two calls: one to the end of the epoch, one for
+    the others.
+
+    Args:
+        model: A built and compiled model.
+        batches: Returns the batches from an epoch and a step in it on, both
+            counted from 0, epoch after epoch without end.
+        checkpoint: Writes checkpoints, and is restored from them.
+        epochs: Epochs to train in all.
+        steps_per_epoch: Batches in an epoch.
+        callbacks: All callbacks but `checkpoint`, as `fit` takes them.
+        validation_data: As `fit` takes it.
+        verbose: As `fit` takes it.
+
+    Raises:
+        PreemptedError: After `checkpoint.stop()`; and what `Checkpoint` raises.
+
+    Example:
+    >>> digits = dsr_tf.data.load_images("digits")
+    >>> checkpoint = Checkpoint("checkpoints", moves, every_steps=500)
+    >>> resumable_fit(
+    ...     model,
+    ...     lambda epoch, step: digits.train_batches(100, 0, epoch, step),
+    ...     checkpoint,
+    ...     epochs=20,
+    ...     steps_per_epoch=14,
+    ...     callbacks=[moves],
+    ... )
+    """
+    every = [*callbacks, checkpoint]
+    while True:
+        position = checkpoint.find()
+        epoch, step = position.epoch, position.step
+        data = batches(epoch, step)
+        if step:
+            # Makes the metrics, which `fit` makes in its first step only.
+            model.test_on_batch(*next(iter(data)))
+            checkpoint.skipped = step
+        if step == steps_per_epoch:
+            _finish_epoch(model, epoch, every, checkpoint, validation_data)
+            continue
+        model.fit(
+            data,
+            initial_epoch=epoch,
+            epochs=epoch + 1 if step else epochs,
+            steps_per_epoch=steps_per_epoch - step,
+            validation_data=validation_data,
+            shuffle=False,
+            verbose=verbose,
+            callbacks=every,
+        )
+        if not step:
+            return
+
+
+def _finish_epoch(
+    model: keras.Model,
+    epoch: int,
+    callbacks: Sequence[keras.callbacks.Callback],
+    checkpoint: Checkpoint,
+    validation_data: tf.data.Dataset | None,
+) -> None:
+    """Does what `fit` does once the batches of an epoch are done."""
+    events = keras.callbacks.CallbackList(
+        list(callbacks), model=model, epochs=epoch + 1, steps=0
+    )
+    events.on_train_begin()
+    model.reset_metrics()
+    events.on_epoch_begin(epoch)
+    logs = dict(model.get_metrics_result())
+    if validation_data is not None:
+        results = model.evaluate(
+            validation_data,
+            verbose=0,
+            return_dict=True,
+            callbacks=[checkpoint],
+        )
+        logs |= {f"val_{name}": value for name, value in results.items()}
+    events.on_epoch_end(epoch, logs)
+    events.on_train_end()

@@ -1,0 +1,335 @@
+import functools
+import shutil
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from dsr_tf.callbacks import DSR
+from dsr_tf.callbacks import SET
+from dsr_tf.callbacks import Checkpoint
+from dsr_tf.callbacks import DeepR
+from dsr_tf.callbacks import PreemptedError
+from dsr_tf.callbacks import UnreadableCheckpointError
+from dsr_tf.callbacks import resumable_fit
+from dsr_tf.data import load_images
+from dsr_tf.layers import SparseDense
+
+EPOCHS, STEPS = 3, 8
+METHODS = {
+    "dsr": lambda: DSR(20, period=3, initial_threshold=0.02),
+    "set": lambda: SET(0.1, period=3),
+    "deepr": lambda: DeepR(1e-3),
+}
+OPTIMIZERS = {
+    "sgd": lambda: keras.optimizers.SGD(0.05, momentum=0.9),
+    "scaled": lambda: keras.optimizers.LossScaleOptimizer(
+        keras.optimizers.Adam(1e-3)
+    ),
+    "averaged": lambda: keras.optimizers.Adam(
+        1e-3, use_ema=True, ema_momentum=0.9
+    ),
+    "accumulated": lambda: keras.optimizers.Adagrad(
+        0.05, gradient_accumulation_steps=3
+    ),
+}
+
+
+class Killed(BaseException):
+    pass
+
+
+class KillAt(keras.callbacks.Callback):
+    """Ends training after so many batches, as if the process had ended."""
+
+    def __init__(self, batches):
+        super().__init__()
+        self.left = batches
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.left -= 1
+        if self.left == 0:
+            raise Killed
+
+
+class Rows(keras.callbacks.Callback):
+    def __init__(self):
+        super().__init__()
+        self.rows = {}
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.rows[epoch] = dict(logs)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return load_images("digits", train_examples=160)
+
+
+def network(optimizer="sgd"):
+    keras.utils.set_random_seed(3)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            SparseDense(32, sparsity=0.8, activation="relu"),
+            keras.layers.BatchNormalization(),
+            keras.layers.Dropout(0.2, seed=1),
+            SparseDense(10, sparsity=0.5),
+        ]
+    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(
+        OPTIMIZERS[optimizer](), loss, metrics=["accuracy"], jit_compile=False
+    )
+    return model
+
+
+def train(path, digits, method="dsr", optimizer="sgd", kill_at=0, **arguments):
+    """Trains a new network to the end, or until it is killed."""
+    model, moves, rows = network(optimizer), METHODS[method](), Rows()
+    killer = KillAt(kill_at)
+    checkpoint = Checkpoint(path, moves, **arguments)
+    resumable_fit(
+        model,
+        lambda epoch, step: digits.train_batches(20, 0, epoch, step),
+        checkpoint,
+        epochs=EPOCHS,
+        steps_per_epoch=STEPS,
+        callbacks=[moves, rows, killer],
+        validation_data=digits.eval_batches().take(1),
+    )
+    return model, moves, rows.rows, checkpoint
+
+
+def assert_equal_runs(one, other):
+    for a, b in zip(one[0].variables, other[0].variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+    slots = zip(
+        one[0].optimizer.variables, other[0].optimizer.variables, strict=True
+    )
+    for a, b in slots:
+        np.testing.assert_array_equal(a, b)
+    states = [vars(run[1].state).copy() for run in (one, other)]
+    for state in states:
+        state.pop("seconds")
+    assert {k: v for k, v in states[0].items() if k[0] != "_"} == {
+        k: v for k, v in states[1].items() if k[0] != "_"
+    }
+    assert other[2].items() <= one[2].items()
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory, digits):
+    """Returns runs that nothing stopped, each trained once."""
+
+    @functools.cache
+    def run(method="dsr", optimizer="sgd"):
+        path = tmp_path_factory.mktemp("whole")
+        return train(path, digits, method, optimizer)
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "method, kill_at",
+    [("dsr", 5), ("dsr", 8), ("dsr", 23), ("set", 13), ("deepr", 13)],
+)
+def test_a_killed_run_ends_like_one_that_was_not(
+    tmp_path, digits, whole_run, method, kill_at
+):
+    whole = whole_run(method)
+    assert whole[1].state.weights_moved > 0
+    with pytest.raises(Killed):
+        train(tmp_path, digits, method, kill_at=kill_at, every_steps=2)
+    assert_equal_runs(whole, train(tmp_path, digits, method))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_variable_of_an_optimizer_is_resumed(
+    tmp_path, digits, whole_run, optimizer
+):
+    arguments = {"optimizer": optimizer, "every_steps": 1}
+    for kill_at in (3, 9):
+        with pytest.raises(Killed):
+            train(tmp_path, digits, kill_at=kill_at, **arguments)
+    resumed = train(tmp_path, digits, **arguments)
+    assert_equal_runs(whole_run(optimizer=optimizer), resumed)
+
+
+def test_a_finished_run_is_restored(tmp_path, digits):
+    whole = train(tmp_path, digits)
+    again = train(tmp_path, digits)
+    assert_equal_runs(whole, again)
+    assert again[3].position.epoch == EPOCHS and not again[2]
+
+
+@pytest.mark.parametrize("event", ["train_batch", "test_batch", "epoch"])
+def test_stop_writes_a_checkpoint_and_ends_training(
+    tmp_path, digits, whole_run, event
+):
+    class Stop(keras.callbacks.Callback):
+        def stop(self, *_, logs=None):
+            if self.model.optimizer.iterations.numpy() > STEPS + 2:
+                checkpoint.stop()
+
+    # `epoch`: after the last batch, and before its checkpoint.
+    name = {"epoch": "on_epoch_end"}.get(event, f"on_{event}_end")
+    setattr(Stop, name, Stop.stop)
+    model, moves, rows = network(), METHODS["dsr"](), Rows()
+    checkpoint = Checkpoint(tmp_path, moves)
+    arguments = {
+        "epochs": EPOCHS,
+        "steps_per_epoch": STEPS,
+        "validation_data": digits.eval_batches().take(1),
+    }
+
+    def batches(epoch, step):
+        return digits.train_batches(20, 0, epoch, step)
+
+    with pytest.raises(PreemptedError):
+        callbacks = [moves, rows, Stop()]
+        resumable_fit(
+            model, batches, checkpoint, callbacks=callbacks, **arguments
+        )
+    found = checkpoint.find()
+    assert (found.epoch, found.step) == {
+        "train_batch": (1, 3), "test_batch": (1, STEPS), "epoch": (2, 0)
+    }[event]  # fmt: skip
+    assert_equal_runs(whole_run(), train(tmp_path, digits))
+
+
+def test_plain_fit_resumes_at_the_end_of_an_epoch(tmp_path):
+    x = np.random.default_rng(0).normal(size=(80, 8, 8, 1)).astype("float32")
+    y = np.arange(80) % 10
+
+    def fit(path, epochs):
+        model, moves = network(), METHODS["dsr"]()
+        checkpoint = Checkpoint(path, moves)
+        model.fit(
+            x, y, batch_size=10, shuffle=False, verbose=0, epochs=epochs,
+            initial_epoch=checkpoint.find().epoch,
+            callbacks=[moves, checkpoint],
+        )  # fmt: skip
+        return model
+
+    fit(tmp_path / "b", 2)
+    whole, resumed = fit(tmp_path / "a", 5), fit(tmp_path / "b", 5)
+    for a, b in zip(whole.variables, resumed.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_fit_must_begin_where_the_checkpoint_ends(tmp_path, digits):
+    with pytest.raises(Killed):
+        train(tmp_path, digits, kill_at=5, every_steps=2)
+    model, checkpoint = network(), Checkpoint(tmp_path)
+    batches = digits.train_batches(20, 0)
+    arguments = {"steps_per_epoch": STEPS, "epochs": 2, "verbose": 0}
+    with pytest.raises(ValueError, match="end of an epoch.*after 4 batches"):
+        model.fit(batches, callbacks=[checkpoint], **arguments)
+    with pytest.raises(ValueError, match="`initial_epoch`.*leads to, 0:"):
+        model.fit(batches, callbacks=[checkpoint], initial_epoch=1, **arguments)
+
+
+def test_as_many_as_wanted_are_kept(tmp_path, digits):
+    train(tmp_path, digits, every_steps=2, keep=2)
+    names = sorted(p.name for p in tmp_path.glob("*.index"))
+    assert names == ["checkpoint-14.index", "checkpoint-15.index"]
+
+
+def damage(path, kind, place):
+    content = bytearray(path.read_bytes())
+    at = int(place * (len(content) - 1))
+    if kind == "torn":
+        content = content[:at]
+    elif kind == "flipped":
+        content[at] ^= 0x40
+    else:
+        content = bytearray(len(content))
+    path.write_bytes(content)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, digits):
+    """Checkpoints of a run that was killed; the newest is number 7."""
+    path = tmp_path_factory.mktemp("killed")
+    with pytest.raises(Killed):
+        train(path, digits, kill_at=13, every_steps=2)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["torn", "flipped", "zeroed"])
+@pytest.mark.parametrize("place", [0.1, 0.5, 0.9])
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, killed, kind, place):
+    shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
+    damage(tmp_path / "checkpoint-7.data-00000-of-00001", kind, place)
+    checkpoint = Checkpoint(tmp_path)
+    found = checkpoint.find()
+    assert (found.epoch, found.step) == (1, 2)
+    (line,) = checkpoint.damaged
+    assert "checkpoint-7 cannot be read (" in line
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "checkpoint-7.index"])
+def test_damage_to_the_small_files_is_no_obstacle(
+    tmp_path, digits, whole_run, killed, name
+):
+    shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
+    damage(tmp_path / name, "torn", 0.5)
+    assert_equal_runs(whole_run(), train(tmp_path, digits))
+
+
+def test_nothing_is_deleted_if_none_can_be_read(tmp_path, digits, killed):
+    shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
+    for path in tmp_path.glob("*.data*"):
+        damage(path, "torn", 0.5)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    with pytest.raises(UnreadableCheckpointError, match="No checkpoint in"):
+        train(tmp_path, digits)
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_leftovers_of_an_interrupted_write_are_removed(tmp_path, digits):
+    train(tmp_path, digits)
+    before = sorted(tmp_path.iterdir())
+    (tmp_path / "checkpoint-4_temp").mkdir()
+    (tmp_path / "checkpoint-4_temp" / "part-00000-of-00001.index").touch()
+    train(tmp_path, digits)
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_loss_that_is_not_finite_ends_training(tmp_path, digits):
+    def batches(epoch, step):
+        data = digits.train_batches(20, 0, epoch, step)
+        bad = tf.data.Dataset.counter(epoch * STEPS + step).map(
+            lambda i: tf.where(i == 10, np.float32(np.nan), 1.0)
+        )
+        return tf.data.Dataset.zip(data, bad).map(
+            lambda pair, weight: (*pair, tf.repeat(weight, 20))
+        )
+
+    model, checkpoint = network(), Checkpoint(tmp_path, every_steps=4)
+    with pytest.raises(FloatingPointError, match="nan at optimizer step 11,"):
+        resumable_fit(
+            model, batches, checkpoint, epochs=3, steps_per_epoch=STEPS
+        )
+    found = checkpoint.find()
+    assert (found.epoch, found.step) == (1, 0)
+
+
+def test_unbuilt_models_are_refused(tmp_path):
+    model = keras.Sequential([SparseDense(3, sparsity=0.5)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="`model` must be built before"):
+        model.fit(
+            np.ones((4, 2)), np.ones((4, 3)), verbose=0,
+            callbacks=[Checkpoint(tmp_path)],
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", [{"every_steps": 0}, {"keep": 0}])
+def test_arguments_are_checked(tmp_path, arguments):
+    (name,) = arguments
+    with pytest.raises(ValueError, match=f"`{name}` must be an integer"):
+        Checkpoint(tmp_path, **arguments)
