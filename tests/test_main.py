@@ -1,26 +1,11 @@
 """The command line, as a user runs it: in a process of its own."""
 
 import json
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
-
-
-def main(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "main.py", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+from tests.command_line import main
 
 
 def assert_refused(result, message, status):

@@ -197,7 +197,9 @@ class Checkpoint(keras.callbacks.Callback):
         path, _ = newest_readable(self.directory)
         if path is None:
             return
-        self._contents().restore(path).assert_existing_objects_matched()
+        status = self._contents().restore(path)
+        # Metrics that the first step will make are not there yet.
+        status.assert_existing_objects_matched().expect_partial()
         self._metrics = self._read_metrics()
 
     def _read_metrics(self) -> list[Any]:

@@ -1,0 +1,35 @@
+"""Runs of main.py, each in a process of its own."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+
+
+def start(*arguments: Any, **environment: str) -> subprocess.Popen[str]:
+    """Starts main.py, and returns its process."""
+    return subprocess.Popen(
+        [sys.executable, "main.py", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def main(
+    *arguments: Any, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs main.py to its end."""
+    process = start(*arguments, **environment)
+    try:
+        stdout, stderr = process.communicate(timeout=300)
+    finally:
+        process.kill()
+    return subprocess.CompletedProcess(
+        process.args, process.returncode, stdout, stderr
+    )
