@@ -102,6 +102,29 @@ def test_first_convolution_and_projections_stay_dense():
     assert type(sparse.get_layer("stem")) is layers.Conv2D
 
 
+def test_layers_left_dense_do_not_depend_on_what_is_frozen():
+    model = residual()
+    model.trainable = False
+    sparse = dsr_tf.sparsify(model, 0.5)
+    assert sorted(names(sparse)) == ["a", "b", "c", "d", "logits", "side"]
+
+
+def test_projections_are_found_behind_activations_with_weights():
+    inputs = keras.Input((8, 8, 4))
+    x = layers.Conv2D(4, 3, padding="same", name="stem")(inputs)
+    y = layers.Conv2D(8, 3, padding="same", name="a")(x)
+    shortcut = layers.Conv2D(8, 1, name="projection")(x)
+    outputs = layers.Add()([y, layers.PReLU()(shortcut)])
+    sparse = dsr_tf.sparsify(keras.Model(inputs, outputs), 0.5)
+    assert names(sparse) == ["a"]
+
+
+def test_an_empty_model_may_be_nested():
+    nothing = keras.Sequential([keras.Input((3,))])
+    model = keras.Sequential([keras.Input((3,)), nothing, layers.Dense(3)])
+    assert len(names(dsr_tf.sparsify(model, 0.5))) == 1
+
+
 def test_every_kind_has_its_sparse_one():
     inputs = keras.Input((6, 8, 8, 2))
     x = layers.Conv3D(4, 2, name="stem")(inputs)

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from dsr_tf.convert.kinds import CONVOLUTIONS
+from dsr_tf.convert.kinds import is_kernel
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,7 @@ def graph_of(model: keras.Model) -> Graph:
     layers = {layer.name: layer for layer in model.layers}
     if isinstance(model, keras.Sequential):
         names = list(layers)
-        inputs = {n: names[i - 1 : i] for i, n in enumerate(names)}
-        inputs[names[0]] = []
+        inputs = {n: names[:i][-1:] for i, n in enumerate(names)}
         classes = {n: type(layer).__name__ for n, layer in layers.items()}
         return Graph(inputs, classes, layers)
     entries = model.get_config()["layers"]
@@ -138,7 +138,8 @@ def _last_kernel(graph: Graph, name: str) -> str:
 def _has_kernel(layer: Any) -> bool:
     if layer is None:
         return False
-    return any(len(weight.shape) > 1 for weight in layer.trainable_weights)
+    # Not `trainable_weights`: a frozen layer has none.
+    return any(is_kernel(weight) for weight in layer.weights)
 
 
 def _sources(node: Any) -> Iterator[str]:

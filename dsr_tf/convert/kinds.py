@@ -23,6 +23,8 @@ CONVOLUTIONS = (
     keras.layers.Conv2D,
     keras.layers.Conv3D,
 )
+# Weights that may have several axes, and add to or scale what goes by.
+_NO_KERNELS = ("alpha", "beta", "bias", "gamma", "mean", "variance", "vector_u")
 _OWN_ARGUMENTS = ("sparsity", "granularity", "seed")
 
 
@@ -32,6 +34,14 @@ def has_sparse_kind(layer: keras.layers.Layer) -> bool:
     Not a subclass, whose `call` may compute with the kernel in its own way.
     """
     return type(layer) in SPARSE_OF
+
+
+def is_kernel(weight: keras.Variable) -> bool:
+    """Tells whether a weight is one that inputs are multiplied with.
+
+    It has two axes or more, and is no bias, and none of a normalisation.
+    """
+    return len(weight.shape) > 1 and weight.name not in _NO_KERNELS
 
 
 def sparse_twin(
