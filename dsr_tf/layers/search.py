@@ -14,7 +14,7 @@ def sparse_layers(model: keras.Model) -> list[MaskedKernel]:
     Args:
         model: Any Keras model, or layer.
     """
-    return [x for x in _flattened(model) if isinstance(x, MaskedKernel)]
+    return [x for x in all_layers(model) if isinstance(x, MaskedKernel)]
 
 
 def budgeted_layers(model: keras.Model) -> list[MaskedKernel | HashedKernel]:
@@ -24,9 +24,24 @@ def budgeted_layers(model: keras.Model) -> list[MaskedKernel | HashedKernel]:
         model: Any Keras model, or layer.
     """
     kinds = (MaskedKernel, HashedKernel)
-    return [layer for layer in _flattened(model) if isinstance(layer, kinds)]
+    return [layer for layer in all_layers(model) if isinstance(layer, kinds)]
 
 
-def _flattened(model: keras.Model) -> list[keras.layers.Layer]:
+def all_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Returns a model and all layers in it, at any depth, each once.
+
+    Args:
+        model: Any Keras model, or layer.
+    """
     # Private: no public call descends into nested models and wrappers alike.
     return list(model._flatten_layers())
+
+
+def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
+    """Returns the layers that a model or layer holds itself, in order.
+
+    Args:
+        layer: Any Keras model, or layer.
+    """
+    # `layers` is public, and only models have it.
+    return list(layer._flatten_layers(include_self=False, recursive=False))
