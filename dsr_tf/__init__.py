@@ -5,6 +5,7 @@ from dsr_tf import data
 from dsr_tf import layers
 from dsr_tf import methods
 from dsr_tf import models
+from dsr_tf.analysis import summary
 from dsr_tf.artifacts import export
 from dsr_tf.convert import densify
 from dsr_tf.convert import load_dense_weights
@@ -20,5 +21,6 @@ __all__ = [
     "methods",
     "models",
     "sparsify",
+    "summary",
 ]
 __version__ = "0.1.0"

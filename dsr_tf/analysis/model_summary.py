@@ -1,0 +1,120 @@
+"""What a summary holds."""
+
+from dataclasses import asdict
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """A layer that has a kernel.
+
+    Args:
+        name: Name of the layer; in nested models and wrappers, behind theirs:
+            `outer/inner`.
+        kind: Name of its class.
+        kernel_shapes: Shape of its kernel; of some layers, of several.
+        weights: Entries of the kernel, zeros included.
+        active: Those that are not masked; of a hashed layer, the values that
+            they share.
+        sparsity: `1 - active / weights`, in `[0, 1)`.
+        budget_share: Fraction of the active weights of all sparse and hashed
+            layers; None for dense ones.
+        multiply_adds: With the kernel's entries, zeros included, for one
+            example and over all calls; None if not known.
+        sparse_multiply_adds: Those that are left if zeros are skipped.
+        state: `"sparse"`, `"hashed"` or `"dense"`.
+        reason: Why it is dense, in a model with sparse or hashed layers.
+    """
+
+    name: str
+    kind: str
+    kernel_shapes: tuple[tuple[int, ...], ...]
+    weights: int
+    active: int
+    sparsity: float
+    budget_share: float | None
+    multiply_adds: int | None
+    sparse_multiply_adds: int | None
+    state: str
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Totals:
+    """Sums over a model, or over the kernels of its sparse part.
+
+    Args:
+        parameters: Weights in memory, zeros included, trainable or not;
+            without masks and without the maps of hashed layers.
+        active_parameters: Those that no mask sets to 0.
+        dense_parameters: What `parameters` of the plain Keras model would be,
+            as `dsr_tf.densify` makes it: more where layers are hashed.
+        mask_entries: Entries of masks and maps. `parameters + mask_entries`
+            is what Keras' `count_params()` returns.
+        bytes: Bytes of `parameters` in memory.
+        mask_bytes: Bytes of masks and maps in memory.
+        multiply_adds: Those of its layers, for one example.
+        sparse_multiply_adds: Those that are left if zeros are skipped.
+        multiply_adds_complete: Whether they are known of all layers; if not,
+            the sums are those of the others, and there are more.
+    """
+
+    parameters: int
+    active_parameters: int
+    dense_parameters: int
+    mask_entries: int
+    bytes: int
+    mask_bytes: int
+    multiply_adds: int
+    sparse_multiply_adds: int
+    multiply_adds_complete: bool
+
+    @property
+    def sparsity(self) -> float:
+        """Fraction of `dense_parameters` saved, in `[0, 1)`."""
+        if not self.dense_parameters:
+            return 0.0
+        return 1 - self.active_parameters / self.dense_parameters
+
+
+@dataclass(frozen=True, repr=False)
+class ModelSummary:
+    """What `dsr_tf.summary` returns.
+
+    Args:
+        name: Name of the model.
+        layers: The layers that have a kernel, each once, in order.
+        other_parameters: Weights that are not in these kernels: biases, those
+            of normalisations, and so on. Of them, nothing else is counted.
+        sparse: Sums over the kernels of sparse and hashed layers.
+        model: Sums over the whole model.
+    """
+
+    name: str
+    layers: tuple[LayerSummary, ...]
+    other_parameters: int
+    sparse: Totals
+    model: Totals
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all of it as dicts, lists, strings, numbers and None."""
+        return {
+            "name": self.name,
+            "layers": [_plain(layer) for layer in self.layers],
+            "other_parameters": self.other_parameters,
+            "sparse": _plain(self.sparse) | {"sparsity": self.sparse.sparsity},
+            "model": _plain(self.model) | {"sparsity": self.model.sparsity},
+        }
+
+    # Short, as an interactive session shows it below the table.
+    def __repr__(self) -> str:
+        return f"<ModelSummary of '{self.name}', {len(self.layers)} layers>"
+
+
+def _plain(part: LayerSummary | Totals) -> dict[str, Any]:
+    return {name: _listed(value) for name, value in asdict(part).items()}
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(x) for x in value] if isinstance(value, tuple) else value

@@ -1,0 +1,208 @@
+"""What a model holds, and what it computes."""
+
+import math
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dsr_tf.analysis.calls import Calls
+from dsr_tf.analysis.calls import traced_calls
+from dsr_tf.analysis.flops import num_uses
+from dsr_tf.analysis.model_summary import LayerSummary
+from dsr_tf.analysis.model_summary import ModelSummary
+from dsr_tf.analysis.model_summary import Totals
+from dsr_tf.analysis.places import Place
+from dsr_tf.analysis.places import dense_reasons
+from dsr_tf.analysis.places import places
+from dsr_tf.analysis.table import table
+from dsr_tf.convert.kinds import is_kernel
+from dsr_tf.layers import HashedKernel
+from dsr_tf.layers import MaskedKernel
+from dsr_tf.layers import budgeted_layers
+from dsr_tf.layers.search import all_layers
+from dsr_tf.layers.search import sublayers
+
+
+def summary(
+    model: keras.Model,
+    input_shape: Sequence[int] | None = None,
+    print_fn: Callable[[str], Any] | None = print,
+) -> ModelSummary:
+    """Says what is sparse in a model, what is not and why, and what that saves.
+
+    Every layer with a kernel has a row, wherever in the model it is. A layer
+    that is called several times has one, with its weights counted once and its
+    multiply-adds at every call.
+
+    Multiply-adds are those of one example with the weights of kernels, as is
+    usual; additions of biases, normalisations, activations, and products of
+    two activations, as in attention, are left out. The sparse ones are what is
+    left if zeros are skipped, and not what dense hardware takes. They are not
+    known of layers of the user's own, of recurrent ones, and where a dimension
+    is open: those are shown as `?`, and sums over them as `>=`.
+
+    Parameters are counted without masks. Zero is what a mask sets to 0; the
+    zeros that a dense kernel may hold are weights like others.
+
+    Args:
+        model: A built model, of any kind.
+        input_shape: Shape of an example, without the batch, where the model
+            leaves dimensions of its one input open.
+        print_fn: Is given the table, as text without control characters: on a
+            terminal no wider than that where this is possible, and otherwise
+            as wide as it needs. None: nothing is printed.
+
+    Returns:
+        The numbers.
+
+    Raises:
+        ValueError: If `model` is no built Keras model, or does not accept
+            `input_shape`.
+
+    Example:
+    >>> model = dsr_tf.models.lenet_300_100(sparsity=0.99)
+    >>> dsr_tf.summary(model, print_fn=None).model.sparse_multiply_adds
+    2662
+    """
+    if not isinstance(model, keras.Model) or not model.built:
+        raise ValueError(
+            "`model` must be a built Keras model. Give it a `keras.Input`, "
+            "call `model.build(input_shape)`, or fit it. "
+            f"Received: model={model!r}"
+        )
+    rows = _rows(model, traced_calls(model, input_shape))
+    budgeted = _budgeted(model)
+    masks = [mask for layer in budgeted for mask in _masks(layer)]
+    kernels = [w for layer in all_layers(model) for w in _kernels(layer)]
+    weights = _without(model.weights, masks)
+    result = ModelSummary(
+        name=model.name,
+        layers=tuple(rows),
+        other_parameters=_count(_without(weights, kernels)),
+        sparse=_totals(
+            [row for row in rows if row.state != "dense"],
+            [layer.trained_kernel for layer in budgeted],
+            masks,
+        ),
+        model=_totals(rows, weights, masks),
+    )
+    if print_fn is not None:
+        print_fn(table(result, fit=print_fn is print))
+    return result
+
+
+def _rows(model: keras.Model, calls: Calls) -> list[LayerSummary]:
+    budget = sum(layer.num_active for layer in _budgeted(model))
+    reason = dense_reasons(model) if budget else None
+    return [
+        _row(
+            place,
+            num_uses(place.layer, calls.get(id(place.layer), ())),
+            budget,
+            reason,
+        )
+        for place in places(model)
+        if _kernels(place.layer)
+    ]
+
+
+def _row(
+    place: Place,
+    uses: int | None,
+    budget: int,
+    reason: Callable[[Place], str] | None,
+) -> LayerSummary:
+    layer = place.layer
+    state, shapes = _state(layer), _shapes(layer)
+    weights = sum(math.prod(shape) for shape in shapes)
+    dense = state == "dense"
+    active = weights if dense else layer.num_active
+    # A hashed kernel has no zeros to skip.
+    left = active if state == "sparse" else weights
+    return LayerSummary(
+        name=place.path,
+        kind=type(layer).__name__,
+        kernel_shapes=shapes,
+        weights=weights,
+        active=active,
+        sparsity=1 - active / weights,
+        budget_share=None if dense else active / budget,
+        multiply_adds=None if uses is None else uses * weights,
+        sparse_multiply_adds=None if uses is None else uses * left,
+        state=state,
+        reason=reason(place) if dense and reason else None,
+    )
+
+
+def _totals(
+    rows: Sequence[LayerSummary],
+    weights: Sequence[keras.Variable],
+    masks: Sequence[keras.Variable],
+) -> Totals:
+    saved = {"sparse": 0, "hashed": 0, "dense": 0}
+    for row in rows:
+        saved[row.state] += row.weights - row.active
+    parameters = _count(weights)
+    return Totals(
+        parameters=parameters,
+        active_parameters=parameters - saved["sparse"],
+        dense_parameters=parameters + saved["hashed"],
+        mask_entries=_count(masks),
+        bytes=_bytes(weights),
+        mask_bytes=_bytes(masks),
+        multiply_adds=sum(row.multiply_adds or 0 for row in rows),
+        sparse_multiply_adds=sum(row.sparse_multiply_adds or 0 for row in rows),
+        multiply_adds_complete=all(
+            row.multiply_adds is not None for row in rows
+        ),
+    )
+
+
+def _budgeted(model: keras.Model) -> list[MaskedKernel | HashedKernel]:
+    # One that is never called may not be built, and then has no weights.
+    return [layer for layer in budgeted_layers(model) if layer.built]
+
+
+def _state(layer: keras.layers.Layer) -> str:
+    if isinstance(layer, MaskedKernel):
+        return "sparse"
+    return "hashed" if isinstance(layer, HashedKernel) else "dense"
+
+
+def _kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Returns the kernels that a layer holds itself, as they are trained."""
+    if isinstance(layer, MaskedKernel | HashedKernel) and layer.built:
+        return [layer.trained_kernel]
+    inner = {id(w) for x in sublayers(layer) for w in x.weights}
+    return [w for w in layer.weights if is_kernel(w) and id(w) not in inner]
+
+
+def _shapes(layer: keras.layers.Layer) -> tuple[tuple[int, ...], ...]:
+    if isinstance(layer, HashedKernel):
+        return (tuple(layer.bank_index.shape),)
+    return tuple(tuple(kernel.shape) for kernel in _kernels(layer))
+
+
+def _masks(layer: MaskedKernel | HashedKernel) -> list[keras.Variable]:
+    if isinstance(layer, MaskedKernel):
+        return [layer.kernel_mask]
+    return [layer.bank_index, layer.bank_order, layer.map_seed]
+
+
+def _without(
+    weights: Iterable[keras.Variable], others: Iterable[keras.Variable]
+) -> list[keras.Variable]:
+    apart = {id(weight) for weight in others}
+    return [weight for weight in weights if id(weight) not in apart]
+
+
+def _count(weights: Iterable[keras.Variable]) -> int:
+    return sum(math.prod(weight.shape) for weight in weights)
+
+
+def _bytes(weights: Iterable[keras.Variable]) -> int:
+    return sum(math.prod(w.shape) * tf.as_dtype(w.dtype).size for w in weights)

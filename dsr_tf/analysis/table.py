@@ -1,0 +1,137 @@
+"""A summary as text."""
+
+import io
+import shutil
+import sys
+
+import rich.box
+import rich.console
+import rich.measure
+import rich.table
+
+from dsr_tf.analysis.model_summary import LayerSummary
+from dsr_tf.analysis.model_summary import ModelSummary
+from dsr_tf.analysis.model_summary import Totals
+
+# Heading, and whether it is over numbers, which are never broken.
+_COLUMNS = (
+    ("Layer", False),
+    ("Kind", False),
+    ("Kernel", False),
+    ("Weights", True),
+    ("Active", True),
+    ("Sparsity", True),
+    ("Share", True),
+    ("Multiply-adds", True),
+    ("Zeros skipped", True),
+    ("Sparse, or why not", False),
+)
+
+
+def table(summary: ModelSummary, fit: bool = False) -> str:
+    """Returns a summary as a table of plain text, and a few lines below.
+
+    Args:
+        summary: What to show.
+        fit: Whether to break names where standard output is a terminal too
+            narrow for them. Otherwise it is as wide as it needs.
+    """
+    rows = rich.table.Table(box=rich.box.MARKDOWN)
+    for heading, number in _COLUMNS:
+        rows.add_column(
+            heading,
+            justify="right" if number else "left",
+            no_wrap=number,
+            overflow="fold",
+        )
+    for layer in summary.layers:
+        rows.add_row(*_layer_cells(layer))
+    rows.add_section()
+    for cells in _sums(summary):
+        rows.add_row(*cells)
+    below = "\n".join(_lines(summary))
+    return f"Model: {summary.name}\n\n{_drawn(rows, fit)}\n{below}"
+
+
+def _layer_cells(layer: LayerSummary) -> list[str]:
+    share = layer.budget_share
+    return [
+        layer.name,
+        layer.kind,
+        ", ".join("x".join(map(str, shape)) for shape in layer.kernel_shapes),
+        f"{layer.weights:,}",
+        f"{layer.active:,}",
+        f"{layer.sparsity:.4f}",
+        "" if share is None else f"{share:.4f}",
+        _number(layer.multiply_adds),
+        _number(layer.sparse_multiply_adds),
+        layer.reason or layer.state,
+    ]
+
+
+def _sums(summary: ModelSummary) -> list[list[str]]:
+    others = f"{summary.other_parameters:,}"
+    rows = [["other parameters", "", "", others, others] + 5 * [""]]
+    if summary.sparse.parameters:
+        rows.insert(0, _sum_cells("sparse part", summary.sparse, "1.0000"))
+    return [*rows, _sum_cells("whole model", summary.model)]
+
+
+def _sum_cells(name: str, totals: Totals, share: str = "") -> list[str]:
+    known = totals.multiply_adds_complete
+    return [
+        name,
+        "",
+        "",
+        f"{totals.dense_parameters:,}",
+        f"{totals.active_parameters:,}",
+        f"{totals.sparsity:.4f}",
+        share,
+        _number(totals.multiply_adds, known),
+        _number(totals.sparse_multiply_adds, known),
+        "",
+    ]
+
+
+def _lines(summary: ModelSummary) -> list[str]:
+    lines = [_bytes_line("whole model", summary.model)]
+    if summary.sparse.parameters:
+        lines.insert(0, _bytes_line("sparse part", summary.sparse))
+    if not summary.model.multiply_adds_complete:
+        lines.append("? is not known, and >= a sum without what is not.")
+    return lines
+
+
+def _bytes_line(name: str, totals: Totals) -> str:
+    masks = f", {totals.mask_bytes:,} of masks" if totals.mask_bytes else ""
+    return f"{name}: {totals.bytes:,} bytes of parameters in memory{masks}"
+
+
+def _number(value: int | None, complete: bool = True) -> str:
+    if value is None:
+        return "?"
+    return f"{value:,}" if complete else f">= {value:,}"
+
+
+def _drawn(rows: rich.table.Table, fit: bool) -> str:
+    # Not on standard output: what it is, and what the environment says of
+    # colours, shall not matter.
+    console = rich.console.Console(
+        file=io.StringIO(),
+        width=sys.maxsize,
+        force_terminal=False,
+        force_jupyter=False,
+        color_system=None,
+        markup=False,
+        emoji=False,
+        highlight=False,
+    )
+    needed = rich.measure.Measurement.get(console, console.options, rows)
+    width = needed.maximum
+    if fit and sys.stdout.isatty():
+        terminal = shutil.get_terminal_size().columns
+        width = max(needed.minimum, min(terminal, needed.maximum))
+    with console.capture() as capture:
+        console.print(rows, width=width)
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    return "\n".join(line for line in lines if line) + "\n"
