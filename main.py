@@ -320,8 +320,9 @@ _SAVE_FLAGS = [
     flags.DEFINE_integer(
         "checkpoint_steps",
         None,
-        "Optimizer steps between checkpoints within an epoch; without it there "
-        "is one at the end of each epoch.",
+        "Optimizer steps between checkpoints within an epoch, written at the "
+        "end of the execution in which they are due; without it there is one "
+        "at the end of each epoch.",
         lower_bound=1,
     ),
     flags.DEFINE_integer(

@@ -21,7 +21,12 @@ from tests.command_line import start
 
 KILLS = int(os.environ.get("KILLS", "0"))
 METHODS = ["dsr", "set", "deepr"] if KILLS else ["dsr"]
-FLAGS = ("--epochs=8", "--checkpoint_steps=4", "--keep_best=val_accuracy")
+FLAGS = (
+    "--epochs=8",
+    "--period=5",
+    "--checkpoint_steps=5",
+    "--keep_best=val_accuracy",
+)
 RESUME = 75
 
 

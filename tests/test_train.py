@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from dsr_tf import train
 from dsr_tf.layers import sparse_layers
@@ -226,11 +227,14 @@ def test_steps_are_executed_up_to_the_next_reallocation():
     # Periods that never come into force do not count.
     unused = config("", epochs=2, period={0: 15, 25: 7})
     assert build.steps_per_execution(unused, 15) == 15
-    # At most 100 steps, so that an interrupt is heard.
+    # So few that a signal is heard in time.
     for method in ("static", "dense", "hashed"):
         assert build.steps_per_execution(config("", method=method), 600) == 100
         assert build.steps_per_execution(config("", method=method), 101) == 1
     assert build.steps_per_execution(config("", method="deepr"), 600) == 1
+    wide = config("", model="wide_resnet", method="dense")
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    assert build.steps_per_execution(wide, 600) == (10 if has_gpu else 1)
 
 
 def test_stop_epoch_ends_reallocation(tmp_path):

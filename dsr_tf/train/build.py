@@ -22,7 +22,8 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
     "resnet50": models.resnet50,
 }
 DENSE_METHODS = ("dense", "thin_dense")
-_MOST_STEPS = 100
+# Steps in an execution, during which a signal waits: some seconds at most.
+_MOST_STEPS = {"lenet_300_100": 100, "wide_resnet": 10, "resnet50": 10}
 
 
 def build_dense(
@@ -160,24 +161,27 @@ _CALLBACKS = {
 def jit_compile(config: Config) -> str | bool:
     """Returns whether steps are compiled by XLA, as `compile` takes it."""
     # On a CPU, XLA's convolutions take twice as long as TensorFlow's.
-    fast = config.model == "lenet_300_100" or tf.config.list_physical_devices(
-        "GPU"
-    )
-    return "auto" if fast else False
+    return False if _is_slow(config) else "auto"
+
+
+def _is_slow(config: Config) -> bool:
+    """Tells whether convolutions are to be computed on a CPU."""
+    has_gpu = bool(tf.config.list_physical_devices("GPU"))
+    return config.model != "lenet_300_100" and not has_gpu
 
 
 def steps_per_execution(config: Config, steps_per_epoch: int) -> int:
     """Returns the longest execution that ends wherever something is due.
 
     It divides the epoch, and every period of the schedule that is used, and is
-    no longer than 100 steps, so that an interrupt is heard.
+    so short that a signal is heard in time.
     """
-    if config.method == "deepr":
+    if config.method == "deepr" or _is_slow(config):
         return 1
     periods: list[int] = []
     if config.method in _CALLBACKS:
         last = min(config.epochs, config.stop_epoch or config.epochs)
         periods = [p for start, p in config.period.items() if start < last]
     common = math.gcd(steps_per_epoch, *periods)
-    most = min(common, _MOST_STEPS)
+    most = min(common, _MOST_STEPS[config.model])
     return max(n for n in range(1, most + 1) if common % n == 0)
