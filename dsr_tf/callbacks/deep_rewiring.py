@@ -171,7 +171,8 @@ class DeepR(Reallocate):
         )
         scatter(layer.kernel_mask, moved, came)
         for slot in self._slots[index]:
-            scatter(slot.variable, moved, slot.initial_value)
+            # What grows begins at 0 too.
+            scatter(slot.variable, moved, slot.initial_value or 0.0)
 
 
 def _shaken(

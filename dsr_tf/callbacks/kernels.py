@@ -76,8 +76,8 @@ def _apply(
     _assign(layer.kernel_mask, mask)
     _assign(layer.kernel, weights)
     for slot in slots:
-        value = _reset(slot.variable, stays, slot.initial_value)
-        _assign(slot.variable, value)
+        start = weights if slot.initial_value is None else slot.initial_value
+        _assign(slot.variable, _reset(slot.variable, stays, start))
 
 
 def _scores(layer: MaskedKernel) -> tf.Tensor:
@@ -103,7 +103,7 @@ def _positions(growth: Growth, survivors: tf.Tensor, size: int) -> tf.Tensor:
     return tf.reshape(starts[:, None] + growth.positions, [-1])
 
 
-def _reset(variable: Any, stays: tf.Tensor, value: float) -> tf.Tensor:
+def _reset(variable: Any, stays: tf.Tensor, value: Any) -> tf.Tensor:
     flat = tf.reshape(variable.value, [-1])
     return tf.where(stays, flat, tf.cast(value, flat.dtype))
 

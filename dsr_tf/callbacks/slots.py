@@ -14,11 +14,12 @@ class Slot:
 
     Args:
         variable: The slot.
-        initial_value: Value of each of its entries before the first step.
+        initial_value: Value of each of its entries before the first step; None
+            if that is the value of the weight, as of a moving average.
     """
 
     variable: keras.Variable
-    initial_value: float
+    initial_value: float | None
 
 
 def find_slots(
@@ -28,8 +29,9 @@ def find_slots(
 
     Keras has no call for this. A second optimizer of the same configuration
     is built on small stand-ins, each of a length of its own, so the shape of a
-    slot tells whose it is, and its content what it starts with; its variables
-    stand in the same order as the first one's.
+    slot tells whose it is, and its content what it starts with: the weight,
+    if it is the number that stands for one. Its variables stand in the same
+    order as the first one's.
 
     Slots of another shape, such as the row and column statistics of Adafactor,
     have no entry for a single weight, and are left out.
@@ -66,6 +68,8 @@ def find_slots(
     ]
 
 
+# No optimizer starts with this, so a slot that does was given the weight.
+_WEIGHT = 0.8125
 _CONSTANT = keras.optimizers.schedules.ExponentialDecay(0.1, 1, 1.0)
 
 
@@ -95,8 +99,10 @@ def _stand_in(index: int, variable: keras.Variable) -> keras.Variable:
     with ExitStack() as stack:
         for scope in scopes:
             stack.enter_context(keras.name_scope(scope))
-        return keras.Variable(np.zeros(shape), dtype=variable.dtype, name=name)
+        weights = np.full(shape, _WEIGHT)
+        return keras.Variable(weights, dtype=variable.dtype, name=name)
 
 
-def _first_value(variable: keras.Variable) -> float:
-    return float(keras.ops.convert_to_numpy(variable).reshape(-1)[0])
+def _first_value(variable: keras.Variable) -> float | None:
+    value = float(keras.ops.convert_to_numpy(variable).reshape(-1)[0])
+    return None if value == _WEIGHT else value
