@@ -11,7 +11,8 @@ def run(block):
     return names
 
 
-def test_python_of_the_readme_runs_as_printed():
+def test_python_of_the_readme_runs_as_printed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     trained, *others = [run(block) for block in blocks]
     assert trained["moves"].state.weights_moved > 0
