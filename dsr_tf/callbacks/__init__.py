@@ -7,6 +7,7 @@ from dsr_tf.callbacks.gradual_pruning import GradualPruning
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.callbacks.resumable_fit import resumable_fit
 from dsr_tf.callbacks.sparse_evolution import SET
+from dsr_tf.callbacks.sparsity_logger import SparsityLogger
 
 __all__ = [
     "DSR",
@@ -16,6 +17,7 @@ __all__ = [
     "GradualPruning",
     "PreemptedError",
     "Reallocate",
+    "SparsityLogger",
     "UnreadableCheckpointError",
     "resumable_fit",
 ]

@@ -13,6 +13,7 @@ from dsr_tf.callbacks.checkpoint_files import PREFIX
 from dsr_tf.callbacks.checkpoint_files import newest_readable
 from dsr_tf.callbacks.checkpoint_files import remove_unfinished
 from dsr_tf.callbacks.reallocate import Reallocate
+from dsr_tf.callbacks.sparsity_logger import SparsityLogger
 from dsr_tf.callbacks.state import Position
 from dsr_tf.checks import checked_count
 
@@ -48,6 +49,8 @@ class Checkpoint(keras.callbacks.Callback):
             least 1; None for one at the end of each epoch alone. To resume
             within an epoch takes `callbacks.resumable_fit`.
         keep: How many of the newest to keep, at least 1.
+        logger: The callback that writes for TensorBoard, if there is one. A
+            checkpoint without what it compares with serves too.
 
     Attributes:
         position: How far training has come.
@@ -77,6 +80,7 @@ class Checkpoint(keras.callbacks.Callback):
         reallocation: Reallocate | None = None,
         every_steps: int | None = None,
         keep: int = 3,
+        logger: SparsityLogger | None = None,
     ) -> None:
         super().__init__()
         self.directory = Path(directory)
@@ -85,6 +89,7 @@ class Checkpoint(keras.callbacks.Callback):
             "every_steps", every_steps, minimum=1, optional=True
         )
         self.keep = checked_count("keep", keep, minimum=1)
+        self.logger = logger
         self.position = Position()
         self.damaged: list[str] = []
         # Batches of the first epoch that `fit` is not given.
@@ -184,7 +189,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._begin = now
         if self._manager is None:
             self._manager = tf.train.CheckpointManager(
-                self._contents(),
+                self._contents(**self._logged()),
                 str(self.directory),
                 self.keep,
                 checkpoint_name=PREFIX,
@@ -200,6 +205,8 @@ class Checkpoint(keras.callbacks.Callback):
         status = self._contents().restore(path)
         # Metrics that the first step will make are not there yet.
         status.assert_existing_objects_matched().expect_partial()
+        # By itself, as the run may have begun without a logger.
+        tf.train.Checkpoint(**self._logged()).restore(path).expect_partial()
         self._metrics = self._read_metrics()
 
     def _read_metrics(self) -> list[Any]:
@@ -215,7 +222,10 @@ class Checkpoint(keras.callbacks.Callback):
             for variable, value in zip(variables, self._metrics, strict=True):
                 variable.assign(value)
 
-    def _contents(self) -> tf.train.Checkpoint:
+    def _logged(self) -> dict[str, Any]:
+        return {"history": self.logger.history} if self.logger else {}
+
+    def _contents(self, **more: Any) -> tf.train.Checkpoint:
         """Returns all that is held, as the variables TensorFlow knows."""
         model, method = self.model, self.reallocation
         return tf.train.Checkpoint(
@@ -224,6 +234,7 @@ class Checkpoint(keras.callbacks.Callback):
             optimizer=[v.value for v in model.optimizer.variables],
             metrics=[v.value for v in model.metrics_variables],
             **(method.trackables() if method else {}),
+            **more,
         )
 
     def _check_start(self, epoch: int) -> None:

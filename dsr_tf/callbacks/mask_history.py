@@ -1,0 +1,130 @@
+"""Which weights were there before, and how long new ones stay."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+
+@dataclass
+class _Cohort:
+    """Weights that came at one change, by position, as far as they stay."""
+
+    num_grown: int
+    positions: np.ndarray
+
+
+class MaskHistory(tf.train.experimental.PythonState):
+    """Compares the masks of a model, all in one, with what they were.
+
+    A weight has grown if it is active after a change of the masks and was not
+    before; one that a reallocation prunes and grows again has not. It survives
+    until it is first pruned: one that comes back later has not survived.
+
+    Args:
+        ages: Numbers of changes after which survivors are counted, each at
+            least 1.
+
+    Attributes:
+        start: The first mask; None before `begin`.
+        num_grown: Weights grown since `reset`.
+    """
+
+    def __init__(self, ages: Sequence[int]) -> None:
+        super().__init__()
+        self.ages = tuple(ages)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forgets all that came before."""
+        self.start: np.ndarray | None = None
+        self._last = np.zeros(0, bool)
+        # The newest first, so that the age of each is its place.
+        self._cohorts: list[_Cohort] = []
+        self.reset()
+
+    def begin(self, mask: np.ndarray) -> None:
+        """Takes the mask that training begins, or goes on, with.
+
+        Args:
+            mask: Masks of all layers, flat, one after the other, bool.
+        """
+        if self.start is None:
+            self.start = mask
+        self._last = mask
+
+    def update(self, mask: np.ndarray) -> None:
+        """Takes the mask after a change; one in which nothing moved counts.
+
+        Args:
+            mask: As of `begin`.
+        """
+        grown = np.flatnonzero(mask & ~self._last)
+        self.num_grown += len(grown)
+        for cohort in self._cohorts:
+            cohort.positions = cohort.positions[mask[cohort.positions]]
+        self._cohorts.insert(0, _Cohort(len(grown), grown))
+        del self._cohorts[max(self.ages) + 1 :]
+        for age in self.ages:
+            if age < len(self._cohorts):
+                cohort = self._cohorts[age]
+                self._stayed[age] += len(cohort.positions)
+                self._came[age] += cohort.num_grown
+        self._last = mask
+
+    def survival(self) -> dict[int, float]:
+        """Returns the share of weights that reached each age, since `reset`.
+
+        It is of the weights whose change was so many changes ago when one came
+        since `reset`; an age is left out where there were none.
+        """
+        return {
+            age: self._stayed[age] / came
+            for age, came in self._came.items()
+            if came
+        }
+
+    def reset(self) -> None:
+        """Begins the counts again; what is followed stays so."""
+        self.num_grown = 0
+        self._stayed = dict.fromkeys(self.ages, 0)
+        self._came = dict.fromkeys(self.ages, 0)
+
+    def serialize(self) -> bytes:
+        arrays: dict[str, Any] = {
+            "num_grown": self.num_grown,
+            "ages": self.ages,
+            "stayed": list(self._stayed.values()),
+            "came": list(self._came.values()),
+            "cohorts": [cohort.num_grown for cohort in self._cohorts],
+        }
+        if self.start is not None:
+            arrays["start"] = np.packbits(self.start)
+            arrays["size"] = self.start.size
+        for i, cohort in enumerate(self._cohorts):
+            arrays[f"positions_{i}"] = cohort.positions
+        file = io.BytesIO()
+        np.savez_compressed(file, **arrays)
+        return file.getvalue()
+
+    def deserialize(self, string_value: Any) -> None:
+        with np.load(io.BytesIO(string_value)) as arrays:
+            self.reset()
+            self.num_grown = int(arrays["num_grown"])
+            counts = zip(
+                arrays["ages"], arrays["stayed"], arrays["came"], strict=True
+            )
+            for age, stayed, came in counts:
+                if age in self.ages:
+                    self._stayed[int(age)] = int(stayed)
+                    self._came[int(age)] = int(came)
+            self._cohorts = [
+                _Cohort(int(count), arrays[f"positions_{i}"])
+                for i, count in enumerate(arrays["cohorts"])
+            ]
+            if "start" in arrays:
+                bits = np.unpackbits(arrays["start"], count=arrays["size"])
+                self.start = bits.astype(bool)

@@ -1,0 +1,230 @@
+"""What became of the weights, for TensorBoard."""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dsr_tf.analysis.places import places
+from dsr_tf.callbacks.deep_rewiring import DeepR
+from dsr_tf.callbacks.event_file import write_histogram
+from dsr_tf.callbacks.event_file import write_scalar
+from dsr_tf.callbacks.mask_history import MaskHistory
+from dsr_tf.callbacks.reallocate import Reallocate
+from dsr_tf.checks import checked_count
+from dsr_tf.layers import MaskedKernel
+from dsr_tf.layers import budgeted_layers
+
+
+class SparsityLogger(keras.callbacks.Callback):
+    """Writes where the weights of a model are and went, for TensorBoard.
+
+    It writes at the end of every epoch; the axis is that of optimizer steps.
+    `LAYER` is the name of a sparse or hashed layer, after those of the models
+    it is in.
+
+    * `active_weights/LAYER`, and `active_weights` of all: a count.
+    * `sparsity/LAYER`, and `sparsity` of all: the share of zeros, or of
+      parameters that a hashed layer saves.
+    * `overlap_with_start/LAYER`, and `overlap_with_start` of all: the share of
+      the weights that were active at the start that are now. The start is that
+      of `fit`, or of the run that `Checkpoint` goes on with.
+    * `weights/LAYER`: histogram of the active weights, or of a bank.
+    * `weights_moved`: how many came in this epoch.
+    * `threshold`, or whatever else the method adapts.
+    * `survival/after_K_reallocations`: of the weights that a reallocation grew,
+      the share that none of the next `K` pruned; over those reallocations that
+      became `K` old in this epoch. Weights that one reallocation prunes and
+      grows again count as neither. Nothing is written before there are any.
+
+    With `DeepR`, which reallocates after every step, masks are compared at the
+    end of each epoch instead, and it is `survival/after_K_epochs`. So it is
+    without a `reallocation`: whatever changes the masks then, `weights_moved`
+    counts the weights that are active and were not an epoch before.
+
+    A run that goes on appends. Give this callback to `Checkpoint`, too, for
+    what it compares with to be that of the whole run. Epochs that are trained
+    again, from an older checkpoint, are written again.
+
+    Args:
+        log_dir: Folder to write to, made if it is not there.
+        reallocation: The callback that moves weights, if there is one. To be
+            named before this one.
+        survival_after: The `K`, each at least 1.
+
+    Attributes:
+        history: What a resumed run needs; `Checkpoint` holds it.
+
+    Raises:
+        ValueError: If an argument is out of its range; when training begins
+            if the model has neither sparse nor hashed layers, or is not built.
+
+    Example:
+    >>> moves = dsr_tf.callbacks.DSR(num_pruned=600, period=100)
+    >>> logger = dsr_tf.callbacks.SparsityLogger("logs", moves)
+    >>> model.fit(x, y, callbacks=[moves, logger])
+    """
+
+    def __init__(
+        self,
+        log_dir: str | Path,
+        reallocation: Reallocate | None = None,
+        survival_after: Sequence[int] = (1, 10),
+    ) -> None:
+        super().__init__()
+        self.log_dir = Path(log_dir)
+        self.reallocation = reallocation
+        self.survival_after = _checked_ages(survival_after)
+        self.history = MaskHistory(self.survival_after)
+        self._writer: tf.summary.SummaryWriter | None = None
+
+    def check(self, model: keras.Model) -> None:
+        """Raises a ValueError if there is nothing to write of a model."""
+        if not budgeted_layers(model):
+            raise ValueError(
+                "The model must have a sparse or hashed layer. Make it sparse "
+                "by `dsr_tf.sparsify`, or leave the SparsityLogger out. "
+                f"Received: model '{model.name}' with layers "
+                f"{[layer.name for layer in model.layers]}"
+            )
+        if not model.built:
+            raise ValueError(
+                "`model` must be built before `fit`, for its first masks to "
+                "be known. Call `model.build`, or give it an Input. "
+                f"Received: model '{model.name}', not built"
+            )
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self.check(self.model)
+        self._layers = _named_layers(self.model)
+        # `Checkpoint`, which is last, brings that of the run back.
+        self.history.clear()
+        self._begins = True
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if self._begins:
+            self.history.begin(self._mask())
+            method = self._seen_method()
+            self._seen = method.state.num_reallocations if method else 0
+        self._begins = False
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        method = self._seen_method()
+        if method and method.state.num_reallocations != self._seen:
+            self._seen = method.state.num_reallocations
+            self.history.update(self._mask())
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if not self._seen_method():
+            self.history.update(self._mask())
+        step = _num_steps(self.model.optimizer)
+        if self._writer is None:
+            self._writer = tf.summary.create_file_writer(str(self.log_dir))
+        with self._writer.as_default():
+            for tag, value in self._scalars():
+                write_scalar(tag, value, step)
+            for name, layer in self._layers.items():
+                write_histogram(f"weights/{name}", _weights(layer), step)
+        # A run may be killed at any time.
+        self._writer.flush()
+        self.history.reset()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if self._writer is not None:
+            self._writer.close()
+        self._writer = None
+
+    def _scalars(self) -> Iterator[tuple[str, float]]:
+        sizes = [math.prod(x.kernel.shape) for x in self._layers.values()]
+        counts = [layer.num_active for layer in self._layers.values()]
+        rows = zip(self._layers, counts, sizes, strict=True)
+        for name, count, size in rows:
+            yield f"active_weights/{name}", count
+            yield f"sparsity/{name}", 1 - count / size
+        yield "active_weights", sum(counts)
+        yield "sparsity", 1 - sum(counts) / sum(sizes)
+        yield from self._overlaps()
+        yield from self._moves()
+
+    def _overlaps(self) -> Iterator[tuple[str, float]]:
+        masks, start = self._masks(), self.history.start
+        if start is None or not start.any():
+            return
+        ends = np.cumsum([mask.size for mask in masks.values()])
+        starts = np.split(start, ends[:-1])
+        for (name, mask), first in zip(masks.items(), starts, strict=True):
+            if first.any():
+                yield f"overlap_with_start/{name}", mask[first].mean()
+        yield "overlap_with_start", self._mask()[start].mean()
+
+    def _moves(self) -> Iterator[tuple[str, float]]:
+        method = self.reallocation
+        if method:
+            method.flush()
+            state = method.state
+            yield "weights_moved", state.weights_moved - state.moved_before
+            yield from state.method.items()
+        elif self._masks():
+            yield "weights_moved", self.history.num_grown
+        unit = "reallocations" if self._seen_method() else "epochs"
+        for age, share in self.history.survival().items():
+            yield f"survival/after_{age}_{unit}", share
+
+    def _seen_method(self) -> Reallocate | None:
+        """Returns the callback whose every reallocation is looked at."""
+        every_step = isinstance(self.reallocation, DeepR)
+        return None if every_step else self.reallocation
+
+    def _masks(self) -> dict[str, np.ndarray]:
+        """Returns the masks of the sparse layers, flat, bool."""
+        return {
+            name: keras.ops.convert_to_numpy(layer.kernel_mask).ravel() != 0
+            for name, layer in self._layers.items()
+            if isinstance(layer, MaskedKernel)
+        }
+
+    def _mask(self) -> np.ndarray:
+        return np.concatenate([np.zeros(0, bool), *self._masks().values()])
+
+
+def _checked_ages(ages: Sequence[int]) -> tuple[int, ...]:
+    checked = tuple(checked_count("survival_after", k, 1) for k in ages)
+    if not checked:
+        raise ValueError(
+            "`survival_after` must name at least one number of reallocations. "
+            f"Received: survival_after={ages!r}"
+        )
+    return checked
+
+
+def _named_layers(model: keras.Model) -> dict[str, Any]:
+    """Returns sparse and hashed layers by their paths in the model."""
+    wanted = {id(layer) for layer in budgeted_layers(model)}
+    found = [place for place in places(model) if id(place.layer) in wanted]
+    times = Counter(place.path for place in found)
+    # Layers of a subclassed model may have equal names.
+    return {
+        place.path
+        if times[place.path] == 1
+        else f"{place.path}_{i}": place.layer
+        for i, place in enumerate(found)
+    }
+
+
+def _weights(layer: Any) -> np.ndarray:
+    """Returns the weights that a layer holds: active ones, or its bank."""
+    weights = keras.ops.convert_to_numpy(layer.trained_kernel)
+    if not isinstance(layer, MaskedKernel):
+        return weights
+    return weights[keras.ops.convert_to_numpy(layer.kernel_mask) != 0]
+
+
+def _num_steps(optimizer: Any) -> int:
+    # `int(iterations)` raises on a mirrored variable.
+    return int(keras.ops.convert_to_numpy(optimizer.iterations))
