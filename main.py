@@ -314,8 +314,8 @@ _OVERWRITE = flags.DEFINE_bool(
     "Replace what run_dir holds: a finished run, an unfinished one of other "
     "flags, or an export.",
 )
-# How often a run is saved does not change what it computes: these are not
-# among the flags that make it the same run.
+# What is saved of a run does not change what it computes: these are not among
+# the flags that make it the same run.
 _SAVE_FLAGS = [
     flags.DEFINE_integer(
         "checkpoint_steps",
@@ -337,6 +337,12 @@ _SAVE_FLAGS = [
         ["val_accuracy", "val_loss", "accuracy", "loss"],
         "Also keep the network of the epoch at which this was best, as "
         "best.keras.",
+    ),
+    flags.DEFINE_bool(
+        "tensorboard",
+        False,
+        "Write, for TensorBoard, where the weights are and went, into the "
+        "folder tensorboard/ of the run.",
     ),
 ]
 
@@ -365,6 +371,15 @@ def _thin_has_a_width(values: dict[str, Any]) -> bool:
 )
 def _compressed_has_a_start(values: dict[str, Any]) -> bool:
     return values["method"] != "compressed" or values["init_from"] is not None
+
+
+@flags.multi_flags_validator(
+    ["method", "tensorboard"],
+    "--tensorboard needs a --method that has a budget, not dense or thin_dense",
+)
+def _logged_have_a_budget(values: dict[str, Any]) -> bool:
+    dense = values["method"] in ("dense", "thin_dense")
+    return not (values["tensorboard"] and dense)
 
 
 @flags.multi_flags_validator(

@@ -94,6 +94,7 @@ def test_second_run_is_refused(finished):
         ("--method=rigl", "should be one of <dense|thin_dense|static|set|"),
         ("--method=thin_dense", "--method=thin_dense needs --width"),
         ("--width=0", "a number above 0"),
+        ("--method=dense --tensorboard", "--tensorboard needs a --method"),
         ("--method=compressed", "needs --init_from, a trained dense network"),
         ("--masks_from=run", "--masks_from and --weights_from go together"),
         ("--weights_from=run", "--masks_from and --weights_from go together"),

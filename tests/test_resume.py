@@ -7,6 +7,7 @@ import pytest
 
 from dsr_tf import train
 from dsr_tf.data import load_images
+from tests.event_file import read
 from tests.test_train import CONFIG
 
 # `train.run` is the function of the same name.
@@ -109,3 +110,18 @@ def test_the_network_of_the_best_epoch_is_kept(tmp_path, metric):
     assert result[metric.removeprefix("val_")] == pytest.approx(best, rel=1e-6)
     train.run(config(tmp_path, overwrite=True, learning_rate=rates))
     assert not (tmp_path / "best.keras").exists()
+
+
+def test_a_resumed_run_goes_on_writing_for_tensorboard(tmp_path, monkeypatch):
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    train.run(config(whole, tensorboard=True))
+    with monkeypatch.context() as patch:
+        patch.setattr(run_module, "EpochLine", Interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            train.run(config(stopped, tensorboard=True))
+    train.run(config(stopped, tensorboard=True))
+    expected, found = read(whole / "tensorboard"), read(stopped / "tensorboard")
+    assert sorted(found) == sorted(expected)
+    for tag, rows in expected.items():
+        assert sorted(found[tag]) == sorted(rows)
+        assert all((found[tag][step] == rows[step]).all() for step in rows)

@@ -13,6 +13,7 @@ from dsr_tf.train import build
 from dsr_tf.train.config import Config
 from dsr_tf.train.folder import RunFolder
 from dsr_tf.train.start import start_models
+from tests.event_file import read
 from tests.imagenet_form import write_imagenet
 
 CONFIG = Config(
@@ -55,6 +56,7 @@ CONFIG = Config(
     checkpoint_steps=None,
     keep_checkpoints=3,
     keep_best=None,
+    tensorboard=False,
     flags="--dataset=digits\n",
 )
 
@@ -439,3 +441,41 @@ def test_resnet50_takes_steps_on_files_in_imagenets_form(tmp_path):
     assert summary["reallocations"] == 2 and summary["weights_moved"] > 0
     assert summary["num_active"] == summary["budget"]
     assert summary["model_parameters"] == 7_377_320
+
+
+def test_tensorboard_shows_what_the_run_did(finished, tmp_path):
+    path, summary = finished
+    train.run(config(tmp_path, tensorboard=True))
+    values = read(tmp_path / "tensorboard")
+    for layer in summary["layers"]:
+        logged = values[f"sparsity/{layer['name']}"]
+        assert sorted(logged) == [15, 30, 45]
+        assert logged[45] == np.float32(layer["sparsity"])
+    moved = sum(values["weights_moved"].values())
+    assert moved == summary["weights_moved"]
+    assert values["threshold"][45] == np.float32(summary["threshold"])
+    # What is written of a run does not change it.
+    model, other = (
+        keras.models.load_model(p / "model.keras").get_weights()
+        for p in (path, tmp_path)
+    )
+    assert all((a == b).all() for a, b in zip(model, other, strict=True))
+    train.run(config(tmp_path, epochs=1, overwrite=True))
+    assert not (tmp_path / "tensorboard").exists()
+
+
+@pytest.mark.parametrize("method", ["static", "hashed", "deepr"])
+def test_tensorboard_serves_every_method(tmp_path, method):
+    train.run(config(tmp_path, method=method, epochs=2, tensorboard=True))
+    values = read(tmp_path / "tensorboard")
+    assert list(values["active_weights"].values()) == [5020, 5020]
+    assert ("overlap_with_start" in values) == (method != "hashed")
+    survives = "survival/after_1_epochs" in values
+    assert survives == (method == "deepr")
+
+
+def test_tensorboard_has_nothing_to_show_of_a_dense_run(tmp_path):
+    path = tmp_path / "run"
+    with pytest.raises(ValueError, match="must have a sparse or hashed layer"):
+        train.run(config(path, method="dense", tensorboard=True))
+    assert not path.exists()

@@ -56,6 +56,7 @@ class Config:
             None for one at the end of each epoch alone.
         keep_checkpoints: How many of the newest to keep.
         keep_best: Metric whose best epoch's network to keep, or None.
+        tensorboard: Whether to write for TensorBoard.
         flags: The command line's settings, a line each, for `flags.cfg`.
     """
 
@@ -98,4 +99,5 @@ class Config:
     checkpoint_steps: int | None
     keep_checkpoints: int
     keep_best: str | None
+    tensorboard: bool
     flags: str

@@ -14,6 +14,7 @@ INITIAL = "initial.keras"
 METRICS = "metrics.csv"
 MODEL = "model.keras"
 SUMMARY = "summary.json"
+TENSORBOARD = "tensorboard"
 
 
 class RunFolder:
@@ -74,6 +75,7 @@ class RunFolder:
         # The summary first: without it, what is left is unfinished.
         for name in (SUMMARY, FLAGS, INITIAL, MODEL, BEST, METRICS):
             (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
         self.remove_checkpoints()
         self.write_text(FLAGS, flags)
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from dsr_tf.callbacks import Checkpoint
 from dsr_tf.callbacks import Reallocate
+from dsr_tf.callbacks import SparsityLogger
 from dsr_tf.callbacks import resumable_fit
 from dsr_tf.data import ImageSet
 from dsr_tf.data import load_images
@@ -22,6 +23,7 @@ from dsr_tf.train.config import Config
 from dsr_tf.train.folder import CHECKPOINTS
 from dsr_tf.train.folder import INITIAL
 from dsr_tf.train.folder import METRICS
+from dsr_tf.train.folder import TENSORBOARD
 from dsr_tf.train.folder import RunFolder
 from dsr_tf.train.report import EpochLine
 from dsr_tf.train.report import closing_lines
@@ -75,11 +77,16 @@ def run(config: Config) -> dict[str, Any]:
     reallocation = build.build_reallocation(config)
     if reallocation:
         reallocation.check(sparse_layers(model))
+    logger = None
+    if config.tensorboard:
+        logger = SparsityLogger(folder.path / TENSORBOARD, reallocation)
+        logger.check(model)
     checkpoint = Checkpoint(
         folder.path / CHECKPOINTS,
         reallocation,
         config.checkpoint_steps,
         config.keep_checkpoints,
+        logger,
     )
     if resumes:
         _resume(folder, checkpoint, config.epochs, steps)
@@ -130,7 +137,9 @@ def _fit(
     reallocation: Reallocate | None,
     checkpoint: Checkpoint,
 ) -> None:
+    first = [x for x in (reallocation, checkpoint.logger) if x]
     callbacks: list[keras.callbacks.Callback] = [
+        *first,
         EpochLine(config.epochs),
         keras.callbacks.CSVLogger(str(folder.path / METRICS), append=True),
     ]
@@ -147,7 +156,7 @@ def _fit(
             checkpoint,
             epochs=config.epochs,
             steps_per_epoch=steps,
-            callbacks=([reallocation] if reallocation else []) + callbacks,
+            callbacks=callbacks,
             validation_data=images.eval_batches(),
         )
 
