@@ -316,7 +316,15 @@ _OVERWRITE = flags.DEFINE_bool(
 )
 # What is saved of a run does not change what it computes: these are not among
 # the flags that make it the same run.
-_SAVE_FLAGS = [
+_EXECUTION_FLAGS = [
+    flags.DEFINE_enum(
+        "strategy",
+        "auto",
+        ["auto", "none", "mirrored", "multi_worker"],
+        "Devices to train on. none: one. mirrored: all GPUs of this machine. "
+        "multi_worker: several processes, which TF_CONFIG or Slurm names. "
+        "auto: several workers where they are named, else all GPUs.",
+    ),
     flags.DEFINE_integer(
         "checkpoint_steps",
         None,
@@ -478,7 +486,7 @@ def settings() -> dict[str, Any]:
     return values | {
         "run_dir": _RUN_DIR.value or _default_run_dir(values),
         "overwrite": _OVERWRITE.value,
-        **{flag.name: flag.value for flag in _SAVE_FLAGS},
+        **{flag.name: flag.value for flag in _EXECUTION_FLAGS},
         "flags": _flagfile(),
     }
 

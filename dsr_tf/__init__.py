@@ -2,6 +2,7 @@
 
 from dsr_tf import callbacks
 from dsr_tf import data
+from dsr_tf import distribute
 from dsr_tf import layers
 from dsr_tf import methods
 from dsr_tf import models
@@ -15,6 +16,7 @@ __all__ = [
     "callbacks",
     "data",
     "densify",
+    "distribute",
     "export",
     "layers",
     "load_dense_weights",

@@ -37,7 +37,7 @@ def test_new_layer_obeys_its_mask(make):
     layer = make()
     assert layer.num_active == num_kept(layer.kernel.numpy().size, 0.75)
     assert_obeys_mask(layer)
-    assert layer.kernel_mask.dtype == "uint8"
+    assert layer.kernel_mask.dtype == "bool"
     assert not layer.kernel_mask.trainable
 
 

@@ -53,6 +53,7 @@ CONFIG = Config(
     data_dir=None,
     run_dir="",
     overwrite=False,
+    strategy="none",
     checkpoint_steps=None,
     keep_checkpoints=3,
     keep_best=None,

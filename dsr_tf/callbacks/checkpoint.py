@@ -1,6 +1,7 @@
 """Checkpoints from which a killed run goes on as if nothing had happened."""
 
 import math
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,19 @@ import tensorflow as tf
 from absl import logging
 
 from dsr_tf.callbacks.checkpoint_files import PREFIX
+from dsr_tf.callbacks.checkpoint_files import UnreadableCheckpointError
+from dsr_tf.callbacks.checkpoint_files import checkpoint_path
 from dsr_tf.callbacks.checkpoint_files import newest_readable
 from dsr_tf.callbacks.checkpoint_files import remove_unfinished
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.callbacks.sparsity_logger import SparsityLogger
 from dsr_tf.callbacks.state import Position
 from dsr_tf.checks import checked_count
+from dsr_tf.distribute import is_chief
+from dsr_tf.distribute.agree import largest
+
+# Larger than any number of a checkpoint.
+_UNREADABLE = 2**62
 
 
 class PreemptedError(Exception):
@@ -51,6 +59,8 @@ class Checkpoint(keras.callbacks.Callback):
         keep: How many of the newest to keep, at least 1.
         logger: The callback that writes for TensorBoard, if there is one. A
             checkpoint without what it compares with serves too.
+        strategy: Strategy that the model was made under, if it has several
+            workers: the chief writes, to where all must be able to read.
 
     Attributes:
         position: How far training has come.
@@ -81,6 +91,7 @@ class Checkpoint(keras.callbacks.Callback):
         every_steps: int | None = None,
         keep: int = 3,
         logger: SparsityLogger | None = None,
+        strategy: tf.distribute.Strategy | None = None,
     ) -> None:
         super().__init__()
         self.directory = Path(directory)
@@ -90,6 +101,7 @@ class Checkpoint(keras.callbacks.Callback):
         )
         self.keep = checked_count("keep", keep, minimum=1)
         self.logger = logger
+        self.strategy = strategy or tf.distribute.get_strategy()
         self.position = Position()
         self.damaged: list[str] = []
         # Batches of the first epoch that `fit` is not given.
@@ -104,13 +116,28 @@ class Checkpoint(keras.callbacks.Callback):
                 be read.
         """
         found = Position()
-        path, self.damaged = newest_readable(self.directory)
+        path = self._newest()
         for line in self.damaged:
             logging.warning("%s; the one before it is used.", line)
         if path:
             saved = tf.train.Checkpoint(position=found)
             saved.restore(path).expect_partial()
         return found
+
+    def _newest(self) -> str | None:
+        """Returns what to restore: what the chief finds."""
+        found, problem = 0, None
+        if is_chief(self.strategy):
+            try:
+                found, self.damaged = newest_readable(self.directory)
+            except UnreadableCheckpointError as error:
+                found, problem = _UNREADABLE, error
+        (number,) = largest(self.strategy, [found])
+        if number == _UNREADABLE:
+            raise problem or UnreadableCheckpointError(
+                f"The chief can read no checkpoint in {self.directory}."
+            )
+        return checkpoint_path(self.directory, number) if number else None
 
     def stop(self, *_: Any) -> None:
         """Asks for a checkpoint and the end of training after this batch.
@@ -128,7 +155,8 @@ class Checkpoint(keras.callbacks.Callback):
             )
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
-        remove_unfinished(self.directory)
+        if is_chief(self.strategy):
+            remove_unfinished(self.directory)
         self._manager: tf.train.CheckpointManager | None = None
         self._metrics: list[Any] = []
         self._restore()
@@ -149,6 +177,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.position.step = self._offset + batch + 1
         self._check_loss((logs or {}).get("loss", 0.0))
+        self._hear_others()
         if self._wanted or self._is_due():
             self._save()
         self._leave_if_wanted()
@@ -158,6 +187,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._metrics = self._read_metrics()
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._hear_others()
         # All batches are done; `resumable_fit` then only evaluates.
         if self._wanted:
             self._restore_metrics()
@@ -167,6 +197,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.position.epoch = epoch + 1
         self.position.step = 0
+        self._hear_others()
         self._save()
         self._leave_if_wanted()
 
@@ -175,6 +206,11 @@ class Checkpoint(keras.callbacks.Callback):
             return False
         done, saved = self._num_steps(), self._saved_at
         return done // self.every_steps > saved // self.every_steps
+
+    def _hear_others(self) -> None:
+        """Makes all workers stop at the same batch."""
+        (wanted,) = largest(self.strategy, [self._wanted])
+        self._wanted = bool(wanted)
 
     def _leave_if_wanted(self) -> None:
         if self._wanted:
@@ -188,18 +224,26 @@ class Checkpoint(keras.callbacks.Callback):
         self.position.seconds += now - self._begin
         self._begin = now
         if self._manager is None:
-            self._manager = tf.train.CheckpointManager(
-                self._contents(**self._logged()),
-                str(self.directory),
-                self.keep,
-                checkpoint_name=PREFIX,
-            )
+            self._manager = self._make_manager()
         self.position.num_saves += 1
         self._manager.save(checkpoint_number=self.position.num_saves)
         self._saved_at = self._num_steps()
 
+    def _make_manager(self) -> tf.train.CheckpointManager:
+        directory = str(self.directory)
+        if not is_chief(self.strategy):
+            # All have to save, as metrics are added up for it.
+            self._scratch = tempfile.TemporaryDirectory()
+            directory = self._scratch.name
+        return tf.train.CheckpointManager(
+            self._contents(**self._logged()),
+            directory,
+            self.keep,
+            checkpoint_name=PREFIX,
+        )
+
     def _restore(self) -> None:
-        path, _ = newest_readable(self.directory)
+        path = self._newest()
         if path is None:
             return
         status = self._contents().restore(path)

@@ -12,7 +12,12 @@ class UnreadableCheckpointError(OSError):
     """There are checkpoints, and none of them can be read."""
 
 
-def newest_readable(directory: Path) -> tuple[str | None, list[str]]:
+def checkpoint_path(directory: Path, number: int) -> str:
+    """Returns the path of a checkpoint, as `restore` takes it."""
+    return str(directory / f"{PREFIX}-{number}")
+
+
+def newest_readable(directory: Path) -> tuple[int, list[str]]:
     """Finds the newest checkpoint all of which can be read.
 
     Every tensor is read, as their checksums are compared only then.
@@ -21,24 +26,25 @@ def newest_readable(directory: Path) -> tuple[str | None, list[str]]:
         directory: Where the checkpoints are; it need not exist.
 
     Returns:
-        Its path, as `tf.train.Checkpoint.restore` takes it, or None where
-        there is none; and a line on each newer one that cannot be read.
+        Its number, or 0 where there is none; and a line on each newer one
+        that cannot be read.
 
     Raises:
         UnreadableCheckpointError: If there are some, and none can be read.
     """
     damaged: list[str] = []
-    for path in _newest_first(directory):
+    for number in _newest_first(directory):
+        path = checkpoint_path(directory, number)
         reason = _damage(path)
         if reason is None:
-            return path, damaged
+            return number, damaged
         damaged.append(f"{path} cannot be read ({reason})")
     if damaged:
         raise UnreadableCheckpointError(
             f"No checkpoint in {directory} can be read. Nothing was deleted; "
             "to begin anew, move the folder away. " + "; ".join(damaged)
         )
-    return None, damaged
+    return 0, damaged
 
 
 def remove_unfinished(directory: Path) -> None:
@@ -51,17 +57,14 @@ def remove_unfinished(directory: Path) -> None:
         path.unlink()
 
 
-def _newest_first(directory: Path) -> list[str]:
-    """Lists checkpoints by number: what is there, not what TensorFlow noted.
+def _newest_first(directory: Path) -> list[int]:
+    """Lists the numbers of checkpoints: of what is there.
 
-    That note, a file of its own, is written after the checkpoint.
+    What TensorFlow noted, in a file of its own, is written after a checkpoint.
     """
-    found = {}
-    for path in directory.glob(f"{PREFIX}-*.index"):
-        match = re.fullmatch(rf"{PREFIX}-(\d+)", path.stem)
-        if match:
-            found[int(match[1])] = str(path.with_suffix(""))
-    return [found[number] for number in sorted(found, reverse=True)]
+    names = [path.stem for path in directory.glob(f"{PREFIX}-*.index")]
+    matches = [re.fullmatch(rf"{PREFIX}-(\d+)", name) for name in names]
+    return sorted((int(m[1]) for m in matches if m), reverse=True)
 
 
 def _damage(path: str) -> str | None:

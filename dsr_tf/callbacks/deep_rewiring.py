@@ -122,7 +122,8 @@ class DeepR(Reallocate):
     def _rewire_once(self, seed: tf.Tensor, stddev: tf.Tensor) -> tf.Tensor:
         """Shakes and rewires all layers; returns how many weights came."""
         masks = [
-            tf.reshape(layer.kernel_mask.value, [-1]) for layer in self._layers
+            tf.cast(tf.reshape(layer.kernel_mask.value, [-1]), tf.uint8)
+            for layer in self._layers
         ]
         positions = [tf.where(mask)[:, 0] for mask in masks]
         active = Tensors(

@@ -16,7 +16,10 @@ def flat_tensors(layers: Sequence[MaskedKernel]) -> Tensors:
     """Returns kernels and masks as a method sees them: flat, in units."""
     return Tensors(
         weights=[_scores(layer) for layer in layers],
-        masks=[_units(layer, layer.kernel_mask)[0] for layer in layers],
+        masks=[
+            tf.cast(_units(layer, layer.kernel_mask)[0], tf.uint8)
+            for layer in layers
+        ],
         unit_sizes=[layer.unit_size for layer in layers],
     )
 

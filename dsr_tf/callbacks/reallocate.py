@@ -1,6 +1,7 @@
 """The callback that runs a method inside `fit`."""
 
 import time
+import zlib
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,8 @@ from absl import logging
 
 from dsr_tf.callbacks.kernels import apply_reallocation
 from dsr_tf.callbacks.kernels import flat_tensors
+from dsr_tf.callbacks.replicas import Replicas
+from dsr_tf.callbacks.replicas import check_steps_per_execution
 from dsr_tf.callbacks.slots import Slot
 from dsr_tf.callbacks.slots import find_slots
 from dsr_tf.callbacks.state import ReallocationState
@@ -52,6 +55,9 @@ class Reallocate(keras.callbacks.Callback):
             its first step.
         FloatingPointError: At a reallocation, or at the end of an epoch, if a
             weight is NaN or infinite.
+        ReplicasDifferError: At a reallocation, or after the first step, if
+            masks, kernels or slots differ between replicas or workers, or
+            these have other arguments.
     """
 
     def __init__(
@@ -83,6 +89,7 @@ class Reallocate(keras.callbacks.Callback):
         # `fit` builds a model that is not built in its first step.
         if all(layer.built for layer in self._layers):
             self.check(self._layers)
+        check_steps_per_execution(self.model)
         self._warn_of_late_reallocations()
         self._period = 0
 
@@ -103,6 +110,10 @@ class Reallocate(keras.callbacks.Callback):
         if not self._slots:
             self.check(self._layers)
             self._slots = self._find_slots()
+            self._replicas = Replicas(
+                self.model.distribute_strategy, self._layers, self._slots
+            )
+            self._compare_replicas()
         self._batches_since += batch - self._last_batch
         self._last_batch = batch
         if not self._active:
@@ -114,7 +125,11 @@ class Reallocate(keras.callbacks.Callback):
         if (self._step + self._batches_since) // self._period > before:
             self._sync()
             if self._step // self._period > before:
+                # Before too: what is read on one replica is assigned to all,
+                # which would hide that they differed.
+                self._compare_replicas()
                 self._reallocate()
+                self._compare_replicas()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.flush()
@@ -158,6 +173,19 @@ class Reallocate(keras.callbacks.Callback):
             for count, layer in zip(result.num_grown, self._layers, strict=True)
         )
         self.state.seconds += time.perf_counter() - begin
+
+    def _compare_replicas(self) -> None:
+        """Stops the run if replicas or workers do not hold the same."""
+        when = repr((sorted(self.period.items()), self.stop_epoch))
+        self._replicas.check(
+            {
+                "step": self._step,
+                "seed": self.seed,
+                "period and stop_epoch": zlib.crc32(when.encode()),
+                "unspent": self.state.unspent,
+                **self.state.method,
+            }
+        )
 
     def _check_finite(self) -> None:
         """Finds what became NaN or infinite where no reallocation looks."""

@@ -12,7 +12,7 @@ from dsr_tf.callbacks.checkpoint import Checkpoint
 
 def resumable_fit(
     model: keras.Model,
-    batches: Callable[[int, int], tf.data.Dataset],
+    batches: Callable[[int, int], Any],
     checkpoint: Checkpoint,
     *,
     epochs: int,
@@ -29,7 +29,8 @@ def resumable_fit(
     Args:
         model: A built and compiled model.
         batches: Returns the batches from an epoch and a step in it on, both
-            counted from 0, epoch after epoch without end.
+            counted from 0, epoch after epoch without end: a `tf.data.Dataset`,
+            or what `distribute.share_batches` makes.
         checkpoint: Writes checkpoints, and is restored from them.
         epochs: Epochs to train in all.
         steps_per_epoch: Batches in an epoch.
@@ -59,7 +60,8 @@ def resumable_fit(
         data = batches(epoch, step)
         if step:
             # Makes the metrics, which `fit` makes in its first step only.
-            model.test_on_batch(*next(iter(data)))
+            sample = data if validation_data is None else validation_data
+            model.test_on_batch(*next(iter(sample)))
             checkpoint.skipped = step
         if step == steps_per_epoch:
             _finish_epoch(model, epoch, every, checkpoint, validation_data)

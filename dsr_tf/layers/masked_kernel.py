@@ -124,7 +124,8 @@ class MaskedKernel(keras.layers.Layer):
             name="kernel_mask",
             shape=mask.shape,
             initializer=lambda shape, dtype: ops.convert_to_tensor(mask, dtype),
-            dtype="uint8",
+            # Not uint8: TensorFlow cannot send that from worker to worker.
+            dtype="bool",
             trainable=False,
             autocast=False,
             aggregation="only_first_replica",
@@ -200,7 +201,7 @@ class MaskedKernel(keras.layers.Layer):
                 f"{self.unit_size} weights, as granularity='kernel' moves "
                 "slices. Received: a slice with zeros and ones"
             )
-        self.kernel_mask.assign(mask.astype(np.uint8))
+        self.kernel_mask.assign(mask.astype(bool))
         self.kernel.assign(_masked(ops.convert_to_tensor(self.kernel), mask))
 
     @property

@@ -52,6 +52,8 @@ class Config:
         run_dir: Folder that the run writes.
         overwrite: Whether a finished run there may be replaced, or an
             unfinished one of other settings.
+        strategy: Devices and workers to train on, as
+            `distribute.choose_strategy` takes it.
         checkpoint_steps: Optimizer steps between checkpoints within an epoch;
             None for one at the end of each epoch alone.
         keep_checkpoints: How many of the newest to keep.
@@ -96,6 +98,7 @@ class Config:
     data_dir: str | None
     run_dir: str
     overwrite: bool
+    strategy: str
     checkpoint_steps: int | None
     keep_checkpoints: int
     keep_best: str | None

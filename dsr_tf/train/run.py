@@ -1,20 +1,25 @@
 """One training run, from a configuration to the files it writes."""
 
 import signal
+import tempfile
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from dsr_tf.callbacks import Checkpoint
-from dsr_tf.callbacks import Reallocate
 from dsr_tf.callbacks import SparsityLogger
 from dsr_tf.callbacks import resumable_fit
 from dsr_tf.data import ImageSet
 from dsr_tf.data import load_images
+from dsr_tf.distribute import choose_strategy
+from dsr_tf.distribute import is_chief
+from dsr_tf.distribute import share_batches
+from dsr_tf.distribute.agree import largest
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.layers import sparse_layers
 from dsr_tf.train import build
@@ -40,7 +45,8 @@ def run(config: Config) -> dict[str, Any]:
         config: Settings of the run.
 
     Returns:
-        What `summary.json` holds.
+        What `summary.json` holds; on workers that are not the chief, which
+        alone writes and prints, an empty dict.
 
     Raises:
         ValueError: If a setting is out of its range, or the folder holds a
@@ -50,8 +56,17 @@ def run(config: Config) -> dict[str, Any]:
         FloatingPointError: If the loss, or a weight, becomes NaN or infinite.
         PreemptedError: After SIGTERM, once a checkpoint is written.
     """
-    folder = RunFolder(config.run_dir, config.overwrite)
-    resumes = folder.resumes(config.flags)
+    # Before anything else of TensorFlow, as several workers need it.
+    strategy = choose_strategy(config.strategy)
+    with _own_folder(config, strategy) as folder:
+        return _run(config, strategy, folder)
+
+
+def _run(
+    config: Config, strategy: tf.distribute.Strategy, folder: RunFolder
+) -> dict[str, Any]:
+    chief = is_chief(strategy)
+    (resumes,) = largest(strategy, [chief and folder.resumes(config.flags)])
     keras.utils.set_random_seed(config.seed)
     images = load_images(
         config.dataset,
@@ -62,16 +77,8 @@ def run(config: Config) -> dict[str, Any]:
     # Refused here, if at all, before anything is written.
     images.train_batches(config.batch_size, config.seed)
     steps = images.num_train // config.batch_size
-    model, initial = start_models(
-        config, images.image_shape, images.num_classes
-    )
-    model.compile(
-        build.build_optimizer(config, steps),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        metrics=["accuracy"],
-        jit_compile=build.jit_compile(config),
-        steps_per_execution=build.steps_per_execution(config, steps),
-    )
+    with strategy.scope():
+        model, initial = _compiled(config, strategy, images, steps)
     budget = build.budget(config, model)
     starts = [layer.num_active for layer in budgeted_layers(model)]
     reallocation = build.build_reallocation(config)
@@ -82,11 +89,12 @@ def run(config: Config) -> dict[str, Any]:
         logger = SparsityLogger(folder.path / TENSORBOARD, reallocation)
         logger.check(model)
     checkpoint = Checkpoint(
-        folder.path / CHECKPOINTS,
+        Path(config.run_dir) / CHECKPOINTS,
         reallocation,
         config.checkpoint_steps,
         config.keep_checkpoints,
         logger,
+        strategy,
     )
     if resumes:
         _resume(folder, checkpoint, config.epochs, steps)
@@ -94,7 +102,9 @@ def run(config: Config) -> dict[str, Any]:
         folder.begin(config.flags)
         if initial:
             folder.write_model(initial, INITIAL)
-    _fit(config, folder, model, images, steps, reallocation, checkpoint)
+    _fit(config, folder, model, images, steps, checkpoint)
+    if not chief:
+        return {}
 
     folder.write_model(model)
     summary = summarize(
@@ -111,11 +121,50 @@ def run(config: Config) -> dict[str, Any]:
     return summary
 
 
+@contextmanager
+def _own_folder(
+    config: Config, strategy: tf.distribute.Strategy
+) -> Iterator[RunFolder]:
+    """Gives the chief the run's folder, and others one that is thrown away."""
+    if is_chief(strategy):
+        yield RunFolder(config.run_dir, config.overwrite)
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        yield RunFolder(scratch)
+
+
+def _compiled(
+    config: Config,
+    strategy: tf.distribute.Strategy,
+    images: ImageSet,
+    steps: int,
+) -> tuple[keras.Model, keras.Model | None]:
+    """Returns the network, compiled, and what it starts from."""
+    model, initial = start_models(
+        config, images.image_shape, images.num_classes
+    )
+    # More fail inside Keras on several replicas.
+    alone = strategy.num_replicas_in_sync == 1
+    model.compile(
+        build.build_optimizer(config, steps),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=build.jit_compile(config),
+        steps_per_execution=(
+            build.steps_per_execution(config, steps) if alone else 1
+        ),
+    )
+    return model, initial
+
+
 def _resume(
     folder: RunFolder, checkpoint: Checkpoint, epochs: int, steps: int
 ) -> None:
     """Says from where a run goes on, and cuts its metrics back to there."""
     position = checkpoint.find()
+    folder.cut_metrics(position.epoch)
+    if not is_chief(checkpoint.strategy):
+        return
     for line in checkpoint.damaged:
         print(f"{line}; the one before it is used", flush=True)
     done = position.epoch * steps + position.step
@@ -125,7 +174,6 @@ def _resume(
         + f", step {done:,} of the run, from {folder.path / CHECKPOINTS}",
         flush=True,
     )
-    folder.cut_metrics(position.epoch)
 
 
 def _fit(
@@ -134,20 +182,24 @@ def _fit(
     model: keras.Model,
     images: ImageSet,
     steps: int,
-    reallocation: Reallocate | None,
     checkpoint: Checkpoint,
 ) -> None:
-    first = [x for x in (reallocation, checkpoint.logger) if x]
-    callbacks: list[keras.callbacks.Callback] = [
-        *first,
-        EpochLine(config.epochs),
+    strategy = checkpoint.strategy
+    own = (
+        checkpoint.reallocation,
+        checkpoint.logger,
+        EpochLine(config.epochs) if is_chief(strategy) else None,
         keras.callbacks.CSVLogger(str(folder.path / METRICS), append=True),
-    ]
-    if config.keep_best:
-        callbacks.append(KeepBest(folder, config.keep_best))
+        KeepBest(folder, config.keep_best) if config.keep_best else None,
+    )
 
-    def batches(epoch: int, step: int) -> tf.data.Dataset:
-        return images.train_batches(config.batch_size, config.seed, epoch, step)
+    def batches(epoch: int, step: int) -> Any:
+        return share_batches(
+            strategy,
+            lambda num_workers, index: images.train_batches(
+                config.batch_size, config.seed, epoch, step, num_workers, index
+            ),
+        )
 
     with _on_sigterm(checkpoint.stop):
         resumable_fit(
@@ -156,7 +208,7 @@ def _fit(
             checkpoint,
             epochs=config.epochs,
             steps_per_epoch=steps,
-            callbacks=callbacks,
+            callbacks=[callback for callback in own if callback],
             validation_data=images.eval_batches(),
         )
 

@@ -1,0 +1,65 @@
+"""Batches, shared out to workers and their replicas."""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+
+def share_batches(
+    strategy: tf.distribute.Strategy,
+    make_batches: Callable[[int, int], tf.data.Dataset],
+) -> tf.data.Dataset | tf.distribute.DistributedDataset:
+    """Shares endless batches out to all replicas, as `fit` takes them.
+
+    A worker makes its own part of every batch, and no other. All parts
+    together are the batch that one process alone would train on. (A
+    `tf.data.Dataset` given to `fit` is made by every worker in whole, or
+    shared out by files, which changes the batches.)
+
+    Args:
+        strategy: Strategy that the model was made under.
+        make_batches: Gets the number of workers and which of them this is,
+            and returns the worker's part of each batch, of one size, without
+            end, like `ImageSet.train_batches`.
+
+    Returns:
+        What to give to `fit`, with `steps_per_epoch`.
+
+    Raises:
+        ValueError: If the worker's batches have no fixed size, or one that
+            does not divide into its replicas.
+
+    Example:
+    >>> batches = share_batches(
+    ...     strategy,
+    ...     lambda num_shards, index: digits.train_batches(
+    ...         100, seed=0, num_shards=num_shards, shard_index=index
+    ...     ),
+    ... )
+    """
+
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        num_workers = context.num_input_pipelines
+        batches = make_batches(num_workers, context.input_pipeline_id)
+        num_replicas = strategy.num_replicas_in_sync // num_workers
+        size = _batch_size(batches)
+        if size is None or size % num_replicas:
+            raise ValueError(
+                "The batches of a worker must be of one known size, a multiple "
+                f"of its number of replicas, {num_replicas}. "
+                f"Received: a batch size of {size}"
+            )
+        # Otherwise the workers ask each other before every step whether there
+        # is one.
+        endless = tf.data.experimental.assert_cardinality(
+            tf.data.INFINITE_CARDINALITY
+        )
+        return batches.rebatch(size // num_replicas).apply(endless)
+
+    if strategy.num_replicas_in_sync == 1:
+        return make_batches(1, 0)
+    return strategy.distribute_datasets_from_function(of_worker)
+
+
+def _batch_size(batches: tf.data.Dataset) -> int | None:
+    return tf.nest.flatten(batches.element_spec)[0].shape[0]

@@ -1,0 +1,119 @@
+"""The cluster that a process was started in: from `TF_CONFIG`, or Slurm."""
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+_EXAMPLE = (
+    '{"cluster": {"worker": ["host0:2222", "host1:2222"]}, '
+    '"task": {"type": "worker", "index": 0}}'
+)
+
+
+def find_cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
+    """Returns the cluster of this process, if it has several workers.
+
+    `TF_CONFIG` counts first, then a Slurm step: what `srun` starts, a task a
+    worker.
+
+    Returns:
+        A resolver, or None where no cluster is named, or one worker alone.
+
+    Raises:
+        ValueError: If what names the cluster cannot be right.
+    """
+    text = os.environ.get("TF_CONFIG")
+    if not text:
+        return _slurm_cluster()
+    if _count_workers(text) == 1:
+        return None
+    return tf.distribute.cluster_resolver.TFConfigClusterResolver()
+
+
+def _count_workers(text: str) -> int:
+    """Counts the tasks of a `TF_CONFIG`, and refuses one that is wrong."""
+    try:
+        config = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise _wrong("be JSON", text) from error
+    if not isinstance(config, dict) or not _is_cluster(config.get("cluster")):
+        raise _wrong(
+            "have a `cluster` that lists addresses of workers, and of one "
+            "chief at most",
+            text,
+        )
+    cluster, task = config["cluster"], config.get("task")
+    if not isinstance(task, dict) or task.get("type") not in cluster:
+        raise _wrong("have a `task` with a `type` of the cluster", text)
+    index, tasks = task.get("index"), cluster[task["type"]]
+    if type(index) is not int or not 0 <= index < len(tasks):
+        raise _wrong(
+            f"have a `task` with an `index` from 0 to {len(tasks) - 1}", text
+        )
+    return sum(len(addresses) for addresses in cluster.values())
+
+
+def _is_cluster(cluster: Any) -> bool:
+    """Tells whether it lists workers, or one chief, or both."""
+    if not isinstance(cluster, dict) or not cluster:
+        return False
+    lists = all(isinstance(x, list) and x for x in cluster.values())
+    known = set(cluster) <= {"chief", "worker"}
+    return lists and known and len(cluster.get("chief", [])) <= 1
+
+
+def _wrong(what: str, text: str) -> ValueError:
+    return ValueError(
+        f"`TF_CONFIG` must {what}, such as {_EXAMPLE}. "
+        f"Received: TF_CONFIG={text}"
+    )
+
+
+def _slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
+    """Returns the cluster of a Slurm step of several tasks, else None."""
+    environ = os.environ
+    num_tasks = int(environ.get("SLURM_STEP_NUM_TASKS", 1))
+    if num_tasks == 1:
+        return None
+    # Two jobs on one machine must not meet on a port.
+    port = 10000 + int(_slurm(environ, "JOB_ID")) % 20000
+    # This resolver shares out GPUs, and fails where there is none for each
+    # task; Slurm has bound them already. So it is told any number, and asked
+    # for addresses alone.
+    slurm = tf.distribute.cluster_resolver.SlurmClusterResolver(
+        port_base=port,
+        gpus_per_node=num_tasks,
+        gpus_per_task=1,
+        auto_set_gpu=False,
+    )
+    cluster = slurm.cluster_spec()
+    addresses = cluster.job_tasks("worker")
+    # Its order is that of the names, not that of Slurm's ranks.
+    node = _slurm(environ, "SLURMD_NODENAME", prefix="")
+    own = f"{node}:{port + int(_slurm(environ, 'LOCALID'))}"
+    if own not in addresses:
+        raise ValueError(
+            "`SLURMD_NODENAME` and `SLURM_LOCALID` must name a task of the "
+            f"step, whose tasks are at {addresses}. Received: {own}"
+        )
+    return tf.distribute.cluster_resolver.SimpleClusterResolver(
+        cluster,
+        task_type="worker",
+        task_id=addresses.index(own),
+        num_accelerators={"GPU": len(tf.config.list_physical_devices("GPU"))},
+        rpc_layer="grpc",
+    )
+
+
+def _slurm(
+    environ: Mapping[str, str], name: str, prefix: str = "SLURM_"
+) -> str:
+    if prefix + name not in environ:
+        raise ValueError(
+            f"`{prefix}{name}` must be set in a Slurm step of several tasks. "
+            "Start them by `srun`. Received: no such variable"
+        )
+    return environ[prefix + name]

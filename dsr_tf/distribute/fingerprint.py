@@ -1,0 +1,75 @@
+"""Fingerprints of variables, compared over all replicas and workers."""
+
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+_BITS = {1: tf.uint8, 2: tf.int16, 4: tf.int32, 8: tf.int64}
+
+
+class ReplicasDifferError(RuntimeError):
+    """Replicas of one model hold different values."""
+
+
+def fingerprint(tensor: tf.Tensor) -> tf.Tensor:
+    """Returns a number that depends on every bit of a tensor.
+
+    With the entries' bits `x[i, j]` as integers, the tensor seen as a matrix
+    with its last axis as columns, and fixed random odd numbers `a` and `b`, it
+    is the sum of `a[i] * b[j] * x[i, j]` modulo `2**64`. A change of one entry
+    always changes it; others leave it as it is with a probability of about
+    `2**-64`. The order of the sum does not matter.
+
+    Args:
+        tensor: Of rank 1 or more and known shape, of numbers.
+
+    Returns:
+        Scalar, int64.
+    """
+    if tensor.dtype != tf.bool:
+        tensor = tf.bitcast(tensor, _BITS[tensor.dtype.size])
+    rows = tf.reshape(tf.cast(tensor, tf.int64), [-1, tensor.shape[-1]])
+    num_rows, num_columns = rows.shape
+    sums = tf.reduce_sum(rows * _odd_numbers(num_columns, seed=0), axis=1)
+    return tf.reduce_sum(sums * _odd_numbers(num_rows, seed=1))
+
+
+def _odd_numbers(count: int, seed: int) -> np.ndarray:
+    info = np.iinfo(np.int64)
+    drawn = np.random.default_rng(seed).integers(info.min, info.max, count)
+    return drawn | 1
+
+
+def gatherer(
+    strategy: tf.distribute.Strategy, variables: Sequence[Any]
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns a function that gathers the fingerprints of all replicas.
+
+    Every replica takes those of its own copies, on its own device. All workers
+    have to call the function together.
+
+    Args:
+        strategy: Strategy that the variables were made under.
+        variables: Keras variables.
+
+    Returns:
+        A function from numbers of this worker, int64, shape `(n,)`, to a row
+        a replica of all workers: fingerprints in the order of the variables,
+        then the numbers of its worker.
+    """
+
+    def of_replica(numbers: tf.Tensor) -> tf.Tensor:
+        own = [fingerprint(tf.convert_to_tensor(v.value)) for v in variables]
+        row = tf.concat([tf.stack(own), numbers], axis=0)
+        context = tf.distribute.get_replica_context()
+        return context.all_gather(row[None], axis=0)
+
+    @tf.function
+    def gather(numbers: tf.Tensor) -> tf.Tensor:
+        rows = strategy.run(of_replica, args=(numbers,))
+        return strategy.experimental_local_results(rows)[0]
+
+    return gather

@@ -1,0 +1,120 @@
+"""Which TensorFlow strategy a run trains under."""
+
+from typing import Any
+
+import tensorflow as tf
+
+from dsr_tf.distribute.cluster import find_cluster
+
+STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
+
+
+class _ReducesForKeras:
+    """Adds to a strategy a `reduce` that Keras 3's trainer can use."""
+
+    # The trainer reduces whole batches, which are structures, and scalars
+    # along axis 0; TensorFlow refuses both (keras#20585). Remove this class
+    # once the test that trains without it fails.
+    def reduce(self, reduce_op: Any, value: Any, axis: Any = None) -> Any:
+        if reduce_op == "MEAN" and tf.nest.is_nested(value):
+            # A batch, of which it wants shapes alone. Replicas may have shares
+            # of different size, of which there is no mean.
+            return tf.nest.map_structure(self._first, value)
+        scalar = axis is not None and self._first(value).shape.rank == 0
+        # A mixin: mypy does not see the strategy that it is put before.
+        reduce = super().reduce  # type: ignore[misc]
+        return reduce(reduce_op, value, None if scalar else axis)
+
+    def _first(self, value: Any) -> Any:
+        return self.experimental_local_results(value)[0]  # type: ignore[attr-defined]
+
+
+class _Mirrored(_ReducesForKeras, tf.distribute.MirroredStrategy):
+    pass
+
+
+class _MultiWorker(_ReducesForKeras, tf.distribute.MultiWorkerMirroredStrategy):
+    pass
+
+
+def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
+    """Returns the strategy to make and train a model under.
+
+    To be called before anything else of TensorFlow.
+
+    Args:
+        name: `"none"` for one device; `"mirrored"` for all GPUs of this
+            machine, or, without one, all its logical CPUs; `"multi_worker"`
+            for several processes, which `TF_CONFIG` or Slurm names; `"auto"`
+            for several workers where they are named, else for the GPUs where
+            there are two or more, else for one device.
+
+    Returns:
+        A strategy. For one device it is TensorFlow's default one, whose scope
+        changes nothing.
+
+    Raises:
+        ValueError: If there is no such strategy, or `TF_CONFIG` or Slurm does
+            not name what it needs.
+    """
+    if name not in STRATEGIES:
+        raise ValueError(
+            f"`strategy` must be one of {STRATEGIES}. Received: strategy={name}"
+        )
+    if name == "multi_worker" or (name == "auto" and find_cluster()):
+        return multi_worker_strategy()
+    gpus = [] if name == "none" else tf.config.list_logical_devices("GPU")
+    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
+        devices = gpus or tf.config.list_logical_devices("CPU")
+        return _Mirrored([x.name for x in devices])
+    return tf.distribute.get_strategy()
+
+
+def multi_worker_strategy(
+    cluster_resolver: Any = None, communication_options: Any = None
+) -> tf.distribute.MultiWorkerMirroredStrategy:
+    """Returns a strategy of several workers under which Keras 3's `fit` works.
+
+    It is `tf.distribute.MultiWorkerMirroredStrategy`, under which `evaluate`
+    and `predict` work too, and holds all GPUs that each worker sees, or else
+    its CPU. It waits until all workers have started. If one dies, the others
+    fail with `tf.errors.UnavailableError` within seconds.
+
+    Args:
+        cluster_resolver: A `tf.distribute.cluster_resolver.ClusterResolver`;
+            by default what `TF_CONFIG`, or a Slurm step, says.
+        communication_options: A
+            `tf.distribute.experimental.CommunicationOptions`, or None.
+
+    Raises:
+        ValueError: If there is no resolver, and neither `TF_CONFIG` nor Slurm
+            names several workers.
+        RuntimeError: If TensorFlow has been used before.
+    """
+    resolver = cluster_resolver or find_cluster()
+    if resolver is None:
+        raise ValueError(
+            "`TF_CONFIG`, or the tasks of a Slurm step, must name two workers "
+            "or more. Start `main.py` with --strategy=none for one. "
+            "Received: one worker"
+        )
+    try:
+        return _MultiWorker(resolver, communication_options)
+    except RuntimeError as error:
+        if "program startup" not in str(error):
+            raise
+        raise RuntimeError(
+            "The strategy of several workers must be made before TensorFlow "
+            "is used for anything else."
+        ) from error
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Tells whether this process writes the files: one of all workers does."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return True
+    resolver = strategy.cluster_resolver
+    chiefs = "chief" in resolver.cluster_spec().jobs
+    return resolver.task_type == "chief" or (
+        not chiefs and resolver.task_id in (0, None)
+    )
