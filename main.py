@@ -284,9 +284,17 @@ _RUN_FLAGS = [
 _MODE = flags.DEFINE_enum(
     "mode",
     "train",
-    ["train", "export"],
+    ["train", "export", "evaluate"],
     "train: train a network. export: write the network of the run in run_dir "
-    "for use without this library.",
+    "for use without this library. evaluate: print accuracy and loss, on the "
+    "test images of a data set, of what model_path names.",
+)
+_MODEL_PATH = flags.DEFINE_string(
+    "model_path",
+    None,
+    "What to evaluate: the folder of a finished run, by default that in "
+    "run_dir, on its own data set; or a .keras file, a SavedModel or a .tflite "
+    "file, exported or not, on --dataset.",
 )
 _FORMAT = flags.DEFINE_enum(
     "format",
@@ -460,6 +468,13 @@ def main(argv: Sequence[str]) -> None:
                 _OVERWRITE.value,
             )
             print(f"written to      {path}")
+        elif _MODE.value == "evaluate":
+            train.evaluate(
+                _MODEL_PATH.value or settings()["run_dir"],
+                # The default is that of training.
+                _named("dataset"),
+                settings()["data_dir"],
+            )
         else:
             train.run(train.Config(**settings()))
     except train.PreemptedError as stopped:
@@ -478,6 +493,12 @@ def main(argv: Sequence[str]) -> None:
         lines = error.message.splitlines()
         causes = [x for x in lines if x.strip() and not x[0].isspace()]
         _fail(f"TensorFlow failed ({type(error).__name__}): {causes[-1]}", 1)
+
+
+def _named(name: str) -> Any:
+    """Returns the value of a flag that was given, else None."""
+    flag = flags.FLAGS[name]
+    return flag.value if flag.present else None
 
 
 def settings() -> dict[str, Any]:

@@ -1,0 +1,231 @@
+"""How good a network is on a data set, whatever file it is in."""
+
+import json
+import warnings
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dsr_tf.data import ImageSet
+from dsr_tf.data import load_images
+from dsr_tf.train.folder import MODEL
+from dsr_tf.train.folder import SUMMARY
+
+_GRAPH = "saved_model.pb"
+
+
+@dataclass(frozen=True)
+class _Runnable:
+    """A network of any kind: the shape of an image, and its outputs."""
+
+    image_shape: tuple[int | None, ...]
+    run: Callable[[np.ndarray], Any]
+
+
+def evaluate(
+    path: str, dataset: str | None = None, data_dir: str | None = None
+) -> dict[str, Any]:
+    """Computes, and prints, accuracy and loss on the test images of a set.
+
+    The loss is the cross-entropy of the outputs, which are taken for logits,
+    without penalties.
+
+    Args:
+        path: Folder of a finished run, `.keras` file, folder of a SavedModel
+            with the endpoint `serve`, or `.tflite` file.
+        dataset: As of `load_images`. A run knows its own; other networks need
+            one.
+        data_dir: Where TFDS keeps prepared sets; None for its default.
+
+    Returns:
+        `dataset`, `num_images`, `accuracy` and `loss`; `recorded_accuracy`, of
+        a run, what its summary holds.
+
+    Raises:
+        ValueError: If `path` leads to nothing that runs, or the data set does
+            not fit.
+        DatasetUnavailableError: If the data set cannot be had.
+    """
+    found, summary = Path(path), None
+    if (found / SUMMARY).is_file() and (found / MODEL).is_file():
+        summary = json.loads((found / SUMMARY).read_text())
+        found = found / MODEL
+    load = _loader(found, path)
+    dataset = _dataset(path, dataset, summary)
+    with _foreign(path):
+        network = load(found)
+    images = _images(dataset, data_dir, network)
+    result = {"dataset": dataset} | _measure(network, images, path)
+    if summary:
+        result["recorded_accuracy"] = summary["test_accuracy"]
+    print(_lines(result), flush=True)
+    return result
+
+
+def _dataset(
+    path: str, dataset: str | None, summary: dict[str, Any] | None
+) -> str:
+    if summary is None:
+        if dataset is None:
+            raise ValueError(
+                "`dataset` must be given for all but the folder of a finished "
+                f"run. Received: model_path={path} and no dataset"
+            )
+        return dataset
+    own = str(summary["dataset"])
+    if dataset not in (None, own):
+        raise ValueError(
+            "`dataset` must be that of the run, or left out; its model.keras "
+            f"can be evaluated on another. Received: dataset={dataset} for "
+            f"{path}, a run on {own}"
+        )
+    return own
+
+
+def _loader(found: Path, path: str) -> Callable[[Path], _Runnable]:
+    """Returns the function that loads what is there, by its kind."""
+    if found.suffix in (".npz", ".npy"):
+        raise ValueError(
+            "`model_path` must be something that runs: a run, a .keras file, a "
+            "SavedModel or a .tflite file. NumPy arrays, such as the exports "
+            f"npz and csr, do not. Received: model_path={path}"
+        )
+    if (found / _GRAPH).is_file():
+        return _load_saved_model
+    kinds = {".keras": _load_keras, ".tflite": _load_tflite}
+    if found.is_file() and found.suffix in kinds:
+        return kinds[found.suffix]
+    raise ValueError(
+        "`model_path` must be the folder of a finished run, a .keras file, the "
+        "folder of a SavedModel or a .tflite file. "
+        f"Received: model_path={path}"
+    )
+
+
+@contextmanager
+def _foreign(path: str) -> Iterator[None]:
+    """Says of what path it is that something failed, in one line."""
+    try:
+        yield
+    # Broad, as a foreign file may fail in any way.
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise ValueError(
+            "`model_path` must lead to a network that loads, and takes a batch "
+            "of images: a SavedModel by its endpoint `serve`. Received: "
+            f"model_path={path} ({type(error).__name__}: {first})"
+        ) from error
+
+
+def _load_keras(path: Path) -> _Runnable:
+    model = keras.models.load_model(path, compile=False)
+    return _Runnable(tuple(model.input_shape[1:]), model.predict_on_batch)
+
+
+def _load_saved_model(path: Path) -> _Runnable:
+    loaded = tf.saved_model.load(str(path))
+    inputs = loaded.signatures["serve"].structured_input_signature[1]
+    ((name, spec),) = inputs.items()
+
+    def run(images: np.ndarray) -> Any:
+        # An endpoint by itself does not keep its variables.
+        endpoint = loaded.signatures["serve"]
+        (outputs,) = endpoint(**{name: tf.constant(images)}).values()
+        return outputs
+
+    return _Runnable(tuple(spec.shape[1:]), run)
+
+
+def _load_tflite(path: Path) -> _Runnable:
+    with warnings.catch_warnings():
+        # It announces its successor, which is another package.
+        warnings.simplefilter("ignore", UserWarning)
+        interpreter = tf.lite.Interpreter(str(path))
+    endpoint = interpreter.get_signature_runner()
+    ((name, details),) = endpoint.get_input_details().items()
+    # A dimension that is open is -1 there.
+    shape = (n if n > 0 else None for n in details["shape_signature"][1:])
+
+    def run(images: np.ndarray) -> Any:
+        (outputs,) = endpoint(**{name: images}).values()
+        return outputs
+
+    return _Runnable(tuple(shape), run)
+
+
+def _images(dataset: str, data_dir: str | None, network: _Runnable) -> ImageSet:
+    """Loads a data set, where it gives the images that a network takes."""
+    images = load_images(dataset, data_dir)
+    if not _fits(images, network) and len(network.image_shape) == 3:
+        size = network.image_shape[0]
+        # Images of many sizes are cropped to the one that is wanted.
+        with suppress(ValueError):
+            images = load_images(dataset, data_dir, image_size=size)
+    if not _fits(images, network):
+        raise ValueError(
+            "`dataset` must have images of the shape that the network takes, "
+            f"{network.image_shape}. Received: dataset={dataset}, of "
+            f"{images.image_shape}"
+        )
+    return images
+
+
+def _fits(images: ImageSet, network: _Runnable) -> bool:
+    wanted, given = network.image_shape, images.image_shape
+    return len(wanted) == len(given) and all(
+        n in (None, m) for n, m in zip(wanted, given, strict=True)
+    )
+
+
+def _measure(network: _Runnable, images: ImageSet, path: str) -> dict[str, Any]:
+    num_images = num_right = 0
+    loss = 0.0
+    for x, labels in images.eval_batches(100).as_numpy_iterator():
+        with _foreign(path):
+            logits = np.asarray(network.run(x), np.float64)
+        if logits.shape != (len(labels), images.num_classes):
+            raise ValueError(
+                f"`dataset` must have as many classes as the network has "
+                f"outputs. Received: dataset={images.name} with "
+                f"{images.num_classes} classes, and outputs of shape "
+                f"{logits.shape} for {len(labels)} images"
+            )
+        num_images += len(labels)
+        num_right += int((logits.argmax(axis=1) == labels).sum())
+        loss += float(_cross_entropy(logits, labels).sum())
+    return {
+        "num_images": num_images,
+        "accuracy": num_right / num_images,
+        "loss": loss / num_images,
+    }
+
+
+def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    above = logits - logits.max(axis=1, keepdims=True)
+    right = above[np.arange(len(labels)), labels]
+    return np.log(np.exp(above).sum(axis=1)) - right
+
+
+def _lines(result: dict[str, Any]) -> str:
+    rows = {
+        "accuracy": f"{result['accuracy']:.4f} on the {result['num_images']:,} "
+        f"test images of {result['dataset']}",
+        "loss": f"{result['loss']:.4f}, the cross-entropy of its outputs, "
+        "taken for logits",
+    }
+    recorded = result.get("recorded_accuracy")
+    if recorded is not None:
+        # The summary's is a mean in single precision.
+        missed = result["accuracy"] - recorded
+        rows["recorded"] = f"{recorded:.4f} when the run ended, " + (
+            "the same" if abs(missed) < 1e-6 else f"{missed:+.4f} since"
+        )
+    return "\n".join(f"{name:16}{text}" for name, text in rows.items())
