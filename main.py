@@ -284,10 +284,12 @@ _RUN_FLAGS = [
 _MODE = flags.DEFINE_enum(
     "mode",
     "train",
-    ["train", "export", "evaluate"],
+    ["train", "export", "evaluate", "report", "compare"],
     "train: train a network. export: write the network of the run in run_dir "
     "for use without this library. evaluate: print accuracy and loss, on the "
-    "test images of a data set, of what model_path names.",
+    "test images of a data set, of what model_path names. report: write a page "
+    "on finished runs, with pictures and tables. compare: print a table of "
+    "them.",
 )
 _MODEL_PATH = flags.DEFINE_string(
     "model_path",
@@ -296,6 +298,13 @@ _MODEL_PATH = flags.DEFINE_string(
     "run_dir, on its own data set; or a .keras file, a SavedModel or a .tflite "
     "file, exported or not, on --dataset.",
 )
+_RUNS = flags.DEFINE_string(
+    "runs",
+    "runs/*",
+    "report, compare: folders of runs, or patterns of such, separated by "
+    "commas.",
+)
+_OUT = flags.DEFINE_string("out", "report", "report: folder to write.")
 _FORMAT = flags.DEFINE_enum(
     "format",
     "saved_model",
@@ -320,7 +329,7 @@ _OVERWRITE = flags.DEFINE_bool(
     "overwrite",
     False,
     "Replace what run_dir holds: a finished run, an unfinished one of other "
-    "flags, or an export.",
+    "flags, or an export; or the report in out.",
 )
 # What is saved of a run does not change what it computes: these are not among
 # the flags that make it the same run.
@@ -457,6 +466,7 @@ def main(argv: Sequence[str]) -> None:
     with _quiet_start():
         from tensorflow import errors
 
+        from dsr_tf import reports
         from dsr_tf import train
     try:
         if _MODE.value == "export":
@@ -475,6 +485,13 @@ def main(argv: Sequence[str]) -> None:
                 _named("dataset"),
                 settings()["data_dir"],
             )
+        elif _MODE.value == "report":
+            page = reports.write_report(
+                _RUNS.value, _OUT.value, _OVERWRITE.value
+            )
+            print(f"written to      {page}")
+        elif _MODE.value == "compare":
+            print(reports.compare(_RUNS.value), end="")
         else:
             train.run(train.Config(**settings()))
     except train.PreemptedError as stopped:

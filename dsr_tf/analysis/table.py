@@ -50,7 +50,7 @@ def table(summary: ModelSummary, fit: bool = False) -> str:
     for cells in _sums(summary):
         rows.add_row(*cells)
     below = "\n".join(_lines(summary))
-    return f"Model: {summary.name}\n\n{_drawn(rows, fit)}\n{below}"
+    return f"Model: {summary.name}\n\n{drawn(rows, fit)}\n{below}"
 
 
 def _layer_cells(layer: LayerSummary) -> list[str]:
@@ -113,7 +113,13 @@ def _number(value: int | None, complete: bool = True) -> str:
     return f"{value:,}" if complete else f">= {value:,}"
 
 
-def _drawn(rows: rich.table.Table, fit: bool) -> str:
+def drawn(rows: rich.table.Table, fit: bool) -> str:
+    """Returns a table as plain text, in lines without trailing spaces.
+
+    Args:
+        rows: The table.
+        fit: As in `table`.
+    """
     # Not on standard output: what it is, and what the environment says of
     # colours, shall not matter.
     console = rich.console.Console(

@@ -120,7 +120,7 @@ class RunFolder:
 
 def _differences(old: str, new: str) -> list[str]:
     """Lists the flags that differ between two flagfiles."""
-    before, after = _parsed(old), _parsed(new)
+    before, after = parsed_flags(old), parsed_flags(new)
     return [
         f"{name}={before.get(name, '(not given)')} there and "
         f"{after.get(name, '(not given)')} here"
@@ -129,7 +129,8 @@ def _differences(old: str, new: str) -> list[str]:
     ]
 
 
-def _parsed(flagfile: str) -> dict[str, str]:
+def parsed_flags(flagfile: str) -> dict[str, str]:
+    """Returns the flags of a run by name, dashes included, as text."""
     lines = [x for x in flagfile.splitlines() if x.startswith("--")]
     pairs = [line.partition("=") for line in lines]
     return {name: value for name, _, value in pairs}

@@ -1,0 +1,166 @@
+"""Accuracy against parameters."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import LogLocator
+from matplotlib.ticker import NullFormatter
+
+from dsr_tf.reports import names
+from dsr_tf.reports.experiment import Experiment
+from dsr_tf.reports.groups import Group
+from dsr_tf.reports.groups import gathered
+from dsr_tf.reports.picture import Picture
+from dsr_tf.reports.picture import color
+from dsr_tf.reports.picture import ends
+from dsr_tf.reports.picture import figure
+from dsr_tf.reports.picture import legend_below
+from dsr_tf.reports.picture import look
+from dsr_tf.reports.picture import plain
+from dsr_tf.reports.picture import stretch
+from dsr_tf.reports.picture import told
+from dsr_tf.reports.published import SOURCE
+from dsr_tf.reports.published import Figure as Published
+from dsr_tf.reports.published import published
+
+
+def pictures(experiment: Experiment) -> list[Picture]:
+    """Returns one picture, if anything but ablations was run."""
+    if not experiment.main_groups:
+        return []
+    caption = (
+        "Test accuracy after the last epoch. Dots are single runs, bars the "
+        "standard deviation over seeds; the axis is stretched toward 100 %."
+    )
+    if published(experiment):
+        caption += f" Hollow and dashed: the paper's figures ({SOURCE})."
+    if experiment.other_groups:
+        caption += (
+            " Pale, without a line: other settings of a method at the same "
+            "size, which the table tells apart."
+        )
+    return [
+        Picture(
+            f"{experiment.slug}_accuracy",
+            "Accuracy against parameters",
+            caption,
+            "Test accuracy in percent against parameters. "
+            + told(experiment.main_groups),
+            lambda narrow: draw(experiment, narrow),
+        )
+    ]
+
+
+def draw(experiment: Experiment, narrow: bool) -> Figure:
+    """Draws a line for each method, and the paper's."""
+    drawn = figure(narrow, 4.8 if narrow else 5.0)
+    axes = drawn.subplots()
+    plain(axes)
+    axes.set_xscale("log")
+    figures = published(experiment)
+    for method, alike in gathered(figures, lambda x: x.method).items():
+        _draw_published(axes, method, alike)
+    for group in experiment.other_groups:
+        axes.plot(
+            group.parameters,
+            group.mean,
+            **look(group.method),
+            alpha=0.35,
+            linestyle="",
+        )
+    handles = [
+        _draw_method(axes, method, groups)
+        for method, groups in gathered(
+            experiment.main_groups, lambda x: x.method
+        ).items()
+    ]
+    _fit(axes, experiment, figures)
+    if figures:
+        handles.append(_published_handle())
+    legend_below(drawn, handles, narrow)
+    return drawn
+
+
+def _draw_method(axes: Any, method: str, groups: Sequence[Group]) -> Line2D:
+    ordered = sorted(groups, key=lambda x: x.parameters)
+    axes.errorbar(
+        [group.parameters for group in ordered],
+        [group.mean for group in ordered],
+        [group.deviation or 0 for group in ordered],
+        **look(method),
+        markersize=10 if method == "dense" else 7,
+        linewidth=1.6,
+        capsize=3,
+        label=method,
+    )
+    for group in ordered:
+        if len(group.runs) > 1:
+            places = [group.parameters] * len(group.runs)
+            axes.plot(
+                places,
+                group.accuracies,
+                color=color(method),
+                marker=".",
+                markersize=4,
+                linestyle="",
+            )
+    epochs = sorted({group.epochs for group in ordered})
+    length = "–".join(str(x) for x in dict.fromkeys((epochs[0], epochs[-1])))
+    label = f"{names.method(method)}, {length} epochs"
+    return Line2D([], [], **look(method), label=label)
+
+
+def _draw_published(axes: Any, method: str, figures: list[Published]) -> None:
+    ordered = sorted(figures, key=lambda x: x.parameters)
+    axes.errorbar(
+        [x.parameters for x in ordered],
+        [x.mean for x in ordered],
+        [x.deviation or 0 for x in ordered],
+        **look(method),
+        markerfacecolor="white",
+        markersize=7,
+        linestyle=(0, (4, 3)),
+        linewidth=0.9,
+        capsize=2,
+        label=f"published {method}",
+    )
+
+
+def _published_handle() -> Line2D:
+    return Line2D(
+        [],
+        [],
+        color="#555555",
+        marker="o",
+        markerfacecolor="white",
+        linestyle=(0, (4, 3)),
+        linewidth=0.9,
+        label="the paper's",
+    )
+
+
+def _fit(axes: Any, experiment: Experiment, figures: list[Published]) -> None:
+    groups = [*experiment.main_groups, *experiment.other_groups]
+    values = [a for group in groups for a in group.accuracies]
+    values += [a for group in groups for a in ends(group.mean, group.deviation)]
+    values += [a for x in figures for a in ends(x.mean, x.deviation)]
+    stretch(axes, values, 100)
+    axes.set_ylabel("test accuracy, %")
+    axes.set_xlabel("parameters of the whole model, zeros left out")
+    places = [group.parameters for group in groups]
+    places += [x.parameters for x in figures]
+    axes.set_xlim(min(places) / 1.3, max(places) * 1.3)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(_short))
+    axes.xaxis.set_minor_formatter(NullFormatter())
+    if max(places) > 20 * min(places):
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+
+
+def _short(count: float, _: Any) -> str:
+    if count >= 1e6:
+        return f"{count / 1e6:g} M"
+    return f"{count / 1e3:g} k" if count >= 1e3 else f"{count:g}"

@@ -1,0 +1,46 @@
+"""Finished runs as a table on the screen."""
+
+from typing import Literal
+
+import rich.box
+import rich.table
+
+from dsr_tf.analysis.table import drawn
+from dsr_tf.reports.gather import experiments
+from dsr_tf.reports.runs import read_runs
+from dsr_tf.reports.tables import Table
+from dsr_tf.reports.tables import results
+
+
+def compare(runs: str) -> str:
+    """Returns a table of finished runs for each data set and network.
+
+    Args:
+        runs: Folders, separated by commas, or patterns of such.
+
+    Returns:
+        Plain text. It is broken to the terminal's width, and as wide as it
+        needs where there is none.
+
+    Raises:
+        ValueError: If there is no finished run among them.
+    """
+    found, left_out = read_runs(runs)
+    parts = [
+        f"{experiment.title}\n\n{_drawn(results(experiment).filled())}"
+        for experiment in experiments(found)
+    ]
+    if left_out:
+        lines = [f"  {folder.path}: {folder.reason}" for folder in left_out]
+        parts.append("\n".join(["left out:", *lines]) + "\n")
+    return "\n".join(parts)
+
+
+def _drawn(table: Table) -> str:
+    rows = rich.table.Table(box=rich.box.MARKDOWN)
+    for heading, number in table.columns:
+        justify: Literal["left", "right"] = "right" if number else "left"
+        rows.add_column(heading, justify=justify, overflow="fold")
+    for row in table.shown:
+        rows.add_row(*row)
+    return drawn(rows, fit=True)

@@ -1,0 +1,109 @@
+"""Training curves."""
+
+import statistics
+from typing import Any
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dsr_tf.reports import names
+from dsr_tf.reports.experiment import Experiment
+from dsr_tf.reports.groups import Group
+from dsr_tf.reports.picture import Picture
+from dsr_tf.reports.picture import color
+from dsr_tf.reports.picture import legend_below
+from dsr_tf.reports.picture import look
+from dsr_tf.reports.picture import panels
+from dsr_tf.reports.picture import stretch
+
+
+def pictures(experiment: Experiment) -> list[Picture]:
+    """Returns one picture, if any run took more than an epoch."""
+    groups = [x for them in _levels(experiment).values() for x in them]
+    if all(group.epochs == 1 for group in groups):
+        return []
+    return [
+        Picture(
+            f"{experiment.slug}_curves",
+            "Training curves",
+            "Test accuracy after each epoch, mean over seeds, with a band from "
+            "the least to the greatest; the axis is stretched toward 100 %.",
+            "Test accuracy in percent after the first and the last epoch. "
+            + "; ".join(dict.fromkeys(map(_told, groups))),
+            lambda narrow: draw(experiment, narrow),
+        )
+    ]
+
+
+def _levels(experiment: Experiment) -> dict[str, list[Group]]:
+    """Returns what is drawn together; the full network is in all."""
+    full = [x for x in experiment.main_groups if x.method == "dense"]
+    levels = {
+        f"{names.kept(density)} kept": groups + full
+        for density, groups in experiment.levels.items()
+    }
+    whole = [x for x in experiment.main_groups if x.density is None]
+    return levels or ({"": whole} if whole else {})
+
+
+def _accuracies(group: Group) -> list[list[float]]:
+    return [
+        [100 * row["val_accuracy"] for row in run.metrics] for run in group.runs
+    ]
+
+
+def _told(group: Group) -> str:
+    first, last = (
+        statistics.fmean(run[place] for run in _accuracies(group))
+        for place in (0, -1)
+    )
+    at = f" at {names.kept(group.density)}" if group.density else ""
+    return f"{names.method(group.method)}{at}: {first:.2f}, {last:.2f}"
+
+
+def draw(experiment: Experiment, narrow: bool) -> Figure:
+    """Draws axes for each share of weights kept, and a line a method."""
+    levels = _levels(experiment)
+    drawn, every = panels(narrow, list(levels), "test accuracy, %")
+    handles, values = {}, []
+    for axes, groups in zip(every, levels.values(), strict=True):
+        for group in groups:
+            values += _draw_group(axes, group)
+            handles[group.method] = Line2D(
+                [],
+                [],
+                **look(group.method),
+                label=names.method(group.method),
+            )
+    # A first epoch may be no better than chance: it need not be seen.
+    ordered = sorted(values)
+    shown = ordered[len(ordered) // 50 :]
+    for axes in every:
+        stretch(axes, shown, 100)
+    legend_below(drawn, list(handles.values()), narrow)
+    return drawn
+
+
+def _draw_group(axes: Any, group: Group) -> list[float]:
+    every = list(zip(*_accuracies(group), strict=True))
+    means = [statistics.fmean(epoch) for epoch in every]
+    numbers = range(1, len(means) + 1)
+    axes.plot(
+        numbers,
+        means,
+        **look(group.method),
+        markevery=(max(group.epochs // 8, 1) - 1, max(group.epochs // 4, 1)),
+        markersize=5,
+        linewidth=1.2,
+        label=group.method,
+    )
+    if len(group.runs) > 1:
+        axes.fill_between(
+            numbers,
+            [min(epoch) for epoch in every],
+            [max(epoch) for epoch in every],
+            color=color(group.method),
+            alpha=0.2,
+            linewidth=0,
+        )
+    return means

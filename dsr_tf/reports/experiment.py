@@ -1,0 +1,133 @@
+"""What was trained on one data set with one network."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+from dsr_tf.reports.groups import Group
+from dsr_tf.reports.groups import gathered
+
+# Methods whose layers end with the count that they began with.
+_KEEP_COUNTS = ("static", "set", "deepr")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """All groups of one data set and network.
+
+    Args:
+        dataset: As in the flags.
+        network: Name of the network, such as `WRN-28-2`.
+        title: Data set, network, and what was left out of them.
+        whole: Whether all training images were used.
+        groups: The groups, by method and size.
+    """
+
+    dataset: str
+    network: str
+    title: str
+    whole: bool
+    groups: tuple[Group, ...]
+
+    @property
+    def slug(self) -> str:
+        kept = [x if x.isalnum() else " " for x in self.title.lower()]
+        return "_".join("".join(kept).split())
+
+    @cached_property
+    def main_groups(self) -> tuple[Group, ...]:
+        """One group of each method and size, which stands for the others.
+
+        It has the most epochs, then the most seeds, then the settings that
+        most other groups of its method have, and else the lowest flags.
+        """
+        plain = [group for group in self.groups if not group.is_ablation]
+        places = gathered(plain, lambda x: (x.method, x.parameters))
+        return tuple(
+            max(
+                place, key=lambda x: (x.epochs, len(x.runs), _company(x, plain))
+            )
+            for place in places.values()
+        )
+
+    @cached_property
+    def stop_families(self) -> tuple[tuple[Group, ...], ...]:
+        """Groups that differ in `stop_epoch` only, earliest first."""
+        moving = [x for x in self.groups if x.runs[0].summary["reallocations"]]
+        families = gathered(moving, lambda x: x.settings_without("stop_epoch"))
+        return tuple(
+            tuple(sorted(family, key=lambda x: x.stop_epoch))
+            for family in families.values()
+            if len({group.stop_epoch for group in family}) > 1
+        )
+
+    @property
+    def other_groups(self) -> tuple[Group, ...]:
+        """Groups of other settings than the main one of their place.
+
+        Those that only stop earlier than another are not among them.
+        """
+        early = [group for x in self.stop_families for group in x[:-1]]
+        return tuple(
+            group
+            for group in self.groups
+            if not group.is_ablation
+            and group not in self.main_groups
+            and group not in early
+        )
+
+    @property
+    def levels(self) -> dict[float, list[Group]]:
+        """Main groups by the share of weights kept, smallest first.
+
+        Networks without masks stand where the number of parameters is
+        nearest; the full one stands nowhere.
+        """
+        masked = [x for x in self.main_groups if x.density is not None]
+        levels = gathered(masked, lambda x: round(x.density or 0, 4))
+        for group in self.main_groups:
+            if group.method == "thin_dense" and masked:
+                nearest = min(
+                    masked, key=lambda x: abs(x.parameters - group.parameters)
+                )
+                levels[round(nearest.density or 0, 4)].append(group)
+        return dict(sorted(levels.items()))
+
+    def counts_at_start(self, group: Group) -> list[list[int]] | None:
+        """Returns each run's active weights of each layer at the start.
+
+        Older runs did not write them. Where masks are drawn alike they are
+        those of a group whose layers keep theirs.
+        """
+        found = group.layer_counts("num_active_at_start")
+        if all(None not in counts for counts in found):
+            return found
+        if group.method == "compressed":
+            return [list(map(math.prod, group.shapes))] * len(group.runs)
+        if group.method in _KEEP_COUNTS:
+            return group.layer_counts()
+        for other in self.groups:
+            if other.method in _KEEP_COUNTS and _draw_alike(group, other):
+                return other.layer_counts()[:1] * len(group.runs)
+        return None
+
+
+def _company(group: Group, groups: list[Group]) -> int:
+    """Counts groups that have its settings at another size."""
+    own = group.settings_without("sparsity", "width")
+    return sum(x.settings_without("sparsity", "width") == own for x in groups)
+
+
+def _draw_alike(group: Group, other: Group) -> bool:
+    """Tells whether masks of two groups are drawn with the same counts."""
+    settings = group.settings, other.settings
+    sparsity, granularity = (
+        [x.get(name) for x in settings] for name in ("sparsity", "granularity")
+    )
+    return (
+        sparsity[0] == sparsity[1]
+        and granularity[0] == granularity[1]
+        and group.shapes == other.shapes
+        and not group.is_ablation
+        and not other.is_ablation
+    )

@@ -1,0 +1,117 @@
+"""Runs gathered to groups, and groups to experiments."""
+
+from collections.abc import Hashable
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from dsr_tf.reports import names
+from dsr_tf.reports.experiment import Experiment
+from dsr_tf.reports.groups import UNCOMPARED
+from dsr_tf.reports.groups import Group
+from dsr_tf.reports.groups import gathered
+from dsr_tf.reports.links import LINKS
+from dsr_tf.reports.links import Links
+from dsr_tf.reports.runs import Run
+
+# Flags that are not written where they are not given.
+_WITHOUT_DEFAULT = (
+    "data_dir",
+    "image_size",
+    "stop_epoch",
+    "train_examples",
+    "width",
+    *LINKS,
+)
+
+
+def experiments(runs: Iterable[Run]) -> list[Experiment]:
+    """Gathers runs by data set and network, and in these by all but seed."""
+    links = Links(_completed(list(runs)))
+    return [
+        _experiment(list(alike), links)
+        for alike in gathered(links.runs, names.experiment).values()
+    ]
+
+
+def _completed(runs: list[Run]) -> list[Run]:
+    """Gives older runs the flags that have come since.
+
+    Where all other runs of the method agree on a value, it is what an older
+    one did without a flag for it.
+    """
+    alike = gathered(runs, _comparable)
+    agreed = {key: _agreed(members) for key, members in alike.items()}
+    return [
+        replace(run, settings={**agreed[_comparable(run)], **run.settings})
+        for run in runs
+    ]
+
+
+def _comparable(run: Run) -> tuple[str, str]:
+    return names.experiment(run), str(run.summary["method"])
+
+
+def _agreed(runs: list[Run]) -> dict[str, str]:
+    values: dict[str, set[str]] = {}
+    for run in runs:
+        for name, value in run.settings.items():
+            values.setdefault(name, set()).add(value)
+    return {
+        name: next(iter(given))
+        for name, given in values.items()
+        if len(given) == 1 and name not in _WITHOUT_DEFAULT
+    }
+
+
+def _experiment(runs: list[Run], links: Links) -> Experiment:
+    def key(run: Run) -> Hashable:
+        own = {k: v for k, v in run.settings.items() if k not in UNCOMPARED}
+        return frozenset({**own, **links.keys(run)}.items())
+
+    alike = gathered(sorted(runs, key=lambda x: x.seed), key)
+    plain = {k: Group(tuple(members)) for k, members in alike.items()}
+    groups = []
+    for group in plain.values():
+        source = links.source(group.runs[0], "masks_from")
+        origin = plain.get(key(source)) if source else None
+        told = _differing(group, list(plain.values()))
+        groups.append(Group(group.runs, told, origin))
+    first = runs[0]
+    return Experiment(
+        str(first.summary["dataset"]),
+        names.network(first),
+        names.experiment(first),
+        "train_examples" not in first.settings,
+        tuple(sorted(groups, key=_order)),
+    )
+
+
+def _order(group: Group) -> tuple[Any, ...]:
+    ablation = group.is_ablation
+    return (
+        ablation,
+        names.rank(group.method),
+        -group.parameters,
+        group.differing,
+    )
+
+
+def _differing(group: Group, groups: list[Group]) -> str:
+    if group.is_ablation:
+        fresh = group.settings.get("weights_from") == "random"
+        return (
+            f"last masks of a run, {'fresh' if fresh else 'its first'} weights"
+        )
+    rivals = [
+        x.settings
+        for x in groups
+        if (x.method, x.parameters) == (group.method, group.parameters)
+        and not x.is_ablation
+    ]
+    told = [
+        name
+        for name in dict.fromkeys(n for x in rivals for n in x)
+        if name not in UNCOMPARED and len({x.get(name) for x in rivals}) > 1
+    ]
+    return ", ".join(names.setting(n, group.settings.get(n)) for n in told)

@@ -1,0 +1,128 @@
+"""Runs that differ in their seed only."""
+
+import statistics
+from collections import defaultdict
+from collections.abc import Callable
+from collections.abc import Hashable
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+from typing import TypeVar
+
+from dsr_tf.reports import names
+from dsr_tf.reports.links import LINKS
+from dsr_tf.reports.runs import Run
+
+# What says nothing of the result, or is compared in another way.
+UNCOMPARED = ("seed", "data_dir", *LINKS)
+
+_T = TypeVar("_T")
+_K = TypeVar("_K", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ in their seed only.
+
+    Args:
+        runs: The runs, by seed.
+        differing: Settings that tell the group from others of its method and
+            size, such as `l1=0.0002`; empty where there is no other.
+        source: Group whose masks the runs began with, or None.
+    """
+
+    runs: tuple[Run, ...]
+    differing: str = ""
+    source: "Group | None" = None
+
+    @property
+    def settings(self) -> dict[str, str]:
+        return dict(self.runs[0].settings)
+
+    @property
+    def method(self) -> str:
+        return str(self.runs[0].summary["method"])
+
+    @property
+    def epochs(self) -> int:
+        return int(self.runs[0].summary["epochs"])
+
+    @property
+    def parameters(self) -> int:
+        """Parameters of the whole model, zeros left out."""
+        return int(self.runs[0].summary["model_parameters"])
+
+    @property
+    def density(self) -> float | None:
+        """Share of the sparse tensors' weights kept; None if all are dense."""
+        summary = self.runs[0].summary
+        if not summary["num_weights"]:
+            return None
+        return float(summary["budget"] / summary["num_weights"])
+
+    @property
+    def is_ablation(self) -> bool:
+        return "masks_from" in self.settings
+
+    @property
+    def stop_epoch(self) -> int:
+        """Epoch from which on masks stay; the last if they never do."""
+        epoch = self.settings.get("stop_epoch")
+        return self.epochs if epoch is None else min(int(epoch), self.epochs)
+
+    @property
+    def seeds(self) -> list[int]:
+        return [run.seed for run in self.runs]
+
+    @property
+    def accuracies(self) -> list[float]:
+        return [run.accuracy for run in self.runs]
+
+    @cached_property
+    def mean(self) -> float:
+        return statistics.fmean(self.accuracies)
+
+    @cached_property
+    def deviation(self) -> float | None:
+        """Standard deviation of the sample; None of a single run."""
+        if len(self.runs) < 2:
+            return None
+        return statistics.stdev(self.accuracies)
+
+    def average(self, field: str) -> float:
+        """Returns the mean of a field of the summaries."""
+        return statistics.fmean(run.summary[field] for run in self.runs)
+
+    def settings_without(self, *left_out: str) -> frozenset[Any]:
+        """Returns what makes groups alike, apart from some settings."""
+        own = self.settings.items()
+        names_out = (*UNCOMPARED, *left_out)
+        kept = {item for item in own if item[0] not in names_out}
+        return frozenset(kept | {self.is_ablation})
+
+    def layer_counts(self, field: str = "num_active") -> list[list[Any]]:
+        """Returns of each run a field of all layers; None where it lacks."""
+        return [
+            [layer.get(field) for layer in run.summary["layers"]]
+            for run in self.runs
+        ]
+
+    @property
+    def shapes(self) -> list[list[int]]:
+        return [layer["shape"] for layer in self.runs[0].summary["layers"]]
+
+    @property
+    def label(self) -> str:
+        name = names.method(self.method)
+        return f"{name}, {self.differing}" if self.differing else name
+
+
+def gathered(
+    items: Iterable[_T], key: Callable[[_T], _K]
+) -> dict[_K, list[_T]]:
+    """Returns items by key, in the order in which they come."""
+    found = defaultdict(list)
+    for item in items:
+        found[key(item)].append(item)
+    return dict(found)

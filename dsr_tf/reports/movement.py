@@ -1,0 +1,94 @@
+"""Weights moved, over time."""
+
+import statistics
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import LogLocator
+from matplotlib.ticker import NullFormatter
+
+from dsr_tf.reports import names
+from dsr_tf.reports.experiment import Experiment
+from dsr_tf.reports.groups import Group
+from dsr_tf.reports.picture import Picture
+from dsr_tf.reports.picture import legend_below
+from dsr_tf.reports.picture import look
+from dsr_tf.reports.picture import panels
+
+
+def pictures(experiment: Experiment) -> list[Picture]:
+    """Returns one picture, if weights moved in any run."""
+    levels = _levels(experiment)
+    if not levels:
+        return []
+    return [
+        Picture(
+            f"{experiment.slug}_movement",
+            "Movement over time",
+            "Weights moved in each epoch, as a share of the budget, mean over "
+            "seeds. A line ends where masks stay.",
+            "Weights moved in a run. "
+            + "; ".join(
+                f"{names.method(group.method)} at {names.kept(density)}: "
+                f"{group.average('weights_moved'):,.0f}"
+                for density, groups in levels.items()
+                for group in groups
+            ),
+            lambda narrow: draw(experiment, narrow),
+        )
+    ]
+
+
+def _levels(experiment: Experiment) -> dict[float, list[Group]]:
+    moving = {
+        density: [x for x in groups if x.average("weights_moved")]
+        for density, groups in experiment.levels.items()
+    }
+    return {density: groups for density, groups in moving.items() if groups}
+
+
+def _shares(group: Group) -> tuple[list[float], list[float]]:
+    """Returns epochs in which weights moved, and the share that did."""
+    budget = group.average("budget")
+    epochs = zip(*(run.metrics for run in group.runs), strict=True)
+    moved = [
+        statistics.fmean(row.get("weights_moved", 0) for row in rows) / budget
+        for rows in epochs
+    ]
+    return (
+        [number + 1 for number, share in enumerate(moved) if share],
+        [share for share in moved if share],
+    )
+
+
+def draw(experiment: Experiment, narrow: bool) -> Figure:
+    """Draws axes for each share of weights kept, and a line a method."""
+    levels = _levels(experiment)
+    titles = [f"{names.kept(density)} kept" for density in levels]
+    drawn, every = panels(narrow, titles, "weights moved, of the budget")
+    handles = {}
+    for axes, groups in zip(every, levels.values(), strict=True):
+        for group in groups:
+            axes.plot(
+                *_shares(group),
+                **look(group.method),
+                markevery=max(group.epochs // 6, 1),
+                markersize=5,
+                linewidth=1.2,
+                label=group.method,
+            )
+            label = names.method(group.method)
+            handles[group.method] = Line2D(
+                [], [], **look(group.method), label=label
+            )
+    every[0].set_yscale("log")
+    low, high = every[0].get_ylim()
+    steps = (1, 2, 5) if high < 30 * low else (1,)
+    every[0].yaxis.set_major_locator(LogLocator(subs=steps))
+    every[0].yaxis.set_minor_formatter(NullFormatter())
+    every[0].yaxis.set_major_formatter(
+        FuncFormatter(lambda share, _: f"{100 * share:g} %")
+    )
+    legend_below(drawn, list(handles.values()), narrow)
+    return drawn

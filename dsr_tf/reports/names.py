@@ -1,0 +1,82 @@
+"""How a report calls things."""
+
+import math
+from collections.abc import Sequence
+
+from dsr_tf.reports.runs import Run
+
+_METHODS = {
+    "dsr": "DSR",
+    "compressed": "compressed",
+    "deepr": "DeepR",
+    "set": "SET",
+    "hashed": "hashed",
+    "thin_dense": "thin dense",
+    "static": "static",
+    "dense": "dense",
+}
+_DATASETS = {
+    "mnist": "MNIST",
+    "fashion_mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar100": "CIFAR-100",
+    "imagenet2012": "ImageNet",
+}
+_NETWORKS = {"lenet_300_100": "LeNet-300-100", "resnet50": "ResNet-50"}
+
+
+def method(name: str) -> str:
+    """Returns how a method is called in the text."""
+    return _METHODS.get(name, name)
+
+
+def rank(name: str) -> int:
+    """Returns the place of a method in legends and tables."""
+    known = list(_METHODS)
+    return known.index(name) if name in known else len(known)
+
+
+def network(run: Run) -> str:
+    """Returns the name of a network; that of a thin one is the full one's."""
+    model = str(run.summary["model"])
+    thin = run.summary["method"] == "thin_dense"
+    width = None if thin else run.settings.get("width")
+    if model == "wide_resnet":
+        return f"WRN-{run.settings.get('depth')}-{float(width or 2):g}"
+    name = _NETWORKS.get(model, model)
+    return f"{name}, width {width}" if float(width or 1) != 1 else name
+
+
+def experiment(run: Run) -> str:
+    """Returns data set, network, and what was left out of them."""
+    dataset = str(run.summary["dataset"])
+    parts = [_DATASETS.get(dataset, dataset), network(run)]
+    if "image_size" in run.settings:
+        parts.append(f"{run.settings['image_size']} pixels")
+    if "train_examples" in run.settings:
+        examples = int(run.settings["train_examples"])
+        parts.append(f"{examples:,} training images")
+    return ", ".join(parts)
+
+
+def setting(name: str, value: str | None) -> str:
+    """Returns a flag as it is given, short of its dashes."""
+    if value is None:
+        return f"no {name}"
+    return f"{name}={value}"
+
+
+def kept(density: float | None) -> str:
+    """Returns a share of weights kept, in percent."""
+    return "" if density is None else f"{100 * round(density, 4):g} %"
+
+
+def size(shape: Sequence[int]) -> int:
+    """Returns how many weights a kernel has."""
+    return math.prod(shape)
+
+
+def spread(mean: float, deviation: float | None) -> str:
+    """Returns a mean and, where there is one, its standard deviation."""
+    text = f"{mean:.2f}"
+    return text if deviation is None else f"{text} ± {deviation:.2f}"

@@ -1,0 +1,214 @@
+"""A picture, and what all pictures share."""
+
+import io
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.scale import FuncScale
+from matplotlib.ticker import FixedLocator
+from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import NullLocator
+
+from dsr_tf.reports import names
+from dsr_tf.reports.groups import Group
+
+# Colours of Okabe and Ito, which colour-blind people tell apart, and a grey.
+_STYLES = {
+    "dsr": ("#D55E00", "o"),
+    "compressed": ("#0072B2", "s"),
+    "deepr": ("#009E73", "^"),
+    "set": ("#E69F00", "D"),
+    "hashed": ("#CC79A7", "P"),
+    "thin_dense": ("#777777", "X"),
+    "static": ("#56B4E9", "v"),
+    "dense": ("#000000", "*"),
+}
+_OTHER = ("#7B5C3E", "h")
+# Pixels to a CSS pixel, so that letters are sharp on any screen.
+_SHARPNESS = 2
+_DPI = 100
+_GREY = "#555555"
+# Shares that are missing to the whole, evenly apart on a stretched axis.
+_MISSING = (1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture in two widths: for a page, and for a phone.
+
+    Args:
+        name: File name, without ending.
+        title: Heading.
+        caption: What is to be seen, and how.
+        alt: The key figures, for those who do not see it.
+        draw: Draws it; takes whether it is the narrow one.
+    """
+
+    name: str
+    title: str
+    caption: str
+    alt: str
+    draw: Callable[[bool], Figure]
+
+    @cached_property
+    def wide(self) -> bytes:
+        """The picture for a page, as a PNG file."""
+        return _png(self.draw(False))
+
+    @cached_property
+    def narrow(self) -> bytes:
+        """The picture for a phone, as a PNG file."""
+        return _png(self.draw(True))
+
+
+def _png(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    # No version in it: equal runs give equal files.
+    figure.savefig(
+        file,
+        format="png",
+        dpi=_SHARPNESS * _DPI,
+        metadata={"Software": None},
+    )
+    return file.getvalue()
+
+
+def look(method: str) -> dict[str, Any]:
+    """Returns colour and marker of a method, alike in all pictures."""
+    return {"color": color(method), "marker": _STYLES.get(method, _OTHER)[1]}
+
+
+def color(method: str) -> str:
+    """Returns the colour of a method."""
+    return _STYLES.get(method, _OTHER)[0]
+
+
+def figure(narrow: bool, height: float) -> Figure:
+    """Makes a figure of a given height, in inches of 100 CSS pixels."""
+    width = 3.8 if narrow else 8.8
+    return Figure((width, height), dpi=_DPI, layout="constrained")
+
+
+def panels(
+    narrow: bool, titles: Sequence[str], label: str
+) -> tuple[Figure, list[Axes]]:
+    """Makes a figure of equal axes over epochs, two in a row if it is wide."""
+    columns = 1 if narrow or len(titles) == 1 else 2
+    rows = -(-len(titles) // columns)
+    # The legend below takes more lines where it is narrow.
+    drawn = figure(narrow, rows * 2.6 + (1.0 if narrow else 0.6))
+    grid = drawn.subplots(
+        rows, columns, sharex=True, sharey=True, squeeze=False
+    )
+    axes = list(grid.flat)
+    for unused in axes[len(titles) :]:
+        unused.remove()
+    for axis, title in zip(axes, titles, strict=False):
+        axis.set_title(title, fontsize=10, loc="left")
+        plain(axis)
+        axis.tick_params(labelbottom=True, labelleft=True)
+    for axis in axes[max(len(titles) - columns, 0) : len(titles)]:
+        axis.set_xlabel("epoch")
+        axis.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    for axis in axes[: len(titles) : columns]:
+        axis.set_ylabel(label)
+    return drawn, axes[: len(titles)]
+
+
+def plain(axes: Axes) -> None:
+    """Leaves the axes that are needed, and a light grid."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_color(_GREY)
+    axes.tick_params(colors=_GREY, labelsize=9)
+    axes.xaxis.label.set_fontsize(9)
+    axes.yaxis.label.set_fontsize(9)
+    axes.grid(color="#DDDDDD", linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def legend_below(figure: Figure, handles: Sequence[Any], narrow: bool) -> None:
+    """Puts a legend below all axes."""
+    figure.legend(
+        handles=handles,
+        loc="outside lower center",
+        ncols=2 if narrow else 4,
+        fontsize=9,
+        frameon=False,
+    )
+
+
+def stretch(
+    axes: Axes,
+    values: Iterable[float],
+    whole: float,
+    name: str = "y",
+    most: int = 8,
+) -> None:
+    """Stretches an axis toward the whole, and fits it to some values.
+
+    What is missing to the whole is shown as on a logarithmic axis, so that 98
+    and 99 % are as far apart as 96 and 98 %.
+
+    Args:
+        axes: The axes.
+        values: What is drawn.
+        whole: 100 or 1.
+        name: Which of them to stretch, `"x"` or `"y"`.
+        most: Ticks for which there is room.
+    """
+    least = 1e-4 * whole
+
+    def forward(x: Any) -> Any:
+        return -np.log10(np.clip(whole - np.asarray(x, float), least, None))
+
+    def inverse(x: Any) -> Any:
+        return whole - 10.0 ** -np.asarray(x, float)
+
+    shown = forward(list(values))
+    margin = max(0.06 * (shown.max() - shown.min()), 0.02)
+    low, high = shown.min() - margin, shown.max() + margin
+    low = max(low, float(forward(0.0)))
+    axis = axes.xaxis if name == "x" else axes.yaxis
+    axes.set(
+        **{
+            f"{name}scale": FuncScale(axis, (forward, inverse)),
+            f"{name}lim": tuple(inverse([low, high])),
+        }
+    )
+    ticks = [whole * (1 - x) for x in _MISSING]
+    within = [x for x in ticks if low <= forward(x) <= high]
+    if len(within) > most:
+        # 0, 90, 99, ... and the halves between them.
+        within = [x for x in within if round(x / whole * 1e4) not in _BETWEEN]
+    if len(within) < 3:
+        axis.set_major_locator(MaxNLocator(most - 3))
+    else:
+        axis.set_major_locator(FixedLocator(within))
+    axis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:.6g}"))
+    axis.set_minor_locator(NullLocator())
+
+
+_BETWEEN = {round(1e4 * (1 - x)) for x in _MISSING if f"{x:e}"[0] in "25"}
+
+
+def ends(mean: float, deviation: float | None) -> tuple[float, float]:
+    """Returns the ends of the bar at a mean."""
+    return mean - (deviation or 0), mean + (deviation or 0)
+
+
+def told(groups: Iterable[Group]) -> str:
+    """Returns the groups' accuracies, for those who do not see them."""
+    return "; ".join(
+        f"{group.label}"
+        + (f" at {names.kept(group.density)}" if group.density else "")
+        + f": {names.spread(group.mean, group.deviation)}"
+        for group in groups
+    )

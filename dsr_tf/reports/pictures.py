@@ -1,0 +1,18 @@
+"""All pictures of an experiment, in the order in which they are shown."""
+
+from dsr_tf.reports import accuracy
+from dsr_tf.reports import cost
+from dsr_tf.reports import curves
+from dsr_tf.reports import early_stop
+from dsr_tf.reports import movement
+from dsr_tf.reports import pattern
+from dsr_tf.reports import structure
+from dsr_tf.reports.experiment import Experiment
+from dsr_tf.reports.picture import Picture
+
+_KINDS = (accuracy, pattern, movement, curves, cost, structure, early_stop)
+
+
+def pictures(experiment: Experiment) -> list[Picture]:
+    """Returns the pictures for which there are runs."""
+    return [picture for kind in _KINDS for picture in kind.pictures(experiment)]

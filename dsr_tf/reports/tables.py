@@ -1,0 +1,233 @@
+"""What a report says in numbers."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import replace
+from itertools import compress
+
+from dsr_tf.reports import names
+from dsr_tf.reports.experiment import Experiment
+from dsr_tf.reports.groups import Group
+from dsr_tf.reports.published import published_for
+from dsr_tf.reports.runs import LeftOut
+
+Cell = str | int | float | None
+
+
+@dataclass(frozen=True)
+class Table:
+    """Rows of plain values, and how they are shown.
+
+    Args:
+        name: File name, without ending.
+        title: Heading.
+        columns: Headings of what is shown, and whether numbers are below.
+        shown: Rows as they are shown.
+        fields: Headings of the values.
+        values: The same rows as plain values, which may hold more.
+    """
+
+    name: str
+    title: str
+    columns: tuple[tuple[str, bool], ...]
+    shown: Sequence[Sequence[str]]
+    fields: tuple[str, ...]
+    values: Sequence[Sequence[Cell]]
+
+    def filled(self) -> "Table":
+        """Returns it without the columns that show nothing."""
+        some = [any(cells) for cells in zip(*self.shown, strict=True)]
+        return replace(
+            self,
+            columns=tuple(compress(self.columns, some)),
+            shown=[list(compress(row, some)) for row in self.shown],
+        )
+
+    def to_csv(self) -> str:
+        """Returns the plain values."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(self.fields)
+        writer.writerows(self.values)
+        return file.getvalue()
+
+    def to_markdown(self) -> str:
+        """Returns what is shown."""
+        rule = ["--:" if number else ":--" for _, number in self.columns]
+        rows = [[heading for heading, _ in self.columns], rule, *self.shown]
+        lines = [f"| {' | '.join(map(_escaped, row))} |" for row in rows]
+        return "\n".join([f"## {self.title}", "", *lines]) + "\n"
+
+
+def _escaped(cell: str) -> str:
+    return cell.replace("|", r"\|")
+
+
+def results(experiment: Experiment) -> Table:
+    """Returns the groups of an experiment, and the paper's figures."""
+    groups = experiment.groups
+    return Table(
+        f"{experiment.slug}_results",
+        experiment.title,
+        (
+            ("method", False),
+            ("settings", False),
+            ("kept", True),
+            ("parameters", True),
+            ("epochs", True),
+            ("runs", True),
+            ("test accuracy, %", True),
+            ("each seed, %", True),
+            ("paper, %", True),
+            ("weights moved", True),
+            ("time, s", True),
+        ),
+        [_shown(experiment, group) for group in groups],
+        (
+            "method",
+            "settings",
+            "density",
+            "parameters",
+            "epochs",
+            "num_runs",
+            "accuracy_mean",
+            "accuracy_deviation",
+            "seeds",
+            "accuracies",
+            "published_mean",
+            "published_deviation",
+            "weights_moved",
+            "train_seconds",
+            "reallocations",
+            "reallocation_seconds",
+        ),
+        [_values(experiment, group) for group in groups],
+    )
+
+
+def _shown(experiment: Experiment, group: Group) -> list[str]:
+    figure = published_for(experiment, group)
+    each = " ".join(f"{x:.2f}" for x in group.accuracies)
+    return [
+        names.method(group.method),
+        group.differing,
+        names.kept(group.density),
+        f"{group.parameters:,}",
+        f"{group.epochs:,}",
+        f"{len(group.runs)}",
+        names.spread(group.mean, group.deviation),
+        each if len(group.runs) > 1 else "",
+        names.spread(figure.mean, figure.deviation) if figure else "",
+        f"{group.average('weights_moved'):,.0f}",
+        f"{group.average('train_seconds'):,.0f}",
+    ]
+
+
+def _values(experiment: Experiment, group: Group) -> list[Cell]:
+    figure = published_for(experiment, group)
+    deviation = group.deviation
+    return [
+        group.method,
+        group.differing,
+        group.density,
+        group.parameters,
+        group.epochs,
+        len(group.runs),
+        round(group.mean, 4),
+        None if deviation is None else round(deviation, 4),
+        " ".join(map(str, group.seeds)),
+        " ".join(f"{x:.4f}" for x in group.accuracies),
+        figure.mean if figure else None,
+        figure.deviation if figure else None,
+        group.average("weights_moved"),
+        round(group.average("train_seconds"), 3),
+        group.average("reallocations"),
+        round(group.average("reallocation_seconds"), 3),
+    ]
+
+
+def layers(experiment: Experiment) -> Table:
+    """Returns the sparse layers of each run, at the start and at the end."""
+    values: list[list[Cell]] = []
+    for group in experiment.groups:
+        starts = experiment.counts_at_start(group)
+        for number, run in enumerate(group.runs):
+            start = starts[number] if starts else None
+            for place, layer in enumerate(run.summary["layers"]):
+                size = names.size(layer["shape"])
+                values.append(
+                    [
+                        names.method(group.method),
+                        group.differing,
+                        group.density,
+                        run.seed,
+                        layer["name"],
+                        "x".join(map(str, layer["shape"])),
+                        size,
+                        start[place] if start else None,
+                        layer["num_active"],
+                    ]
+                )
+    return Table(
+        f"{experiment.slug}_layers",
+        f"Layers: {experiment.title}",
+        (
+            ("method", False),
+            ("settings", False),
+            ("kept", True),
+            ("seed", True),
+            ("layer", False),
+            ("shape", False),
+            ("weights", True),
+            ("active at the start", True),
+            ("at the end", True),
+            ("sparsity at the start", True),
+            ("at the end", True),
+        ),
+        [_shown_layer(row) for row in values],
+        (
+            "method",
+            "settings",
+            "density",
+            "seed",
+            "layer",
+            "shape",
+            "num_weights",
+            "num_active_at_start",
+            "num_active",
+        ),
+        values,
+    )
+
+
+def _shown_layer(row: Sequence[Cell]) -> list[str]:
+    method, settings, density, seed, layer, shape, size, start, end = row
+    assert isinstance(size, int) and isinstance(end, int)
+    return [
+        str(method),
+        str(settings),
+        names.kept(density if isinstance(density, float) else None),
+        str(seed),
+        str(layer),
+        str(shape),
+        f"{size:,}",
+        f"{start:,}" if isinstance(start, int) else "",
+        f"{end:,}",
+        f"{1 - start / size:.4f}" if isinstance(start, int) else "",
+        f"{1 - end / size:.4f}",
+    ]
+
+
+def left_out(folders: Sequence[LeftOut]) -> Table:
+    """Returns the folders that are not in the report."""
+    rows = [[str(folder.path), folder.reason] for folder in folders]
+    return Table(
+        "left_out",
+        "Left out",
+        (("folder", False), ("reason", False)),
+        rows,
+        ("folder", "reason"),
+        rows,
+    )
