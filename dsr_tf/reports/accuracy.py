@@ -95,6 +95,8 @@ def _draw_method(axes: Any, method: str, groups: Sequence[Group]) -> Line2D:
         linewidth=1.6,
         capsize=3,
         label=method,
+        # What a legend names first lies on top.
+        zorder=3 - 0.1 * names.rank(method),
     )
     for group in ordered:
         if len(group.runs) > 1:
@@ -107,9 +109,9 @@ def _draw_method(axes: Any, method: str, groups: Sequence[Group]) -> Line2D:
                 markersize=4,
                 linestyle="",
             )
-    epochs = sorted({group.epochs for group in ordered})
-    length = "–".join(str(x) for x in dict.fromkeys((epochs[0], epochs[-1])))
-    label = f"{names.method(method)}, {length} epochs"
+    epochs = [group.epochs for group in ordered]
+    length = names.epochs(min(epochs), max(epochs))
+    label = f"{names.method(method)}, {length}"
     return Line2D([], [], **look(method), label=label)
 
 

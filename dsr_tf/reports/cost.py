@@ -105,6 +105,6 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
     axes.grid(axis="y", visible=False)
     # Room for what is written beside the longest bar.
     longest = max(share for group in groups for share in _shares(group))
-    axes.set_xlim(0, longest * (1.9 if narrow else 1.3))
+    axes.set_xlim(0, longest * (2.2 if narrow else 1.3))
     axes.set_xlabel("share of the time of training, %")
     return drawn

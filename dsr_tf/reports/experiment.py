@@ -39,7 +39,7 @@ class Experiment:
         """One group of each method and size, which stands for the others.
 
         It has the most epochs, then the most seeds, then the settings that
-        most other groups of its method have, and else the lowest flags.
+        most other groups of its method have, and else it is the first.
         """
         plain = [group for group in self.groups if not group.is_ablation]
         places = gathered(plain, lambda x: (x.method, x.parameters))
@@ -65,15 +65,23 @@ class Experiment:
     def other_groups(self) -> tuple[Group, ...]:
         """Groups of other settings than the main one of their place.
 
-        Those that only stop earlier than another are not among them.
+        Of those that differ in `stop_epoch` only, one at most is among them:
+        the last to stop, if none is a main group.
         """
-        early = [group for x in self.stop_families for group in x[:-1]]
+        mains = self.main_groups
+        told = {
+            group
+            for family in self.stop_families
+            for group in (
+                family if any(x in mains for x in family) else family[:-1]
+            )
+        }
         return tuple(
             group
             for group in self.groups
             if not group.is_ablation
-            and group not in self.main_groups
-            and group not in early
+            and group not in mains
+            and group not in told
         )
 
     @property

@@ -88,11 +88,12 @@ def _experiment(runs: list[Run], links: Links) -> Experiment:
 
 
 def _order(group: Group) -> tuple[Any, ...]:
-    ablation = group.is_ablation
     return (
-        ablation,
+        group.is_ablation,
         names.rank(group.method),
-        -group.parameters,
+        group.method,
+        group.parameters,
+        group.stop_epoch,
         group.differing,
     )
 

@@ -34,6 +34,12 @@ class Links:
         found = there or (alike if len(alike) == 1 else [])
         return found[0] if found else None
 
+    def _sibling(self, run: Run, link: str) -> Run | None:
+        """Returns a run that is named alike but for its seed, or None."""
+        name = _SEED.sub("", Path(run.settings.get(link, "")).name)
+        alike = (x for x in self.runs if _SEED.sub("", x.path.name) == name)
+        return next(alike, None)
+
     def keys(self, run: Run) -> dict[str, object]:
         """Returns what stands for each link where runs are compared.
 
@@ -41,7 +47,7 @@ class Links:
         """
         keys: dict[str, object] = {}
         for link in LINKS:
-            source = self.source(run, link)
+            source = self.source(run, link) or self._sibling(run, link)
             if source:
                 left_out = ("seed", "data_dir", *LINKS)
                 keys[link] = frozenset(

@@ -18,9 +18,10 @@ from dsr_tf.reports.picture import panels
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
-    """Returns one picture, if weights moved in any run."""
+    """Returns one picture, if weights moved in a run of several epochs."""
     levels = _levels(experiment)
-    if not levels:
+    groups = [group for them in levels.values() for group in them]
+    if all(group.epochs == 1 for group in groups):
         return []
     return [
         Picture(

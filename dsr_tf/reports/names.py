@@ -71,6 +71,13 @@ def kept(density: float | None) -> str:
     return "" if density is None else f"{100 * round(density, 4):g} %"
 
 
+def epochs(first: int, last: int) -> str:
+    """Returns one number of epochs, or the least and the greatest."""
+    if first != last:
+        return f"{first}–{last} epochs"
+    return "1 epoch" if last == 1 else f"{last} epochs"
+
+
 def size(shape: Sequence[int]) -> int:
     """Returns how many weights a kernel has."""
     return math.prod(shape)

@@ -132,6 +132,8 @@ def _draw_group(
             **look(group.method),
             linestyle="",
             markerfacecolor="white",
+            # Half of it would be cut off where a layer begins dense.
+            clip_on=False,
             label=f"start {group.method}",
         )
     axes.plot(

@@ -140,7 +140,9 @@ def legend_below(figure: Figure, handles: Sequence[Any], narrow: bool) -> None:
         handles=handles,
         loc="outside lower center",
         ncols=2 if narrow else 4,
-        fontsize=9,
+        fontsize=8.5 if narrow else 9,
+        columnspacing=1,
+        handlelength=1.8,
         frameon=False,
     )
 

@@ -26,7 +26,10 @@ _COUNTS = (
     "reallocations",
     "weights_moved",
 )
+_POSITIVE = ("epochs", "model_parameters", "train_seconds")
 _NUMBERS = ("test_accuracy", "train_seconds", "reallocation_seconds")
+# Flags that are read as numbers.
+_NUMERIC = ("depth", "width", "image_size", "train_examples", "stop_epoch")
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ def _read(path: Path) -> Run:
                 f"damaged: {name} is {settings.get(name)} in {FLAGS} and "
                 f"{summary[name]} in {SUMMARY}"
             )
+    _check_settings(settings)
     metrics = _read_metrics(path)
     if len(metrics) != summary["epochs"]:
         raise ValueError(
@@ -136,6 +140,14 @@ def _read(path: Path) -> Run:
             f"{summary['epochs']} epochs"
         )
     return Run(path, settings, summary, metrics)
+
+
+def _check_settings(settings: Mapping[str, str]) -> None:
+    for name in set(_NUMERIC).intersection(settings):
+        try:
+            float(settings[name])
+        except ValueError as error:
+            raise ValueError(f"damaged: {FLAGS} has no valid {name}") from error
 
 
 def _setting(flag: tuple[str, str]) -> tuple[str, str]:
@@ -177,10 +189,13 @@ def _wrong_field(summary: Any) -> str | None:
         **{name: _is_number(summary.get(name)) for name in _NUMBERS},
         "layers": isinstance(layers, list) and all(map(_is_layer, layers)),
     }
-    wrong = [name for name, is_valid in valid.items() if not is_valid]
-    if not wrong and not summary["test_accuracy"] <= 1:
-        return "test_accuracy"
-    return wrong[0] if wrong else None
+    if all(valid.values()):
+        valid = {
+            "test_accuracy": summary["test_accuracy"] <= 1,
+            "budget": summary["budget"] > 0 or not summary["num_weights"],
+            **{name: summary[name] > 0 for name in _POSITIVE},
+        }
+    return next((name for name in valid if not valid[name]), None)
 
 
 def _is_count(value: Any) -> bool:
@@ -207,8 +222,15 @@ def _read_metrics(path: Path) -> tuple[dict[str, float], ...]:
     with (path / METRICS).open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     try:
-        return tuple(
+        metrics = tuple(
             {name: float(text) for name, text in row.items()} for row in rows
         )
-    except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"damaged: {METRICS} holds no numbers") from error
+        valid = all(
+            0 <= row["val_accuracy"] <= 1 and row.get("weights_moved", 0) >= 0
+            for row in metrics
+        )
+    except (TypeError, ValueError, AttributeError, KeyError):
+        valid = False
+    if not valid:
+        raise ValueError(f"damaged: {METRICS} holds no valid numbers")
+    return metrics

@@ -1,5 +1,6 @@
 """What the structure is worth that a run found."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from matplotlib.figure import Figure
@@ -19,54 +20,68 @@ from dsr_tf.reports.picture import stretch
 def pictures(experiment: Experiment) -> list[Picture]:
     """Returns one picture for each run whose masks were trained again."""
     ablations = [group for group in experiment.groups if group.is_ablation]
+    alike = gathered(ablations, lambda x: (x.density, x.source))
     return [
-        _picture(experiment, density, _rows(experiment, alike))
-        for density, alike in gathered(ablations, lambda x: x.density).items()
+        _picture(experiment, number + 1, members)
+        for number, members in enumerate(alike.values())
     ]
 
 
-def _rows(experiment: Experiment, ablations: list[Group]) -> dict[str, Group]:
-    rows = {}
-    for group in ablations:
-        if group.source:
-            name = names.method(group.source.method)
-            rows[f"{name}, masks that move"] = group.source
+def rows(
+    experiment: Experiment, ablations: Sequence[Group]
+) -> dict[str, Group]:
+    """Returns the ways of training to compare, by name.
+
+    Args:
+        experiment: What was run.
+        ablations: Groups that began with the masks of one source.
+    """
+    found = {}
+    source = ablations[0].source
+    if source:
+        found[f"{names.method(source.method)}, masks that move"] = source
     for group in ablations:
         fresh = group.settings.get("weights_from") == "random"
         weights = "fresh weights" if fresh else "its first weights"
-        rows[f"its last masks, {weights}, {group.epochs} epochs"] = group
+        length = names.epochs(group.epochs, group.epochs)
+        how = (
+            ""
+            if group.method == "static"
+            else f" {names.method(group.method)},"
+        )
+        found[f"its last masks,{how} {weights}, {length}"] = group
     for group in experiment.main_groups:
         if group.method == "static" and group.density == ablations[0].density:
-            rows["random masks that stay"] = group
-    return rows
+            found["random masks that stay"] = group
+    return found
 
 
 def _picture(
-    experiment: Experiment, density: float | None, rows: dict[str, Group]
+    experiment: Experiment, number: int, ablations: Sequence[Group]
 ) -> Picture:
-    kept = names.kept(density)
+    compared = rows(experiment, ablations)
     return Picture(
-        f"{experiment.slug}_structure_{kept[:-2]}".replace(".", "_"),
-        f"What the structure is worth, {kept} kept",
+        f"{experiment.slug}_structure_{number}",
+        f"What the structure is worth, {names.kept(ablations[0].density)} kept",
         "Test accuracy of a run, of its last masks trained again as they are, "
         "and of random masks. Bars are the standard deviation over seeds; the "
         "axis is stretched toward 100 %.",
         "Test accuracy in percent. "
         + "; ".join(
             f"{name}: {names.spread(group.mean, group.deviation)}"
-            for name, group in rows.items()
+            for name, group in compared.items()
         ),
-        partial(draw, rows),
+        partial(draw, compared),
     )
 
 
-def draw(rows: dict[str, Group], narrow: bool) -> Figure:
+def draw(compared: dict[str, Group], narrow: bool) -> Figure:
     """Draws a point for each way of training."""
-    drawn = figure(narrow, 0.9 + (0.55 if narrow else 0.4) * len(rows))
+    drawn = figure(narrow, 0.9 + (0.55 if narrow else 0.4) * len(compared))
     axes = drawn.subplots()
     plain(axes)
-    least = min(group.mean for group in rows.values())
-    for place, group in enumerate(rows.values()):
+    least = min(group.mean for group in compared.values())
+    for place, group in enumerate(compared.values()):
         axes.errorbar(
             group.mean,
             place,
@@ -83,14 +98,14 @@ def draw(rows: dict[str, Group], narrow: bool) -> Figure:
             ha="left" if group.mean == least else "right",
             fontsize=9,
         )
-    labels = [x.replace(", ", ",\n") if narrow else x for x in rows]
-    axes.set_yticks(range(len(rows)), labels)
-    axes.set_ylim(len(rows) - 0.5, -0.7)
+    labels = [x.replace(", ", ",\n") if narrow else x for x in compared]
+    axes.set_yticks(range(len(compared)), labels)
+    axes.set_ylim(len(compared) - 0.5, -0.7)
     stretch(
         axes,
         [
             x
-            for group in rows.values()
+            for group in compared.values()
             for x in ends(group.mean, group.deviation)
         ],
         100,

@@ -1,0 +1,570 @@
+"""Reports on runs whose files were written by hand."""
+
+import csv
+import io
+import json
+import re
+import statistics
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dsr_tf.reports import compare
+from dsr_tf.reports import write_report
+from dsr_tf.reports.accuracy import draw as draw_accuracy
+from dsr_tf.reports.accuracy import pictures as accuracy_pictures
+from dsr_tf.reports.cost import draw as draw_cost
+from dsr_tf.reports.curves import draw as draw_curves
+from dsr_tf.reports.early_stop import draw as draw_early_stop
+from dsr_tf.reports.gather import experiments
+from dsr_tf.reports.movement import draw as draw_movement
+from dsr_tf.reports.pattern import draw as draw_pattern
+from dsr_tf.reports.pictures import pictures
+from dsr_tf.reports.published import published
+from dsr_tf.reports.published import published_for
+from dsr_tf.reports.runs import read_runs
+from dsr_tf.reports.tables import layers
+from dsr_tf.reports.tables import results
+from tests.command_line import main
+
+SHAPES = ([784, 300], [300, 100], [100, 10])
+SIZES = [235_200, 30_000, 1_000]
+# Of 266,200 weights 1 % is kept.
+UNIFORM = [2352, 300, 10]
+MOVED = [1000, 1200, 462]
+
+
+def write_run(
+    path,
+    method="dsr",
+    seed=0,
+    accuracy=0.9,
+    counts=UNIFORM,
+    starts=None,
+    epochs=4,
+    old=False,
+    **flags,
+):
+    """Writes the files of a finished run of LeNet-300-100."""
+    path.mkdir(parents=True)
+    moves = method in ("dsr", "set", "deepr")
+    settings = {
+        "dataset": "mnist",
+        "model": "lenet_300_100",
+        "method": method,
+        "sparsity": round(1 - sum(counts) / sum(SIZES), 2),
+        "granularity": "weight",
+        "epochs": epochs,
+        **({} if old else {"drop_fraction": 0.1}),
+        "seed": seed,
+        **flags,
+    }
+    lines = ["# A remark.", "--prune_across_tensors"]
+    lines += [f"--{name}={value}" for name, value in settings.items()]
+    (path / "flags.cfg").write_text("\n".join(lines) + "\n")
+    rows = [
+        {
+            "epoch": epoch,
+            "val_accuracy": accuracy - 0.1 * (epochs - 1 - epoch) / epochs,
+            **({"weights_moved": 600 // (epoch + 1)} if moves else {}),
+        }
+        for epoch in range(epochs)
+    ]
+    with (path / "metrics.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    dense = method in ("dense", "thin_dense")
+    kept = sum(SIZES) if dense else sum(counts)
+    summary = {
+        **{name: settings[name] for name in ("dataset", "model", "method")},
+        "seed": seed,
+        "epochs": epochs,
+        "test_accuracy": accuracy,
+        "budget": 0 if dense else kept,
+        "num_active": 0 if dense else kept,
+        "num_weights": 0 if dense else sum(SIZES),
+        "model_parameters": kept + 820,
+        "reallocations": 8 if moves else 0,
+        "weights_moved": 1250 if moves else 0,
+        "train_seconds": 20.0,
+        "reallocation_seconds": 1.0 if moves else 0.0,
+        "layers": [
+            {"name": f"dense_{i + 1}", "shape": shape, "num_active": count}
+            for i, (shape, count) in enumerate(zip(SHAPES, counts, strict=True))
+        ],
+    }
+    if dense:
+        summary["layers"] = []
+    for layer, start in zip(summary["layers"], starts or [], strict=False):
+        layer["num_active_at_start"] = start
+    (path / "summary.json").write_text(json.dumps(summary))
+    return path
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Three seeds of DSR, others, and folders that are no finished run."""
+    root = tmp_path / "runs"
+    for seed, accuracy in enumerate((0.975, 0.979, 0.98)):
+        write_run(
+            root / f"dsr_seed{seed}",
+            seed=seed,
+            accuracy=accuracy,
+            counts=MOVED,
+            epochs=100,
+        )
+    write_run(root / "set_seed0", "set", accuracy=0.96, epochs=100)
+    write_run(root / "static_seed0", "static", accuracy=0.5, epochs=100)
+    write_run(root / "dense_seed0", "dense", accuracy=0.985, epochs=100)
+    (root / "notes").mkdir()
+    (root / "notes.log").write_text("a file")
+    half = write_run(root / "half", seed=7)
+    (half / "summary.json").unlink()
+    damaged = write_run(root / "damaged", seed=8)
+    (damaged / "summary.json").write_text('{"dataset": "mnist"')
+    return root
+
+
+def only_experiment(patterns):
+    (experiment,) = experiments(read_runs(str(patterns))[0])
+    return experiment
+
+
+def group_of(experiment, method):
+    (group,) = (x for x in experiment.groups if x.method == method)
+    return group
+
+
+def lines_of(figure, axes=0):
+    """Returns the y values of all labelled lines, by label."""
+    return {
+        line.get_label(): list(line.get_ydata())
+        for line in figure.axes[axes].get_lines()
+    }
+
+
+def bars_of(figure):
+    """Returns x and y values of lines with error bars, by label."""
+    return {
+        container.get_label(): tuple(
+            map(list, container.lines[0].get_data(orig=True))
+        )
+        for container in figure.axes[0].containers
+    }
+
+
+def test_seeds_are_one_group(runs):
+    group = group_of(only_experiment(runs / "*"), "dsr")
+    assert group.seeds == [0, 1, 2]
+    assert group.mean == pytest.approx(97.8)
+    assert group.deviation == pytest.approx(
+        statistics.stdev([97.5, 97.9, 98.0])
+    )
+    assert group_of(only_experiment(runs / "*"), "set").deviation is None
+
+
+def test_folders_without_a_finished_run_are_left_out(runs):
+    found, left_out = read_runs(f"{runs}/*, {runs}/notes.log")
+    assert len(found) == 6
+    assert {x.path.name: x.reason for x in left_out} == {
+        "damaged": "damaged: summary.json is not JSON",
+        "half": "unfinished, after 4 epochs",
+        "notes": "not a run",
+        "notes.log": "not a folder",
+    }
+
+
+@pytest.mark.parametrize(
+    "change, reason",
+    [
+        ({"test_accuracy": 2}, "no valid `test_accuracy`"),
+        ({"test_accuracy": float("nan")}, "no valid `test_accuracy`"),
+        ({"seed": "0"}, "no valid `seed`"),
+        ({"layers": [{"name": "a"}]}, "no valid `layers`"),
+        ({"budget": 0}, "no valid `budget`"),
+        ({"epochs": 3}, "epochs is 4 in flags.cfg and 3 in summary.json"),
+        ({"method": "set"}, "method is dsr in flags.cfg and set in"),
+    ],
+)
+def test_damaged_summaries_are_left_out(tmp_path, change, reason):
+    write_run(tmp_path / "good", seed=1)
+    path = write_run(tmp_path / "bad") / "summary.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    _, (left_out,) = read_runs(f"{tmp_path}/*")
+    assert re.search(reason, left_out.reason)
+
+
+@pytest.mark.parametrize(
+    "name, content, reason",
+    [
+        ("summary.json", b"\xff\xfe", "can't decode"),
+        ("summary.json", b"[" * 100_000, "recursion"),
+        ("summary.json", b"[]", "no valid `dataset`"),
+        ("metrics.csv", b"epoch,val_accuracy\n0,0.5\n", "1 of 4 epochs"),
+        ("metrics.csv", b"epoch,val_accuracy\n0,nan\n", "no valid numbers"),
+        ("metrics.csv", b"epoch\n0\n", "no valid numbers"),
+        ("metrics.csv", b"a\0b\n1", "no valid numbers"),
+        ("metrics.csv", None, "No such file"),
+        ("flags.cfg", None, "it has no flags.cfg"),
+    ],
+)
+def test_damaged_files_are_left_out(tmp_path, name, content, reason):
+    write_run(tmp_path / "good", seed=1)
+    path = write_run(tmp_path / "bad") / name
+    path.unlink() if content is None else path.write_bytes(content)
+    _, (left_out,) = read_runs(f"{tmp_path}/*")
+    assert re.search(reason, left_out.reason), left_out.reason
+
+
+def test_flags_that_are_no_numbers_are_left_out(tmp_path):
+    write_run(tmp_path / "good", seed=1)
+    write_run(tmp_path / "bad", stop_epoch="never")
+    _, (left_out,) = read_runs(f"{tmp_path}/*")
+    assert left_out.reason == "damaged: flags.cfg has no valid stop_epoch"
+
+
+def test_a_run_counts_once(tmp_path):
+    run = write_run(tmp_path / "a")
+    write_run(tmp_path / "b")
+    found, (left_out,) = read_runs(f"{tmp_path}/*,{run}")
+    assert [x.path.name for x in found] == ["a"]
+    assert left_out.reason == f"the same flags and seed as {run}"
+
+
+def test_no_finished_run_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="`runs` must match .*no folder"):
+        read_runs(f"{tmp_path}/*")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="where .*empty: not a run"):
+        read_runs(f"{tmp_path}/*")
+
+
+def test_settings_that_differ_are_groups_of_their_own(tmp_path):
+    for number, fraction in enumerate((0.1, 0.2, 0.2)):
+        write_run(
+            tmp_path / f"{number}", "set", seed=number, drop_fraction=fraction
+        )
+    groups = only_experiment(tmp_path / "*").groups
+    assert [(x.differing, x.seeds) for x in groups] == [
+        ("drop_fraction=0.1", [0]),
+        ("drop_fraction=0.2", [1, 2]),
+    ]
+
+
+def test_flags_that_older_runs_lack_do_not_part_them(tmp_path):
+    write_run(tmp_path / "a", seed=0, old=True)
+    write_run(tmp_path / "b", seed=1)
+    (group,) = only_experiment(tmp_path / "*").groups
+    assert group.seeds == [0, 1] and group.differing == ""
+
+
+@pytest.mark.parametrize("with_sources", [0, 1, 2])
+def test_seeds_that_began_with_seeds_are_one_group(tmp_path, with_sources):
+    for seed in range(2):
+        source = tmp_path / f"dense_seed{seed}"
+        if seed < with_sources:
+            write_run(source, "dense", seed=seed)
+        write_run(
+            tmp_path / f"compressed_{seed}",
+            "compressed",
+            seed=seed,
+            init_from=source,
+        )
+    experiment = only_experiment(tmp_path / "*")
+    assert group_of(experiment, "compressed").seeds == [0, 1]
+
+
+def test_experiments_are_apart(tmp_path):
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b", train_examples=2000)
+    titles = [x.title for x in experiments(read_runs(f"{tmp_path}/*")[0])]
+    assert titles == [
+        "MNIST, LeNet-300-100",
+        "MNIST, LeNet-300-100, 2,000 training images",
+    ]
+
+
+def test_published_figures_need_the_experiment(tmp_path, runs):
+    experiment = only_experiment(runs / "*")
+    figures = published(experiment)
+    assert {x.method for x in figures} == {"dsr", "set", "static", "dense"}
+    figure = published_for(experiment, group_of(experiment, "dsr"))
+    assert (figure.mean, figure.deviation) == (97.75, 0.04)
+    dense = published_for(experiment, group_of(experiment, "dense"))
+    assert dense.mean == 98.69
+    write_run(tmp_path / "part" / "a", epochs=100, train_examples=2000)
+    write_run(tmp_path / "short" / "a", epochs=99)
+    for part in ("part", "short"):
+        assert not published(only_experiment(tmp_path / part / "*"))
+
+
+def test_results_hold_the_numbers(runs):
+    table = results(only_experiment(runs / "*"))
+    rows = list(csv.DictReader(io.StringIO(table.to_csv())))
+    dsr = next(row for row in rows if row["method"] == "dsr")
+    assert float(dsr["accuracy_mean"]) == 97.8
+    assert float(dsr["accuracy_deviation"]) == 0.2646
+    assert dsr["accuracies"] == "97.5000 97.9000 98.0000"
+    assert dsr["parameters"] == "3482" and dsr["num_runs"] == "3"
+    assert float(dsr["density"]) == 0.01
+    assert dsr["published_mean"] == "97.75"
+    assert "| DSR | 1 % | 3,482 | 100 | 3 | 97.80 ± 0.26 |" in (
+        table.filled().to_markdown()
+    )
+
+
+def test_layers_start_where_others_of_their_sparsity_do(runs):
+    # DSR did not say here how it began; static masks of 1 % did not move.
+    rows = layers(only_experiment(runs / "*")).values
+    first = [row for row in rows if row[0] == "DSR" and row[3] == 0]
+    assert [row[7] for row in first] == UNIFORM
+    assert [row[8] for row in first] == MOVED
+
+
+def test_layers_start_is_unknown_where_nothing_says_it(tmp_path):
+    write_run(tmp_path / "a", counts=MOVED)
+    experiment = only_experiment(tmp_path / "*")
+    assert experiment.counts_at_start(experiment.groups[0]) is None
+    draw_pattern(experiment, list(experiment.groups), narrow=False)
+
+
+def test_layers_start_is_read(tmp_path):
+    starts = [2351, 301, 10]
+    write_run(tmp_path / "a", counts=MOVED, starts=starts)
+    experiment = only_experiment(tmp_path / "*")
+    assert experiment.counts_at_start(experiment.groups[0]) == [starts]
+
+
+@pytest.mark.parametrize("narrow", [False, True])
+def test_accuracy_is_drawn_as_it_is(runs, narrow):
+    experiment = only_experiment(runs / "*")
+    drawn = bars_of(draw_accuracy(experiment, narrow))
+    assert drawn["dsr"] == ([3482], [pytest.approx(97.8)])
+    assert drawn["dense"] == ([267_020], [98.5])
+    parameters, accuracies = drawn["published dsr"]
+    assert parameters == [3482, 6144, 8806, 14130, 27440]
+    assert accuracies == [97.75, 98.14, 98.20, 98.32, 98.44]
+
+
+def test_stretched_axis_puts_values_where_their_labels_are(runs):
+    axes = draw_accuracy(only_experiment(runs / "*"), False).axes[0]
+    low, high = axes.get_ylim()
+    assert low < 50 and 98.69 < high < 100
+    height = {y: axes.transData.transform((1, y))[1] for y in (80, 90, 95)}
+    assert height[95] - height[90] == pytest.approx(height[90] - height[80])
+
+
+@pytest.mark.parametrize("accuracy", [0.0, 1.0])
+def test_extreme_accuracies_are_drawn(tmp_path, accuracy):
+    write_run(tmp_path / "a", accuracy=accuracy, epochs=1)
+    experiment = only_experiment(tmp_path / "*")
+    low, high = draw_accuracy(experiment, False).axes[0].get_ylim()
+    assert np.isfinite([low, high]).all() and low < high
+
+
+def test_pattern_is_drawn_as_it_is(runs):
+    experiment = only_experiment(runs / "*")
+    figure = draw_pattern(experiment, [group_of(experiment, "dsr")], False)
+    across = {
+        line.get_label(): list(line.get_xdata())
+        for line in figure.axes[0].get_lines()
+    }
+    of = np.divide
+    assert across["start dsr"] == pytest.approx(list(1 - of(UNIFORM, SIZES)))
+    assert across["end dsr"] == pytest.approx(list(1 - of(MOVED, SIZES)))
+
+
+def test_movement_is_drawn_as_it_is(runs):
+    drawn = lines_of(draw_movement(only_experiment(runs / "*"), False))
+    assert drawn["dsr"][:3] == pytest.approx(np.divide([600, 300, 200], 2662))
+    assert set(drawn) == {"dsr", "set"}
+
+
+def test_curves_are_drawn_as_they_are(runs):
+    drawn = lines_of(draw_curves(only_experiment(runs / "*"), True))
+    assert set(drawn) == {"dsr", "set", "static", "dense"}
+    assert drawn["dsr"][-1] == pytest.approx(97.8)
+    assert drawn["static"][0] == pytest.approx(50 - 9.9)
+
+
+def test_cost_is_drawn_as_it_is(runs):
+    axes = draw_cost(only_experiment(runs / "*"), False).axes[0]
+    assert [bar.get_width() for bar in axes.patches] == [5.0, 5.0]
+    assert "5.0 %, 125 ms each" in {text.get_text() for text in axes.texts}
+
+
+def test_early_stops_are_a_line_and_no_other_settings(tmp_path):
+    for stop, accuracy in ((1, 0.8), (2, 0.85), (4, 0.9)):
+        write_run(tmp_path / f"{stop}", stop_epoch=stop, accuracy=accuracy)
+    experiment = only_experiment(tmp_path / "*")
+    drawn = bars_of(draw_early_stop(experiment, False))
+    assert drawn == {"DSR, 1 % kept": ([1, 2, 4], [80, 85, 90])}
+    assert experiment.other_groups == ()
+    assert [x.differing for x in experiment.groups] == [
+        "stop_epoch=1",
+        "stop_epoch=2",
+        "stop_epoch=4",
+    ]
+
+
+def test_structure_is_compared_with_its_source(runs):
+    for weights in ("random", runs / "dsr_seed0"):
+        write_run(
+            runs / f"again_{weights == 'random'}",
+            "static",
+            accuracy=0.97 if weights == "random" else 0.96,
+            counts=MOVED,
+            masks_from=runs / "dsr_seed0",
+            weights_from=weights,
+        )
+    experiment = only_experiment(runs / "*")
+    (picture,) = (x for x in pictures(experiment) if "structure" in x.name)
+    assert picture.alt == (
+        "Test accuracy in percent. DSR, masks that move: 97.80 ± 0.26; "
+        "its last masks, fresh weights, 4 epochs: 97.00; "
+        "its last masks, its first weights, 4 epochs: 96.00; "
+        "random masks that stay: 50.00"
+    )
+    assert "again" not in accuracy_pictures(experiment)[0].alt
+    assert group_of_accuracy(experiment, "static") == [50.0]
+
+
+def group_of_accuracy(experiment, method):
+    return bars_of(draw_accuracy(experiment, False))[method][1]
+
+
+class Checker(HTMLParser):
+    """Checks that elements are closed in order, and keeps what they hold."""
+
+    VOID = ("meta", "img", "source")
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.tags, self.text = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+@pytest.fixture
+def report(runs, tmp_path):
+    return write_report(f"{runs}/*", str(tmp_path / "out")).parent
+
+
+def test_page_holds_numbers_and_needs_no_other_file(report):
+    text = (report / "index.html").read_text()
+    checker = Checker()
+    checker.feed(text)
+    assert checker.open == []
+    shown = " ".join(checker.text)
+    for number in ("97.80 ± 0.26", "97.75 ± 0.04", "3,482", "98.69"):
+        assert number in shown
+    assert "damaged: summary.json is not JSON" in shown
+    loads = [
+        value
+        for _, attributes in checker.tags
+        for name, value in attributes.items()
+        if name in ("src", "srcset", "href")
+    ]
+    assert loads and all(re.match("data:image/png|#", x) for x in loads)
+    assert "http://" not in text and "https://" not in text
+    assert "@import" not in text and "url(" not in text
+    images = [attributes for tag, attributes in checker.tags if tag == "img"]
+    assert "DSR at 1 %: 97.80 ± 0.26" in images[0]["alt"]
+    assert all(image["alt"] for image in images)
+
+
+def test_report_holds_pictures_and_tables(report):
+    names = {path.name for path in report.iterdir()}
+    slug = "mnist_lenet_300_100"
+    kinds = ("accuracy", "pattern_1", "movement", "curves", "cost")
+    assert {f"{slug}_{kind}.png" for kind in kinds} <= names
+    assert {"tables.md", "left_out.csv", f"{slug}_results.csv"} <= names
+    for path in report.glob("*.png"):
+        with Image.open(path) as image:
+            assert image.format == "PNG" and image.width == 1760
+            assert image.height >= 250
+            assert np.asarray(image.convert("L")).std() > 5
+    assert "97.80 ± 0.26" in (report / "tables.md").read_text()
+
+
+def test_equal_runs_give_equal_reports(runs, tmp_path):
+    pages = [
+        write_report(f"{runs}/*", str(tmp_path / name)) for name in ("a", "b")
+    ]
+    assert pages[0].read_bytes() == pages[1].read_bytes()
+
+
+def test_report_is_replaced_on_demand_only(runs, report):
+    with pytest.raises(ValueError, match="must not hold a report"):
+        write_report(f"{runs}/*", str(report))
+    (report / "old.csv").write_text("")
+    write_report(f"{runs}/*", str(report), overwrite=True)
+    assert not (report / "old.csv").exists()
+    # Nothing is left beside it.
+    assert {x.name for x in report.parent.iterdir()} == {"runs", "out"}
+
+
+def test_what_is_no_report_is_never_replaced(runs):
+    with pytest.raises(ValueError, match="`out` must be a new folder"):
+        write_report(f"{runs}/*", str(runs), overwrite=True)
+    assert (runs / "dsr_seed0" / "summary.json").exists()
+
+
+def test_names_are_escaped(tmp_path):
+    write_run(tmp_path / "runs" / "a")
+    (tmp_path / "runs" / "<b>&").mkdir()
+    page = write_report(f"{tmp_path}/runs/*", str(tmp_path / "out"))
+    assert "&lt;b&gt;&amp;" in page.read_text()
+
+
+def test_any_method_is_reported(tmp_path):
+    write_run(tmp_path / "runs" / "a", "rigl", counts=MOVED)
+    page = write_report(f"{tmp_path}/runs/*", str(tmp_path / "out"))
+    assert "rigl" in page.read_text()
+
+
+def test_comparison_is_plain_text(runs):
+    result = main(
+        "--mode=compare", f"--runs={runs}/*", FORCE_COLOR="1", COLUMNS="40"
+    )
+    assert result.returncode == 0, result.stderr
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f]", result.stdout)
+    row = next(x for x in result.stdout.splitlines() if x.startswith("| DSR"))
+    cells = [cell.strip() for cell in row.split("|")]
+    assert cells[1:8] == [
+        "DSR",
+        "1 %",
+        "3,482",
+        "100",
+        "3",
+        "97.80 ± 0.26",
+        "97.50 97.90 98.00",
+    ]
+    assert f"{runs}/half: unfinished, after 4 epochs" in result.stdout
+    assert result.stdout == compare(f"{runs}/*")
+
+
+def test_report_is_written_by_its_command(runs, tmp_path):
+    out = tmp_path / "out"
+    command = "--mode=report", f"--runs={runs}/*", f"--out={out}"
+    result = main(*command)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.splitlines()[-1].endswith(str(out / "index.html"))
+    again = main(*command)
+    assert again.returncode == 1
+    assert re.fullmatch(r"main.py: `out` must not .*\n", again.stderr)
+    missing = main("--mode=compare", f"--runs={tmp_path}/none*")
+    assert missing.returncode == 1 and missing.stdout == ""
+    assert re.fullmatch(r"main.py: `runs` must .*\n", missing.stderr)
