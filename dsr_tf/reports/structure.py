@@ -44,12 +44,10 @@ def rows(
         fresh = group.settings.get("weights_from") == "random"
         weights = "fresh weights" if fresh else "its first weights"
         length = names.epochs(group.epochs, group.epochs)
-        how = (
-            ""
-            if group.method == "static"
-            else f" {names.method(group.method)},"
-        )
-        found[f"its last masks,{how} {weights}, {length}"] = group
+        name = f"its last masks, {weights}, {length}"
+        if group.method != "static":
+            name += f", {names.method(group.method)}"
+        found[name] = group
     for group in experiment.main_groups:
         if group.method == "static" and group.density == ablations[0].density:
             found["random masks that stay"] = group
