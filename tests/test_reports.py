@@ -552,6 +552,14 @@ def test_comparison_is_plain_text(runs):
     assert result.stdout == compare(f"{runs}/*")
 
 
+def test_comparison_spares_columns_on_a_narrow_terminal(runs, monkeypatch):
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = [x for x in compare(f"{runs}/*").splitlines() if x[:1] == "|"]
+    assert max(map(len, lines)) <= 80
+    assert "each seed" not in lines[0] and "97.80 ± 0.26" in lines[2]
+
+
 def test_report_is_written_by_its_command(runs, tmp_path):
     out = tmp_path / "out"
     command = "--mode=report", f"--runs={runs}/*", f"--out={out}"

@@ -1,5 +1,7 @@
 """Finished runs as a table on the screen."""
 
+import shutil
+import sys
 from typing import Literal
 
 import rich.box
@@ -11,6 +13,9 @@ from dsr_tf.reports.runs import read_runs
 from dsr_tf.reports.tables import Table
 from dsr_tf.reports.tables import results
 
+# Columns to do without, the first first.
+_SPARED = ("time, s", "each seed, %", "weights moved", "epochs")
+
 
 def compare(runs: str) -> str:
     """Returns a table of finished runs for each data set and network.
@@ -19,15 +24,15 @@ def compare(runs: str) -> str:
         runs: Folders, separated by commas, or patterns of such.
 
     Returns:
-        Plain text. It is broken to the terminal's width, and as wide as it
-        needs where there is none.
+        Plain text, as wide as it needs. On a terminal too narrow for it some
+        columns are left out.
 
     Raises:
         ValueError: If there is no finished run among them.
     """
     found, left_out = read_runs(runs)
     parts = [
-        f"{experiment.title}\n\n{_drawn(results(experiment).filled())}"
+        f"{experiment.title}\n\n{_fitted(results(experiment).filled())}"
         for experiment in experiments(found)
     ]
     if left_out:
@@ -36,11 +41,24 @@ def compare(runs: str) -> str:
     return "\n".join(parts)
 
 
-def _drawn(table: Table) -> str:
+def _fitted(table: Table) -> str:
+    """Draws a table, on a terminal without what it has no room for."""
+    text = _drawn(table, fit=False)
+    if not sys.stdout.isatty():
+        return text
+    width = shutil.get_terminal_size().columns
+    for heading in _SPARED:
+        if len(text.splitlines()[0]) > width:
+            table = table.without(heading)
+            text = _drawn(table, fit=False)
+    return _drawn(table, fit=True)
+
+
+def _drawn(table: Table, fit: bool) -> str:
     rows = rich.table.Table(box=rich.box.MARKDOWN)
     for heading, number in table.columns:
         justify: Literal["left", "right"] = "right" if number else "left"
         rows.add_column(heading, justify=justify, overflow="fold")
     for row in table.shown:
         rows.add_row(*row)
-    return drawn(rows, fit=True)
+    return drawn(rows, fit)

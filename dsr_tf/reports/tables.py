@@ -38,11 +38,17 @@ class Table:
 
     def filled(self) -> "Table":
         """Returns it without the columns that show nothing."""
-        some = [any(cells) for cells in zip(*self.shown, strict=True)]
+        return self._only([any(x) for x in zip(*self.shown, strict=True)])
+
+    def without(self, heading: str) -> "Table":
+        """Returns it without showing a column."""
+        return self._only([name != heading for name, _ in self.columns])
+
+    def _only(self, kept: list[bool]) -> "Table":
         return replace(
             self,
-            columns=tuple(compress(self.columns, some)),
-            shown=[list(compress(row, some)) for row in self.shown],
+            columns=tuple(compress(self.columns, kept)),
+            shown=[list(compress(row, kept)) for row in self.shown],
         )
 
     def to_csv(self) -> str:
