@@ -1,0 +1,115 @@
+"""Every page of `docs/`: its code runs, and what it names is there."""
+
+import re
+import runpy
+import shlex
+
+import keras
+import numpy as np
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+import main  # noqa: F401  Defines the flags.
+from dsr_tf.layers import sparse_layers
+from tests.command_line import ROOT
+
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+# It has a test of its own.
+OTHERS = [page for page in PAGES if page.stem != "own_method"]
+READ = [ROOT / "README.md", *PAGES]
+
+
+def name(path):
+    return path.stem
+
+
+def fenced(page, language):
+    pattern = rf"```{language}\n(.*?)```"
+    return re.findall(pattern, page.read_text(), re.DOTALL)
+
+
+def run(page):
+    """Runs the blocks of a page, one after the other, as one script."""
+    names = {"__name__": page.stem}
+    for block in fenced(page, "python"):
+        exec(compile(block, page.name, "exec"), names)
+    return names
+
+
+def commands(page):
+    """Returns all of `python main.py ...`: fenced, indented and inline."""
+    text = page.read_text().replace("\\\n", " ")
+    lines = re.findall(r"^(?:    )?(?:\w+=\S+ )*(python main\.py.*)$", text, re.M)
+    inline = re.findall(r"`(python main\.py[^`]*)`", text)
+    return lines + [" ".join(command.split()) for command in inline]
+
+
+@pytest.mark.parametrize("page", OTHERS, ids=name)
+def test_python_of_a_page_runs(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(page)
+
+
+def test_own_method_is_short_and_conserves_the_budget(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    page = DOCS / "own_method.md"
+    names = run(page)
+    assert len(fenced(page, "python")[0].strip().splitlines()) <= 25
+    moved = names["moves"].state
+    assert moved.num_reallocations > 1 and moved.weights_moved > 0
+    assert set(names["history"].history["active_weights"]) == {names["budget"]}
+    layers = sparse_layers(names["model"])
+    assert sum(layer.num_active for layer in layers) == names["budget"]
+    for layer in layers:
+        kernel = keras.ops.convert_to_numpy(layer.kernel)
+        mask = keras.ops.convert_to_numpy(layer.kernel_mask)
+        assert not np.any(kernel[~mask])
+
+
+def test_transfer_learning_runs_from_top_to_bottom(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = runpy.run_path(str(DOCS / "transfer_learning.py"))
+    assert names["accuracy"] > 0.8
+    layers = sparse_layers(names["sparse"])
+    assert sum(layer.num_active for layer in layers) == names["budget"]
+    assert (tmp_path / "transferred" / "saved_model.pb").exists()
+
+
+@pytest.mark.parametrize("page", READ, ids=name)
+def test_commands_of_a_page_are_ones_that_main_takes(page, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for command in commands(page):
+        arguments = shlex.split(command.split(" && ")[0])[1:]
+        # `...` and capitals, such as RUN, stand for what the reader names.
+        given = [x for x in arguments if "..." not in x]
+        given = [x for x in given if "flagfile=RUN" not in x]
+        with flagsaver.flagsaver():
+            left = flags.FLAGS(given)
+        assert left == ["main.py"] or "--help" in given, command
+
+
+@pytest.mark.parametrize("page", READ, ids=name)
+def test_flags_that_a_page_names_exist(page):
+    known = set(flags.FLAGS)
+    for flag in re.findall(r"`--(\w+)", page.read_text()):
+        assert flag in known or flag.removeprefix("no") in known, flag
+
+
+@pytest.mark.parametrize("page", READ, ids=name)
+def test_files_that_a_page_names_exist(page):
+    text = page.read_text()
+    links = re.findall(r"\]\(([^)#\s]+)", text)
+    for link in links:
+        if not link.startswith("https://"):
+            assert (page.parent / link).exists(), link
+    named = re.findall(r"`((?:dsr_tf|docs|flags|results)/[\w./]+)`", text)
+    for path in named:
+        assert (ROOT / path).exists(), path
+
+
+def test_readme_links_every_page():
+    readme = (ROOT / "README.md").read_text()
+    files = [*PAGES, *DOCS.glob("*.py")]
+    assert len(PAGES) == 6 and all(f"(docs/{x.name})" in readme for x in files)
