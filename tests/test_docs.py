@@ -46,7 +46,9 @@ def run(page):
 def commands(page):
     """Returns all of `python main.py ...`: fenced, indented and inline."""
     text = page.read_text().replace("\\\n", " ")
-    lines = re.findall(r"^(?:    )?(?:\w+=\S+ )*(python main\.py.*)$", text, re.M)
+    lines = re.findall(
+        r"^(?:    )?(?:\w+=\S+ )*(python main\.py.*)$", text, re.M
+    )
     inline = re.findall(r"`(python main\.py[^`]*)`", text)
     return lines + [" ".join(command.split()) for command in inline]
 
