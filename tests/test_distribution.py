@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from dsr_tf.callbacks import DSR
+from dsr_tf.distribute import share_batches
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
@@ -63,3 +64,33 @@ def test_replicas_stay_equal_within_the_budget(strategy, regrow_stddev):
         assert not kernel[mask == 0].any()
         assert (mask != old).any()
     assert sum(layer.num_active for layer in layers) == budget
+
+
+@pytest.mark.parametrize(
+    "optimizer, arguments, message",
+    [
+        (keras.optimizers.SGD, {"steps_per_execution": 2}, "placeholder"),
+        (
+            lambda: keras.optimizers.SGD(gradient_accumulation_steps=2),
+            {},
+            "merge_call",
+        ),
+    ],
+)
+def test_what_keras_cannot_do_is_refused(
+    strategy, optimizer, arguments, message
+):
+    with strategy.scope():
+        model = keras.Sequential([keras.Input((4,)), SparseDense(3, 0.5)])
+        model.compile(optimizer(), "mse", **arguments)
+    x = np.zeros((8, 4))
+    with pytest.raises(ValueError, match=message):
+        model.fit(x, x[:, :3], verbose=0, callbacks=[DSR(2, period=2)])
+
+
+@pytest.mark.parametrize("size", [6, None])
+def test_batches_that_do_not_divide_are_refused(strategy, size):
+    batches = tf.data.Dataset.range(64).batch(size or 8, size is not None)
+    batches = batches.map(lambda x: x[:3] if size else x)
+    with pytest.raises(ValueError, match="a multiple of its number of"):
+        share_batches(strategy, lambda num_shards, index: batches)

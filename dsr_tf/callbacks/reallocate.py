@@ -13,7 +13,7 @@ from absl import logging
 from dsr_tf.callbacks.kernels import apply_reallocation
 from dsr_tf.callbacks.kernels import flat_tensors
 from dsr_tf.callbacks.replicas import Replicas
-from dsr_tf.callbacks.replicas import check_steps_per_execution
+from dsr_tf.callbacks.replicas import check_trainable
 from dsr_tf.callbacks.slots import Slot
 from dsr_tf.callbacks.slots import find_slots
 from dsr_tf.callbacks.state import ReallocationState
@@ -89,7 +89,7 @@ class Reallocate(keras.callbacks.Callback):
         # `fit` builds a model that is not built in its first step.
         if all(layer.built for layer in self._layers):
             self.check(self._layers)
-        check_steps_per_execution(self.model)
+        check_trainable(self.model)
         self._warn_of_late_reallocations()
         self._period = 0
 

@@ -73,13 +73,24 @@ class Replicas:
             )
 
 
-def check_steps_per_execution(model: keras.Model) -> None:
+def check_trainable(model: keras.Model) -> None:
     """Raises a ValueError for what Keras' `fit` cannot do on many replicas."""
-    replicas = model.distribute_strategy.num_replicas_in_sync
-    if replicas > 1 and model.steps_per_execution > 1:
+    num_replicas = model.distribute_strategy.num_replicas_in_sync
+    if num_replicas == 1 or model.run_eagerly:
+        return
+    if model.steps_per_execution > 1:
         raise ValueError(
             "`steps_per_execution` must be 1 on several replicas: Keras' `fit` "
             'fails there otherwise ("must feed a value for placeholder"). '
             f"Received: steps_per_execution={model.steps_per_execution} on "
-            f"{replicas} replicas"
+            f"{num_replicas} replicas"
+        )
+    optimizer = getattr(model.optimizer, "inner_optimizer", model.optimizer)
+    steps = optimizer.gradient_accumulation_steps
+    if steps:
+        raise ValueError(
+            "`gradient_accumulation_steps` must be None on several replicas: "
+            "Keras' `fit` fails there otherwise (\"`merge_call` called while "
+            'defining a new graph"). Received: '
+            f"gradient_accumulation_steps={steps} on {num_replicas} replicas"
         )

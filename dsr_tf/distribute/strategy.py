@@ -61,13 +61,15 @@ def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
         raise ValueError(
             f"`strategy` must be one of {STRATEGIES}. Received: strategy={name}"
         )
+    if name == "none":
+        return tf.distribute.get_strategy()
     if name == "multi_worker" or (name == "auto" and find_cluster()):
         return multi_worker_strategy()
-    gpus = [] if name == "none" else tf.config.list_logical_devices("GPU")
-    if name == "mirrored" or (name == "auto" and len(gpus) > 1):
-        devices = gpus or tf.config.list_logical_devices("CPU")
-        return _Mirrored([x.name for x in devices])
-    return tf.distribute.get_strategy()
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "auto" and len(gpus) < 2:
+        return tf.distribute.get_strategy()
+    devices = gpus or tf.config.list_logical_devices("CPU")
+    return _Mirrored([device.name for device in devices])
 
 
 def multi_worker_strategy(

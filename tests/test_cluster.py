@@ -1,0 +1,140 @@
+import json
+
+import pytest
+import tensorflow as tf
+
+from dsr_tf.distribute import choose_strategy
+from dsr_tf.distribute import is_chief
+from dsr_tf.distribute import multi_worker_strategy
+from dsr_tf.distribute import share_batches
+from dsr_tf.distribute.cluster import find_cluster
+
+SLURM = {
+    "SLURM_JOB_ID": "20007",
+    "SLURM_PROCID": "0",
+    "SLURM_LOCALID": "0",
+    "SLURMD_NODENAME": "n2",
+    "SLURM_STEP_NUM_TASKS": "3",
+    "SLURM_STEP_NODELIST": "n[2,10]",
+    "SLURM_STEP_TASKS_PER_NODE": "1,2",
+}
+
+
+@pytest.fixture(autouse=True)
+def no_cluster(monkeypatch):
+    for name in ["TF_CONFIG", *SLURM]:
+        monkeypatch.delenv(name, raising=False)
+
+
+def tf_config(index=0, kind="worker", **cluster):
+    task = {"type": kind, "index": index}
+    return json.dumps({"cluster": cluster, "task": task})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        tf_config(worker=["a:1", "b:1"], index=1),
+        tf_config(worker=["a:1"], chief=["b:1"], kind="chief"),
+    ],
+)
+def test_several_workers_are_a_cluster(monkeypatch, text):
+    monkeypatch.setenv("TF_CONFIG", text)
+    resolver = find_cluster()
+    task = json.loads(text)["task"]
+    assert (resolver.task_type, resolver.task_id) == tuple(task.values())
+    assert resolver.cluster_spec().as_dict() == json.loads(text)["cluster"]
+
+
+@pytest.mark.parametrize("text", [None, "", tf_config(worker=["a:1"])])
+def test_one_worker_is_no_cluster(monkeypatch, text):
+    if text is not None:
+        monkeypatch.setenv("TF_CONFIG", text)
+    assert find_cluster() is None
+    assert choose_strategy("auto") is tf.distribute.get_strategy()
+    with pytest.raises(ValueError, match="must name two workers or more"):
+        choose_strategy("multi_worker")
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("{", "must be JSON"),
+        ("[]", "must have a `cluster`"),
+        ("{}", "must have a `cluster`"),
+        (tf_config(), "must have a `cluster`"),
+        (tf_config(worker=[]), "must have a `cluster`"),
+        (tf_config(worker=["a:1"], ps=["b:1"]), "must have a `cluster`"),
+        (tf_config(chief=["a:1", "b:1"]), "of one chief at most"),
+        ('{"cluster": {"worker": ["a:1", "b:1"]}}', "must have a `task`"),
+        (tf_config(worker=["a:1", "b:1"], kind="chief"), "a `type` of the"),
+        (tf_config(worker=["a:1", "b:1"], index=2), "`index` from 0 to 1"),
+        (tf_config(worker=["a:1", "b:1"], index=-1), "`index` from 0 to 1"),
+        (tf_config(worker=["a:1", "b:1"], index="0"), "`index` from 0 to 1"),
+    ],
+)
+def test_wrong_tf_config_is_refused(monkeypatch, text, message):
+    monkeypatch.setenv("TF_CONFIG", text)
+    for make in (choose_strategy, multi_worker_strategy):
+        with pytest.raises(ValueError, match=message):
+            make()
+
+
+@pytest.mark.parametrize(
+    "node, local, index", [("n2", "0", 2), ("n10", "0", 0), ("n10", "1", 1)]
+)
+def test_slurm_tasks_find_their_own_address(monkeypatch, node, local, index):
+    # The resolver sorts by name, so n10 comes before n2.
+    own = {"SLURMD_NODENAME": node, "SLURM_LOCALID": local}
+    for name, value in (SLURM | own).items():
+        monkeypatch.setenv(name, value)
+    resolver = find_cluster()
+    workers = ["n10:10007", "n10:10008", "n2:10007"]
+    assert resolver.cluster_spec().as_dict() == {"worker": workers}
+    assert (resolver.task_type, resolver.task_id) == ("worker", index)
+
+
+def test_slurm_step_of_one_task_is_no_cluster(monkeypatch):
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    assert find_cluster() is None
+
+
+@pytest.mark.parametrize("name", ["SLURM_JOB_ID", "SLURMD_NODENAME"])
+def test_slurm_step_that_says_too_little_is_refused(monkeypatch, name):
+    for each, value in SLURM.items():
+        monkeypatch.setenv(each, value)
+    monkeypatch.delenv(name)
+    with pytest.raises(ValueError, match=f"`{name}` must be set"):
+        find_cluster()
+
+
+def test_slurm_task_of_another_step_is_refused(monkeypatch):
+    for name, value in (SLURM | {"SLURMD_NODENAME": "n3"}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match="Received: n3:10007"):
+        find_cluster()
+
+
+def test_no_strategy_is_one_device():
+    strategy = choose_strategy("none")
+    assert strategy.num_replicas_in_sync == 1
+    assert is_chief(strategy)
+
+
+def test_unknown_strategy_is_refused():
+    with pytest.raises(ValueError, match="`strategy` must be one of"):
+        choose_strategy("tpu")
+
+
+def test_workers_must_meet_before_anything_else(monkeypatch):
+    tf.constant(0)
+    text = tf_config(worker=["localhost:1", "localhost:2"])
+    monkeypatch.setenv("TF_CONFIG", text)
+    with pytest.raises(RuntimeError, match="before TensorFlow is used"):
+        multi_worker_strategy()
+
+
+def test_one_device_gets_batches_as_they_are():
+    batches = tf.data.Dataset.range(8).batch(4)
+    strategy = choose_strategy("none")
+    assert share_batches(strategy, lambda *shard: batches) is batches
