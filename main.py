@@ -372,6 +372,51 @@ _EXECUTION_FLAGS = [
 ]
 
 
+_HELP = {
+    "What to do": ("mode", "run_dir", "overwrite", "verbosity"),
+    "Data": ("dataset", "data_dir", "image_size", "train_examples"),
+    "Network": ("model", "depth", "width", "sparse_logits"),
+    "Budget": ("method", "sparsity", "granularity"),
+    "Training": (
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "momentum",
+        "l1",
+        "l2",
+        "group_lasso",
+        "seed",
+    ),
+    "Moving weights": (
+        "period",
+        "stop_epoch",
+        "num_pruned",
+        "tolerance",
+        "initial_threshold",
+        "regrow_stddev",
+        "drop_fraction",
+        "temperature",
+        "noise_rate",
+        "num_prunes",
+        "prune_schedule",
+        "prune_across_tensors",
+    ),
+    "Weights to start with": ("init_from", "masks_from", "weights_from"),
+    "Where it runs, and what it keeps": tuple(
+        flag.name for flag in _EXECUTION_FLAGS
+    ),
+    "With --mode=export": ("format", "quantize"),
+    "With --mode=evaluate": ("model_path",),
+    "With --mode=report or --mode=compare": ("runs", "out"),
+}
+
+
+_MORE_HELP = (
+    "--flagfile=FILE reads flags from a file; flags after it win.\n"
+    "--helpfull lists flags of absl, too."
+)
+
+
 for _name in ("init_from", "masks_from", "weights_from"):
     flags.register_validator(_name, lambda v: v != "", "must not be empty")
 
@@ -595,8 +640,29 @@ def _fail(message: str, status: int) -> None:
     sys.exit(status)
 
 
+def _help() -> str:
+    """Returns the flags by subject; absl sorts them by name."""
+    lines = ["Trains a sparse network, and looks at what was trained."]
+    for title, names in _HELP.items():
+        lines += ["", title, *(_flag_help(flags.FLAGS[x]) for x in names)]
+    return "\n".join([*lines, "", _MORE_HELP])
+
+
+def _flag_help(flag: Any) -> str:
+    notes = [f"default: {flag.default_as_str}", flag.parser.syntactic_help]
+    known = [flag.default is not None, notes[1]]
+    text = " ".join(
+        [flag.help, *(f"({n})" for n, k in zip(notes, known, strict=True) if k)]
+    )
+    name = f"--[no]{flag.name}" if flag.boolean else f"--{flag.name}"
+    return f"  {name}\n{flags.text_wrap(text, 78, '      ', '      ')}"
+
+
 def _parse_flags(argv: Sequence[str]) -> list[str]:
     """Parses flags; a bad one ends the program with one line."""
+    if {"--help", "-help", "-h", "-?"} & set(argv[1:]):
+        print(_help())
+        sys.exit(0)
     try:
         return flags.FLAGS(argv)
     except flags.Error as error:

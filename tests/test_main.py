@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from tests.command_line import ROOT
 from tests.command_line import main
 
 
@@ -211,3 +212,17 @@ def test_help_lists_flags_with_their_defaults():
     text = " ".join(result.stdout.split())
     assert "(default: '0.9') (a number from 0, below 1)" in text
     assert "--period" in text and "Traceback" not in result.stderr
+    assert (
+        result.returncode == 0
+        and max(map(len, result.stdout.split("\n"))) <= 80
+    )
+
+
+def test_help_names_every_flag_once():
+    source = (ROOT / "main.py").read_text()
+    defined = re.findall(r"(?:DEFINE_\w+|_define_\w+)\(\s*\"(\w+)\"", source)
+    lines = main("--help").stdout.splitlines()
+    named = [x.strip().replace("[no]", "") for x in lines if x[:4] == "  --"]
+    assert sorted(named) == sorted(
+        f"--{name}" for name in [*defined, "verbosity"]
+    )

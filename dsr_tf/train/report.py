@@ -31,6 +31,8 @@ class EpochLine(keras.callbacks.Callback):
             f"accuracy {logs['accuracy']:.4f}",
             f"test {logs['val_accuracy']:.4f}",
         ]
+        if "active_weights" in logs:
+            parts.append(f"active {logs['active_weights']:,}")
         if "weights_moved" in logs:
             parts.append(f"moved {logs['weights_moved']:,}")
         if "threshold" in logs:
