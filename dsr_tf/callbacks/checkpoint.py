@@ -73,6 +73,7 @@ class Checkpoint(keras.callbacks.Callback):
             read.
         FloatingPointError: If the loss becomes NaN or infinite; the last
             checkpoint is of before that.
+        OSError: If a checkpoint cannot be written; those before it stay.
         PreemptedError: After `stop` was called, once a checkpoint is written.
 
     Example:
@@ -226,7 +227,15 @@ class Checkpoint(keras.callbacks.Callback):
         if self._manager is None:
             self._manager = self._make_manager()
         self.position.num_saves += 1
-        self._manager.save(checkpoint_number=self.position.num_saves)
+        try:
+            self._manager.save(checkpoint_number=self.position.num_saves)
+        except tf.errors.OpError as error:
+            # Within an epoch Keras takes some of these for the end of the data.
+            reason = (error.message or str(error)).splitlines()[0]
+            raise OSError(
+                f"A checkpoint could not be written to {self.directory} "
+                f"({reason}). Those before it are as they were."
+            ) from error
         self._saved_at = self._num_steps()
 
     def _make_manager(self) -> tf.train.CheckpointManager:
