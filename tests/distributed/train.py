@@ -116,7 +116,8 @@ def make_model(strategy, method, optimizer):
                 keras.layers.Flatten(),
                 dense(12, sparsity=sparsity, activation="relu", name="hidden"),
                 SparseDense(3, sparsity=sparsity, name="logits"),
-            ]
+            ],
+            name="network",
         )
         model.compile(
             optimizer(),
