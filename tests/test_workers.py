@@ -149,3 +149,7 @@ def test_tampered_worker_stops_all(workers):
 def test_keras_still_needs_the_fix(workers):
     for worker in workers:
         assert str(worker["without_fix"]).startswith("ValueError")
+
+
+def test_sigterm_ends_a_worker(workers):
+    assert not any(worker["ignores_sigterm"] for worker in workers)

@@ -1,5 +1,7 @@
 """Which TensorFlow strategy a run trains under."""
 
+import signal
+import threading
 from typing import Any
 
 import tensorflow as tf
@@ -101,7 +103,7 @@ def multi_worker_strategy(
             "Received: one worker"
         )
     try:
-        return _MultiWorker(resolver, communication_options)
+        strategy = _MultiWorker(resolver, communication_options)
     except RuntimeError as error:
         if "program startup" not in str(error):
             raise
@@ -109,6 +111,19 @@ def multi_worker_strategy(
             "The strategy of several workers must be made before TensorFlow "
             "is used for anything else."
         ) from error
+    _hear_sigterm()
+    return strategy
+
+
+def _hear_sigterm() -> None:
+    """Lets SIGTERM do again what Python knows it to do.
+
+    TensorFlow's service for workers takes the signal over, and ignores it.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    main = threading.current_thread() is threading.main_thread()
+    if main and handler is not None:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
