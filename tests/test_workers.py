@@ -126,7 +126,9 @@ def test_chief_alone_writes(folder, workers):
     assert [x.name for x in folder.glob("*.keras")] == ["written_by_0.keras"]
     model = keras.models.load_model(folder / "written_by_0.keras")
     for variable in model.trainable_variables:
-        value = workers[0][f"value/hashed/network/{variable.path}"][0]
+        # Before these two stands a number of this process's models.
+        layer, name = variable.path.split("/")[-2:]
+        value = workers[0][f"value/hashed/network/{layer}/{name}"][0]
         assert (variable.numpy() == value).all()
     assert [layer.name for layer in sparse_layers(model)] == ["conv", "logits"]
 
