@@ -3,7 +3,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from dsr_tf import methods
 from dsr_tf.callbacks import DSR
+from dsr_tf.callbacks.compiled import CompiledReallocation
+from dsr_tf.callbacks.slots import Slot
 from dsr_tf.distribute import share_batches
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
@@ -94,3 +97,24 @@ def test_batches_that_do_not_divide_are_refused(strategy, size):
     batches = batches.map(lambda x: x[:3] if size else x)
     with pytest.raises(ValueError, match="a multiple of its number of"):
         share_batches(strategy, lambda num_shards, index: batches)
+
+
+def test_reallocation_of_replicas_is_that_of_one_device(strategy):
+    def reallocated():
+        layer = SparseDense(30, 0.5, seed=1)
+        layer.build((None, 20))
+        layer.kernel.assign(kernel * layer.kernel_mask.numpy())
+        slot = keras.Variable(kernel, name="slot")
+        compiled = CompiledReallocation(
+            methods.dsr(20, regrow_stddev=0.1), [layer], [[Slot(slot, 0.1)]]
+        )
+        compiled({"threshold": 0.3}, tf.constant([0, 1]), 0)
+        return [layer.kernel_mask, layer.kernel, slot]
+
+    kernel = np.random.default_rng(0).normal(size=(20, 30)).astype("float32")
+    alone = reallocated()
+    with strategy.scope():
+        mirrored = reallocated()
+    for one, several in zip(alone, mirrored, strict=True):
+        for replica in replicas(several):
+            assert (replica == one.numpy()).all()

@@ -6,8 +6,7 @@ from dsr_tf import methods
 from dsr_tf.budget import num_kept
 from dsr_tf.methods import Tensors
 from dsr_tf.methods.gradual import ToSparsity
-from dsr_tf.methods.gradual import largest_of_all
-from dsr_tf.methods.tensors import activate
+from dsr_tf.methods.gradual import beyond_largest
 
 
 def test_cubic_schedule_worked_by_hand():
@@ -31,28 +30,29 @@ def test_pruning_ends_at_the_exact_count(schedule, sparsity, across):
     method = methods.gradual_pruning(sparsity, 5, schedule, across)
     rng = np.random.default_rng(0)
     weights = [rng.normal(size=n) for n in (1, 7, 100, 3000)]
-    masks = [tf.ones([w.size], tf.uint8) for w in weights]
+    masks = [np.ones(w.size, bool) for w in weights]
     state = method.prune.initial_state()
     for _ in range(7):
-        kept = [m.numpy() for m in masks]
-        tensors = Tensors([tf.constant(w) * tf.cast(m, tf.float64)
-                           for w, m in zip(weights, masks, strict=True)],
-                          masks)  # fmt: skip
+        tensors = Tensors(
+            [tf.constant(w * m) for w, m in zip(weights, masks, strict=True)],
+            [tf.constant(mask) for mask in masks],
+        )
         result = method.reallocate(tensors, state, tf.constant([0, 0]))
-        state, masks = result.state, result.survivors
+        state = result.state
         assert result.num_grown == [0] * 4
-        for old, new, w in zip(kept, masks, weights, strict=True):
-            new = new.numpy()
-            assert (new <= old).all()
-            gone, stays = np.abs(w[old > new]), np.abs(w[new == 1])
-            assert not gone.size or gone.max() <= stays.min()
+        for gone, mask, w in zip(result.gone, masks, weights, strict=True):
+            gone = gone.numpy()
+            assert mask[gone].all()
+            mask[gone] = False
+            largest = np.abs(w[gone]).max(initial=0.0)
+            assert largest <= np.abs(w[mask]).min()
     expected = [num_kept(w.size, sparsity) for w in weights]
-    found = [int(m.numpy().sum()) for m in masks]
+    found = [int(m.sum()) for m in masks]
     assert sum(found) == sum(expected)
     assert across or found == expected
 
 
-def test_largest_of_all_worked_by_hand():
+def test_beyond_largest_worked_by_hand():
     # 4 of 7. The largest of each tensor stay first: .9, .2 and .1; then .8.
     tensors = Tensors(
         [
@@ -61,42 +61,42 @@ def test_largest_of_all_worked_by_hand():
             tf.constant([0.1, 0.1, 0.0]),
         ],
         [
-            tf.constant([1, 1, 1, 0], tf.uint8),
-            tf.constant([1, 0], tf.uint8),
-            tf.constant([1, 1, 1], tf.uint8),
+            tf.constant([True, True, True, False]),
+            tf.constant([True, False]),
+            tf.constant([True, True, True]),
         ],
     )
-    kept = [mask.numpy().tolist() for mask in largest_of_all(tensors, 4)]
-    assert kept == [[0, 1, 1, 0], [1, 0], [1, 0, 0]]
+    gone = [row.numpy().tolist() for row in beyond_largest(tensors, 4)]
+    assert gone == [[0], [], [1, 2]]
 
 
-def test_largest_of_all_keeps_units_whole():
+def test_beyond_largest_keeps_units_whole():
     # Units of 9 and of 1, 12 weights to keep: .9 and .1 first, 10 weights;
     # the next, .8, has 9. It does not fit, and nothing smaller jumps the queue.
     tensors = Tensors(
         [tf.constant([0.9, 0.8]), tf.constant([0.1, 0.05])],
-        [tf.ones([2], tf.uint8), tf.ones([2], tf.uint8)],
+        [tf.ones([2], tf.bool), tf.ones([2], tf.bool)],
         [9, 1],
     )
-    kept = [mask.numpy().tolist() for mask in largest_of_all(tensors, 12)]
-    assert kept == [[1, 0], [1, 0]]
+    gone = [row.numpy().tolist() for row in beyond_largest(tensors, 12)]
+    assert gone == [[1], [1]]
 
 
 def test_empty_tensors_stay_empty():
     tensors = Tensors(
         [tf.constant([0.0, 0.0]), tf.constant([0.1, 0.2])],
-        [tf.zeros([2], tf.uint8), tf.ones([2], tf.uint8)],
+        [tf.zeros([2], tf.bool), tf.ones([2], tf.bool)],
     )
-    kept = [mask.numpy().tolist() for mask in largest_of_all(tensors, 1)]
-    assert kept == [[0, 0], [0, 1]]
+    gone = [row.numpy().tolist() for row in beyond_largest(tensors, 1)]
+    assert gone == [[], [0]]
 
 
 def test_nothing_grows():
     method = methods.gradual_pruning(0.5, 1)
-    tensors = Tensors([tf.constant([3.0, 1.0])], [tf.ones([2], tf.uint8)])
+    tensors = Tensors([tf.constant([3.0, 1.0])], [tf.ones([2], tf.bool)])
     result = method.reallocate(tensors, {"prunes": 0}, tf.constant([0, 0]))
-    mask = activate(result.survivors[0], result.growth[0].positions)
-    assert mask.numpy().tolist() == [1, 0]
+    assert result.gone[0].numpy().tolist() == [1]
+    assert len(result.growth[0].positions) == 0
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from dsr_tf.methods.tensors import Tensors
 
 
 def grow(mask, count, seed=0, stddev=0.0):
-    mask = tf.constant(mask, tf.uint8)
+    mask = tf.constant(np.array(mask, bool))
     tensors = Tensors([tf.zeros(mask.shape)], [mask])
-    inactive = int(np.sum(mask.numpy() == 0))
+    inactive = int(np.sum(~mask.numpy()))
     seed = tf.constant([seed, 1])
     return AtRandom(stddev)(tensors, [inactive], [count], seed)[0]
 
@@ -45,7 +45,7 @@ def test_growth_is_uniform(num_inactive, count):
 
 
 def test_growth_repeats_and_differs_by_seed_and_tensor():
-    mask = np.zeros(1000, np.uint8)
+    mask = np.zeros(1000, bool)
     first, again, other = (
         grow(mask, 50, seed).positions.numpy() for seed in (3, 3, 4)
     )
@@ -72,7 +72,7 @@ def test_usual_growth_lists_nothing(monkeypatch):
         return tf.constant([-1], tf.int64)
 
     monkeypatch.setattr(module, "_by_listing", listing)
-    mask = tf.zeros([50_000_000], tf.uint8)
+    mask = tf.zeros([50_000_000], tf.bool)
     positions = random_inactive(
         mask,
         tf.constant(50_000_000, tf.int64),

@@ -8,24 +8,44 @@ from dsr_tf import methods
 from dsr_tf.methods import Tensors
 from dsr_tf.methods.grow import AtRandom
 from dsr_tf.methods.prune import AdaptiveThreshold
-from dsr_tf.methods.tensors import activate
-from dsr_tf.methods.tensors import num_ones
+from dsr_tf.methods.tensors import num_active
+
+
+def network(weights, masks, unit_sizes=None):
+    return Tensors(
+        [tf.constant(w, tf.float32) for w in weights],
+        [tf.constant(np.array(m, bool)) for m in masks],
+        unit_sizes,
+    )
+
+
+def without(mask, gone):
+    """Returns a mask without some positions."""
+    mask = np.array(mask)
+    assert mask[gone].all()
+    mask[gone] = 0
+    return mask
+
+
+def masks_after(masks, result):
+    after = [
+        without(mask, gone)
+        for mask, gone in zip(masks, result.gone, strict=True)
+    ]
+    for mask, growth in zip(after, result.growth, strict=True):
+        assert not mask[growth.positions].any()
+        mask[growth.positions] = 1
+    return after
 
 
 def reallocate(weights, masks, threshold, num_pruned=3, seed=0, stddev=0.0):
     method = methods.dsr(num_pruned, regrow_stddev=stddev)
-    tensors = Tensors(
-        [tf.constant(w, tf.float32) for w in weights],
-        [tf.constant(m, tf.uint8) for m in masks],
-    )
     result = method.reallocate(
-        tensors, {"threshold": threshold}, tf.constant([seed, 1])
+        network(weights, masks),
+        {"threshold": threshold},
+        tf.constant([seed, 1]),
     )
-    after = [
-        activate(s, g.positions).numpy()
-        for s, g in zip(result.survivors, result.growth, strict=True)
-    ]
-    return result, after
+    return result, masks_after(masks, result)
 
 
 def test_reallocation_worked_by_hand():
@@ -35,8 +55,7 @@ def test_reallocation_worked_by_hand():
     weights = [[0.1, 0.0, -0.2, 0.4, 0.0], [0.5, -0.6, 0.7, 0.0]]
     masks = [[1, 0, 1, 1, 0], [1, 1, 1, 0]]
     result, after = reallocate(weights, masks, 0.3, num_pruned=3)
-    assert result.survivors[0].numpy().tolist() == [0, 0, 0, 1, 0]
-    assert result.survivors[1].numpy().tolist() == [1, 1, 1, 0]
+    assert [gone.numpy().tolist() for gone in result.gone] == [[0, 2], []]
     assert (result.num_pruned, result.num_grown) == ([2, 0], [1, 1])
     assert result.state == {"threshold": 0.6}
     assert after[0][[0, 2]].tolist() == [0, 0]
@@ -50,7 +69,7 @@ def test_lowest_active_index_stays_when_all_would_go():
         [[0, 1, 1, 1], [1, 0, 0, 0]],
         threshold=1.0,
     )
-    assert result.survivors[0].numpy().tolist() == [0, 1, 0, 0]
+    assert [gone.numpy().tolist() for gone in result.gone] == [[2, 3], []]
     assert result.num_pruned == [2, 0]
     assert sum(mask.sum() for mask in after) == 4
 
@@ -101,18 +120,14 @@ def test_reallocation_conserves_the_budget(data):
 
     assert sum(m.sum() for m in after) == sum(m.sum() for m in masks)
     assert sum(result.num_pruned) == sum(result.num_grown)
-    for before, survivors, mask in zip(
-        masks, result.survivors, after, strict=True
+    for before, gone, mask, w in zip(
+        masks, result.gone, after, weights, strict=True
     ):
-        survivors = survivors.numpy()
-        assert survivors.sum() >= 1
-        assert (survivors <= before).all()
+        gone = gone.numpy()
+        assert without(before, gone).sum() >= 1
+        assert (np.diff(gone) > 0).all()
         # What was pruned in this step has not come back in it.
-        assert not mask[(before == 1) & (survivors == 0)].any()
-    for w, before, survivors in zip(
-        weights, masks, result.survivors, strict=True
-    ):
-        gone = (before == 1) & (survivors.numpy() == 0)
+        assert not mask[gone].any()
         assert (np.abs(w[gone]) < threshold).all()
 
 
@@ -124,11 +139,10 @@ def method_with(allocate):
 
 def test_allocation_beyond_capacity_goes_to_the_others():
     # In place of what it lost, 8 of 9: the first tensor has one position free.
-    tensors = Tensors(
-        [tf.constant([0.1] * 9 + [0.0]), tf.constant([1.0] + [0.0] * 19)],
-        [tf.constant([1] * 9 + [0], tf.uint8), tf.constant([1] + [0] * 19,
-         tf.uint8)],
-    )  # fmt: skip
+    tensors = network(
+        [[0.1] * 9 + [0.0], [1.0] + [0.0] * 19],
+        [[1] * 9 + [0], [1] + [0] * 19],
+    )
     own = method_with(lambda survivors, pruned, capacity: pruned)
     result = own.reallocate(tensors, {"threshold": 0.5}, tf.constant([0, 0]))
     assert (result.num_pruned, result.num_grown) == ([8, 0], [1, 7])
@@ -136,10 +150,7 @@ def test_allocation_beyond_capacity_goes_to_the_others():
 
 @pytest.mark.parametrize("counts", [[5], [-1]])
 def test_allocation_of_other_sums_is_refused(counts):
-    tensors = Tensors(
-        [tf.constant([0.1, 0.2, 0.3, 0.0, 0.0, 0.0])],
-        [tf.constant([1, 1, 1, 0, 0, 0], tf.uint8)],
-    )
+    tensors = network([[0.1, 0.2, 0.3, 0, 0, 0]], [[1, 1, 1, 0, 0, 0]])
     with pytest.raises(ValueError, match="`allocate` must return counts"):
         method_with(lambda *_: counts).reallocate(
             tensors, {"threshold": 0.5}, tf.constant([0, 0])
@@ -174,14 +185,14 @@ def test_equal_seeds_give_equal_results():
 
 
 @given(st.integers(0, 1000), st.integers(0, 2**31 - 1))
-def test_num_ones_is_exact(size, seed):
-    mask = np.random.default_rng(seed).integers(0, 2, size, dtype=np.uint8)
-    assert int(num_ones(tf.constant(mask))) == mask.sum()
+def test_num_active_is_exact(size, seed):
+    mask = np.random.default_rng(seed).integers(0, 2, size).astype(bool)
+    assert int(num_active(tf.constant(mask))) == mask.sum()
 
 
-def test_num_ones_counts_beyond_float32():
+def test_num_active_counts_beyond_float32():
     # 2**24 + 1 is the first integer that float32 cannot hold.
-    assert int(num_ones(tf.ones([2**24 + 1], tf.uint8))) == 2**24 + 1
+    assert int(num_active(tf.ones([2**24 + 1], tf.bool))) == 2**24 + 1
 
 
 def slices(data, size):
@@ -206,22 +217,13 @@ def test_units_of_several_sizes_conserve_the_budget(data):
     masks = [np.array(mask, np.uint8) for mask in masks]
     budget = sum(int(m.sum()) * u for m, u in zip(masks, sizes, strict=True))
     for step in range(3):
-        tensors = Tensors(
-            [
-                tf.constant(s * m, tf.float32)
-                for s, m in zip(scores, masks, strict=True)
-            ],
-            [tf.constant(mask) for mask in masks],
-            sizes,
-        )
+        weights = [s * m for s, m in zip(scores, masks, strict=True)]
+        tensors = network(weights, masks, sizes)
         result = method.reallocate(
             tensors, state, tf.constant([0, step]), unspent
         )
         state, unspent = result.state, result.unspent
-        masks = [
-            activate(s, g.positions).numpy()
-            for s, g in zip(result.survivors, result.growth, strict=True)
-        ]
+        masks = masks_after(masks, result)
         active = sum(
             int(m.sum()) * u for m, u in zip(masks, sizes, strict=True)
         )
@@ -235,12 +237,9 @@ def test_units_worked_by_hand():
     # the weights .2: 10 weights. Survivors weigh 9 and 2, so 8.18 and 1.82 of
     # the 10: no slice, remainder .909, and 1 weight, remainder .818. 9 are
     # left over: a slice.
-    tensors = Tensors(
-        [tf.constant([0.1, 0.9, 0.0, 0.0]), tf.constant([0.2, 0.7, 0.8, 0.0])],
-        [
-            tf.constant([1, 1, 0, 0], tf.uint8),
-            tf.constant([1, 1, 1, 0], tf.uint8),
-        ],
+    tensors = network(
+        [[0.1, 0.9, 0.0, 0.0], [0.2, 0.7, 0.8, 0.0]],
+        [[1, 1, 0, 0], [1, 1, 1, 0]],
         [9, 1],
     )
     method = methods.dsr(2)
@@ -253,11 +252,7 @@ def test_units_worked_by_hand():
 def test_unspent_weights_are_spent_when_a_unit_fits():
     # Nothing goes. 9 weights were left unspent, by slices of 25 since gone:
     # a slice of 9 comes, and no more.
-    tensors = Tensors(
-        [tf.constant([0.9, 0.0, 0.0])],
-        [tf.constant([1, 0, 0], tf.uint8)],
-        [9],
-    )
+    tensors = network([[0.9, 0.0, 0.0]], [[1, 0, 0]], [9])
     result = methods.dsr(1).reallocate(
         tensors, {"threshold": 0.5}, tf.constant([0, 1]), unspent=12
     )
@@ -265,11 +260,7 @@ def test_unspent_weights_are_spent_when_a_unit_fits():
 
 
 def test_new_slices_get_a_value_for_every_weight():
-    tensors = Tensors(
-        [tf.constant([0.9, 0.1, 0.0, 0.0])],
-        [tf.constant([1, 1, 0, 0], tf.uint8)],
-        [9],
-    )
+    tensors = network([[0.9, 0.1, 0.0, 0.0]], [[1, 1, 0, 0]], [9])
     method = methods.dsr(1, regrow_stddev=0.1)
     result = method.reallocate(tensors, {"threshold": 0.5}, tf.constant([0, 1]))
     values = result.growth[0].values.numpy()
@@ -278,8 +269,8 @@ def test_new_slices_get_a_value_for_every_weight():
 
 def test_rewiring_inside_a_graph_equals_reallocation():
     rng = np.random.default_rng(0)
-    masks = [rng.integers(0, 2, n).astype(np.uint8) for n in (50, 20, 3)]
-    masks[2][:] = 1
+    masks = [rng.integers(0, 2, n).astype(bool) for n in (50, 20, 3)]
+    masks[2][:] = True
     weights = [rng.normal(size=m.size) * m for m in masks]
     tensors = Tensors(
         [tf.constant(w, tf.float32) for w in weights],
@@ -299,16 +290,15 @@ def test_rewiring_inside_a_graph_equals_reallocation():
             ),
             signs=[tf.ones_like(p, tf.int8) for p in positions],
         )
-        survivors, growth, num_grown = methods.deepr().rewire(
+        gone, growth, num_grown = methods.deepr().rewire(
             active, tensors.masks, seed
         )
-        gone = [p[s == 0] for p, s in zip(positions, survivors, strict=True)]
+        gone = [tf.gather(p, g) for p, g in zip(positions, gone, strict=True)]
         return gone, [g.positions for g in growth], num_grown
 
     gone, came, num_grown = rewire()
     assert int(num_grown) == sum(result.num_grown) > 0
-    for i, mask in enumerate(masks):
-        lost = np.flatnonzero(mask > result.survivors[i].numpy())
-        assert gone[i].numpy().tolist() == lost.tolist()
-        expected = result.growth[i].positions.numpy()
-        assert came[i].numpy().tolist() == expected.tolist()
+    expected = [growth.positions for growth in result.growth]
+    for found, positions in (gone, result.gone), (came, expected):
+        for one, other in zip(found, positions, strict=True):
+            assert one.numpy().tolist() == other.numpy().tolist()

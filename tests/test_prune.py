@@ -4,6 +4,7 @@ import tensorflow as tf
 
 from dsr_tf import methods
 from dsr_tf.methods import Tensors
+from dsr_tf.methods import prune
 from dsr_tf.methods.prune import AdaptiveThreshold
 from dsr_tf.methods.prune import SmallestFraction
 from dsr_tf.methods.prune import adapted_threshold
@@ -14,10 +15,8 @@ from dsr_tf.methods.prune import smallest
 def test_below_threshold_is_strict_and_sees_magnitudes():
     #              kept  gone  kept  gone   inactive
     weights = tf.constant([0.5, 0.4, -0.5, -0.4, 0.0])
-    mask = tf.constant([1, 1, 1, 1, 0], tf.uint8)
-    survivors = below_threshold(weights, mask, 0.5)
-    assert survivors.numpy().tolist() == [1, 0, 1, 0, 0]
-    assert survivors.dtype == tf.uint8
+    mask = tf.constant([True, True, True, True, False])
+    assert below_threshold(weights, mask, 0.5).numpy().tolist() == [1, 3]
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
@@ -26,10 +25,21 @@ def test_below_threshold_compares_in_float32_or_better(dtype):
     # or above it; with the threshold rounded too, it would always stay.
     for threshold in (0.001, 0.003, 0.3, 0.7):
         weight = tf.cast(tf.constant([threshold], tf.float64), dtype)
-        kept = below_threshold(weight, tf.ones([1], tf.uint8), threshold)
+        gone = below_threshold(weight, tf.ones([1], tf.bool), threshold)
         wide = np.float64 if dtype == "float64" else np.float32
-        expected = wide(weight.numpy()[0]) >= wide(threshold)
-        assert kept.numpy().tolist() == [int(expected)]
+        below = wide(weight.numpy()[0]) < wide(threshold)
+        assert gone.numpy().tolist() == ([0] if below else [])
+
+
+def test_below_threshold_goes_block_by_block(monkeypatch):
+    rng = np.random.default_rng(0)
+    weights = rng.normal(size=5 * 2**10 + 3).astype(np.float32)
+    mask = rng.integers(0, 2, weights.size).astype(bool)
+    monkeypatch.setattr(prune, "_BLOCK", 2**10)
+    monkeypatch.setattr(prune, "_below", prune._below.python_function)
+    gone = below_threshold(tf.constant(weights), tf.constant(mask), 0.5)
+    expected = np.flatnonzero(mask & (np.abs(weights) < 0.5))
+    assert gone.numpy().tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize(
@@ -41,10 +51,10 @@ def test_threshold_doubles_halves_or_stays(num_below, expected):
 
 
 def test_threshold_moves_one_reallocation_late():
-    prune = AdaptiveThreshold(100, tolerance=0.1, initial_threshold=1e-3)
-    state = prune.initial_state()
+    method = AdaptiveThreshold(100, tolerance=0.1, initial_threshold=1e-3)
+    state = method.initial_state()
     assert state == {"threshold": 1e-3}
-    assert prune.next_state(state, 0) == {"threshold": 2e-3}
+    assert method.next_state(state, 0) == {"threshold": 2e-3}
     assert state == {"threshold": 1e-3}
 
 
@@ -69,8 +79,8 @@ def test_initial_threshold_must_be_above_zero(threshold):
 def test_smallest_goes_by_magnitude_and_lower_index():
     #                       stays  gone  stays  gone inactive
     weights = tf.constant([0.5, -0.2, 0.2, 0.1, 0.0])
-    mask = tf.constant([1, 1, 1, 1, 0], tf.uint8)
-    assert smallest(weights, mask, 2).numpy().tolist() == [1, 0, 1, 0, 0]
+    mask = tf.constant([True, True, True, True, False])
+    assert smallest(weights, mask, 2).numpy().tolist() == [1, 3]
 
 
 @pytest.mark.parametrize(
@@ -79,16 +89,15 @@ def test_smallest_goes_by_magnitude_and_lower_index():
     [(20, 99, 0.25, 6), (20, 99, 0.0, 1), (20, 22, 0.25, 2), (1, 9, 0.5, 0)],
 )
 def test_set_prunes_the_papers_count(active, size, drop_fraction, gone):
-    mask = np.zeros(size, np.uint8)
-    mask[:active] = 1
+    mask = np.arange(size) < active
     tensors = Tensors([tf.random.normal([size]) * mask], [tf.constant(mask)])
-    (survivors,) = SmallestFraction(drop_fraction)(tensors, {})
-    assert int(survivors.numpy().sum()) == active - gone
+    (positions,) = SmallestFraction(drop_fraction)(tensors, {})
+    assert len(positions) == gone and mask[positions].all()
 
 
 def test_set_keeps_the_count_of_every_tensor():
     rng = np.random.default_rng(0)
-    masks = [rng.integers(0, 2, n, dtype=np.uint8) for n in (50, 300, 9)]
+    masks = [rng.integers(0, 2, n).astype(bool) for n in (50, 300, 9)]
     tensors = Tensors(
         [tf.constant(rng.normal(size=m.size) * m) for m in masks],
         [tf.constant(m) for m in masks],

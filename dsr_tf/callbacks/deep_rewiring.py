@@ -7,14 +7,13 @@ from typing import Any
 import tensorflow as tf
 
 from dsr_tf import methods
-from dsr_tf.callbacks.kernels import scatter
+from dsr_tf.callbacks.kernels import apply_reallocation
+from dsr_tf.callbacks.kernels import dense
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.callbacks.signs import Signs
-from dsr_tf.callbacks.signs import random_signs
 from dsr_tf.checks import checked_number
 from dsr_tf.layers import MaskedKernel
 from dsr_tf.methods import Tensors
-from dsr_tf.methods.grow import Growth
 from dsr_tf.methods.grow import fold
 from dsr_tf.methods.schedules import piecewise
 from dsr_tf.methods.schedules import validate
@@ -72,7 +71,6 @@ class DeepR(Reallocate):
         self.noise_rate = checked_number("noise_rate", noise_rate)
         self.signs = Signs()
         self._moved = tf.zeros([], tf.int64)
-        self._compiled_for: list[Any] = []
 
     def on_train_begin(self, logs: Any = None) -> None:
         super().on_train_begin(logs)
@@ -104,26 +102,17 @@ class DeepR(Reallocate):
         self._compile()
         seed = tf.constant([self.seed, self._step], tf.int32)
         # Added up on the device: the host need not wait for it.
-        self._moved += self._rewire(seed, self._stddev)
+        self._moved += self._compiled(seed, self._stddev)
         self.state.num_reallocations += 1
         self.state.seconds += time.perf_counter() - begin
 
-    def _compile(self) -> None:
-        """Makes the compiled function, unless it is of these variables."""
-        slots = [slot.variable for layer in self._slots for slot in layer]
-        used = [layer.kernel for layer in self._layers] + slots
-        known = len(used) == len(self._compiled_for) and all(
-            a is b for a, b in zip(used, self._compiled_for, strict=True)
-        )
-        if not known:
-            self._rewire = tf.function(self._rewire_once)
-            self._compiled_for = used
+    def _compiled_function(self) -> Any:
+        return tf.function(self._rewire_once, autograph=False)
 
     def _rewire_once(self, seed: tf.Tensor, stddev: tf.Tensor) -> tf.Tensor:
         """Shakes and rewires all layers; returns how many weights came."""
         masks = [
-            tf.cast(tf.reshape(layer.kernel_mask.value, [-1]), tf.uint8)
-            for layer in self._layers
+            tf.reshape(layer.kernel_mask.value, [-1]) for layer in self._layers
         ]
         positions = [tf.where(mask)[:, 0] for mask in masks]
         active = Tensors(
@@ -133,7 +122,7 @@ class DeepR(Reallocate):
                     zip(self._layers, positions, strict=True)
                 )
             ],
-            masks=[tf.ones_like(where, tf.uint8) for where in positions],
+            masks=[tf.ones_like(where, tf.bool) for where in positions],
             signs=[
                 tf.gather(signs, where)
                 for signs, where in zip(
@@ -141,39 +130,19 @@ class DeepR(Reallocate):
                 )
             ],
         )
-        survivors, growth, num_grown = self.method.rewire(
+        gone, growth, num_grown = self.method.rewire(
             active, masks, fold(seed, 1)
         )
-        for i in range(len(masks)):
-            gone = tf.equal(survivors[i], 0)
-            self._apply(i, positions[i], gone, active.weights[i], growth[i])
-            fresh = random_signs(tf.shape(growth[i].positions), seed, i)
-            scatter(self.signs.values[i], growth[i].positions, fresh)
+        for i, layer in enumerate(self._layers):
+            shape = tuple(layer.kernel.shape)
+            layer.kernel.assign(dense(positions[i], active.weights[i], shape))
+            self.signs.redraw(i, growth[i].positions, seed)
+        gone = [
+            tf.gather(where, chosen)
+            for where, chosen in zip(positions, gone, strict=True)
+        ]
+        apply_reallocation(self._layers, self._slots, gone, growth)
         return num_grown
-
-    def _apply(
-        self,
-        index: int,
-        positions: tf.Tensor,
-        gone: tf.Tensor,
-        weights: tf.Tensor,
-        growth: Growth,
-    ) -> None:
-        """Assigns mask and weights of a layer, and sets slots back."""
-        layer = self._layers[index]
-        moved = tf.concat([positions[gone], growth.positions], axis=0)
-        scatter(
-            layer.kernel,
-            positions,
-            tf.where(gone, tf.zeros_like(weights), weights),
-        )
-        came = tf.range(tf.size(moved)) >= tf.size(moved) - tf.size(
-            growth.positions
-        )
-        scatter(layer.kernel_mask, moved, came)
-        for slot in self._slots[index]:
-            # What grows begins at 0 too.
-            scatter(slot.variable, moved, slot.initial_value or 0.0)
 
 
 def _shaken(

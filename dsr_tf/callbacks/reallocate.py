@@ -10,8 +10,7 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from dsr_tf.callbacks.kernels import apply_reallocation
-from dsr_tf.callbacks.kernels import flat_tensors
+from dsr_tf.callbacks.compiled import CompiledReallocation
 from dsr_tf.callbacks.replicas import Replicas
 from dsr_tf.callbacks.replicas import check_trainable
 from dsr_tf.callbacks.slots import Slot
@@ -73,6 +72,7 @@ class Reallocate(keras.callbacks.Callback):
         self.stop_epoch = checked_count("stop_epoch", stop_epoch, optional=True)
         self.seed = checked_seed(seed)
         self.state = ReallocationState(method.prune.initial_state())
+        self._compiled_for: list[Any] = []
 
     def check(self, layers: Sequence[MaskedKernel]) -> None:
         """Raises a ValueError if the method cannot serve these layers.
@@ -151,28 +151,38 @@ class Reallocate(keras.callbacks.Callback):
 
     def _reallocate(self) -> None:
         begin = time.perf_counter()
+        self._compile()
+        seed = tf.constant([self.seed, self._step], tf.int32)
         try:
-            result = self.method.reallocate(
-                flat_tensors(self._layers),
-                self.state.method,
-                tf.constant([self.seed, self._step], tf.int32),
-                self.state.unspent,
-            )
+            plan = self._compiled(self.state.method, seed, self.state.unspent)
         except NonFiniteWeightError as error:
             raise self._non_finite(
                 error.index, " No mask was changed."
             ) from None
-        apply_reallocation(
-            self._layers, self._slots, result.survivors, result.growth
+        self.state.method = self.method.prune.next_state(
+            self.state.method, sum(plan.pruned)
         )
-        self.state.method = result.state
-        self.state.unspent = result.unspent
+        self.state.unspent = plan.unspent
         self.state.num_reallocations += 1
         self.state.weights_moved += sum(
             count * layer.unit_size
-            for count, layer in zip(result.num_grown, self._layers, strict=True)
+            for count, layer in zip(plan.grown, self._layers, strict=True)
         )
         self.state.seconds += time.perf_counter() - begin
+
+    def _compile(self) -> None:
+        """Makes the compiled function, unless it is of these variables."""
+        slots = [slot.variable for layer in self._slots for slot in layer]
+        used = [layer.kernel for layer in self._layers] + slots
+        known = len(used) == len(self._compiled_for) and all(
+            a is b for a, b in zip(used, self._compiled_for, strict=True)
+        )
+        if not known:
+            self._compiled = self._compiled_function()
+            self._compiled_for = used
+
+    def _compiled_function(self) -> Any:
+        return CompiledReallocation(self.method, self._layers, self._slots)
 
     def _compare_replicas(self) -> None:
         """Stops the run if replicas or workers do not hold the same."""

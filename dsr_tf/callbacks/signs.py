@@ -43,6 +43,11 @@ class Signs(tf.Module):
             self.values.append(tf.Variable(tf.where(signs == 0, drawn, signs)))
         self._kernels = _identities(layers)
 
+    def redraw(self, index: int, positions: tf.Tensor, seed: tf.Tensor) -> None:
+        """Draws the signs of layer `index` anew at some flat positions."""
+        signs = random_signs(tf.shape(positions), seed, index)
+        self.values[index].scatter_nd_update(positions[:, None], signs)
+
 
 def _identities(layers: Sequence[MaskedKernel]) -> tuple[int, ...]:
     return tuple(id(layer.kernel) for layer in layers if layer.built)

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from dsr_tf.budget import num_kept
@@ -12,7 +14,8 @@ from dsr_tf.methods.prune import Prune
 from dsr_tf.methods.prune import smallest
 from dsr_tf.methods.tensors import State
 from dsr_tf.methods.tensors import Tensors
-from dsr_tf.methods.tensors import num_ones
+from dsr_tf.methods.tensors import in_turn
+from dsr_tf.methods.tensors import num_active
 
 
 @dataclass(frozen=True)
@@ -74,37 +77,41 @@ class ToSparsity(Prune):
         return 1 - (1 - self.sparsity) ** done
 
     def __call__(
-        self, tensors: Tensors, state: Mapping[str, float]
+        self, tensors: Tensors, state: Mapping[str, Any]
     ) -> list[tf.Tensor]:
-        sparsity = self.sparsity_after(state["prunes"] + 1)
-        kept = [
-            num_kept(int(mask.shape[0]), sparsity) for mask in tensors.masks
-        ]
+        kept = self._kept(tensors, state["prunes"])
         if self.across_tensors:
-            sizes = tensors.sizes
-            target = sum(n * u for n, u in zip(kept, sizes, strict=True))
-            return largest_of_all(tensors, target)
-        rows = zip(tensors.weights, tensors.masks, kept, strict=True)
-        return [
-            smallest(weights, mask, tf.maximum(num_ones(mask) - count, 0))
-            for weights, mask, count in rows
-        ]
+            return beyond_largest(tensors, tf.reduce_sum(kept * tensors.sizes))
+        active = tf.stack([num_active(mask) for mask in tensors.masks])
+        counts = tf.unstack(tf.maximum(active - kept, 0))
+        return in_turn(smallest, tensors.weights, tensors.masks, counts)
+
+    def _kept(self, tensors: Tensors, prunes: Any) -> tf.Tensor:
+        """Counts the units that each tensor is to keep, on the host."""
+        lengths = [int(mask.shape[0]) for mask in tensors.masks]
+
+        def kept(prunes: np.ndarray) -> np.ndarray:
+            sparsity = self.sparsity_after(float(prunes) + 1)
+            return np.array([num_kept(n, sparsity) for n in lengths], np.int64)
+
+        counts = tf.numpy_function(kept, [prunes], tf.int64, stateful=False)
+        return tf.ensure_shape(counts, [len(lengths)])
 
 
-def largest_of_all(tensors: Tensors, budget: int) -> list[tf.Tensor]:
-    """Keeps the largest active units of all tensors together.
+def beyond_largest(tensors: Tensors, budget: tf.Tensor) -> list[tf.Tensor]:
+    """Finds all active units but the largest of all tensors together.
 
     The largest of each tensor comes first; ties go by tensor, then by index.
 
     Args:
         tensors: The network.
-        budget: Weights to keep, at least one unit a tensor.
+        budget: Weights to keep, int64, at least one unit a tensor.
 
     Returns:
-        Masks of the survivors, shape `(n_l,)`, uint8: of units of one weight
-        exactly `budget` in all, or what is active if that is less.
+        Their positions, ascending, int64. Of units of one weight exactly
+        `budget` stay in all, or what is active if that is less.
     """
-    active = [tf.where(tf.equal(mask, 1))[:, 0] for mask in tensors.masks]
+    active = [tf.where(mask)[:, 0] for mask in tensors.masks]
     scores = [
         _with_champion(
             tf.abs(tf.cast(tf.gather(weights, positions), tf.float64))
@@ -122,15 +129,11 @@ def largest_of_all(tensors: Tensors, budget: int) -> list[tf.Tensor]:
         tf.concat(scores, axis=0), direction="DESCENDING", stable=True
     )
     fits = tf.cumsum(tf.gather(sizes, order)) <= budget
-    kept = tf.scatter_nd(
-        order[:, None], tf.cast(fits, tf.uint8), tf.shape(order)
-    )
-    by_tensor = tf.split(kept, [tf.shape(score)[0] for score in scores])
+    goes = tf.scatter_nd(order[:, None], ~fits, tf.shape(order))
+    by_tensor = tf.split(goes, [tf.shape(score)[0] for score in scores])
     return [
-        tf.tensor_scatter_nd_update(mask, positions[:, None], values)
-        for mask, positions, values in zip(
-            tensors.masks, active, by_tensor, strict=True
-        )
+        tf.boolean_mask(positions, gone)
+        for positions, gone in zip(active, by_tensor, strict=True)
     ]
 
 

@@ -1,5 +1,6 @@
-"""Where weights come back. Tensors are flat; masks are uint8, 1 active."""
+"""Where weights come back. Tensors are flat; masks are bool, True active."""
 
+from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ import tensorflow as tf
 
 from dsr_tf.checks import checked_number
 from dsr_tf.methods.tensors import Tensors
+from dsr_tf.methods.tensors import compiled
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,13 @@ def random_inactive(
     shuffled.
 
     Args:
-        mask: Shape `(n,)`, uint8.
-        num_inactive: Number of zeros of `mask`, int64.
+        mask: Shape `(n,)`, bool.
+        num_inactive: Number of inactive entries of `mask`, int64.
         count: Positions to draw, int64, at most `num_inactive`.
         seed: Shape `(2,)`, int32. Equal seeds, equal positions.
 
     Returns:
-        Distinct positions where `mask` is 0, shape `(count,)`, int64.
+        Distinct positions where `mask` is False, shape `(count,)`, int64.
     """
     size = tf.size(mask, out_type=tf.int64)
     few = num_inactive * 8 < size
@@ -57,7 +59,7 @@ def random_inactive(
 def _by_listing(
     mask: tf.Tensor, count: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
-    inactive = tf.where(tf.equal(mask, 0))[:, 0]
+    inactive = tf.where(~mask)[:, 0]
     return tf.random.experimental.stateless_shuffle(inactive, seed)[:count]
 
 
@@ -77,7 +79,7 @@ def _by_rejection(
             dtype=tf.int64,
             alg="philox",
         )
-        hits = tf.boolean_mask(drawn, tf.equal(tf.gather(mask, drawn), 0))
+        hits = tf.boolean_mask(drawn, ~tf.gather(mask, drawn))
         return tf.unique(tf.concat([found, hits], axis=0))[0], trial + 1
 
     found, _ = tf.while_loop(
@@ -121,57 +123,75 @@ class AtRandom:
         Args:
             tensors: The network before pruning: what goes in this step stays
                 active in its masks, and so cannot come back in it.
-            num_inactive: Inactive positions of each tensor, a Python integer
-                or an int64 scalar each.
-            num_grown: Positions to draw in each tensor.
+            num_inactive: Inactive positions of each tensor, int64.
+            num_grown: Positions to draw in each tensor, int64.
             seed: Shape `(2,)`, int32.
 
         Returns:
             One `Growth` a tensor.
         """
-        rows = zip(
-            tensors.masks, num_inactive, num_grown, tensors.sizes, strict=True
+        counts = tf.convert_to_tensor(num_grown, tf.int64)
+        positions = _positions(
+            tf.concat(tensors.masks, axis=0),
+            tf.stack([tf.size(mask, tf.int64) for mask in tensors.masks]),
+            tf.convert_to_tensor(num_inactive, tf.int64),
+            counts,
+            seed,
         )
-        return [
-            self._grow(*row, fold(seed, index))
-            for index, row in enumerate(rows)
-        ]
-
-    def _grow(
-        self,
-        mask: tf.Tensor,
-        inactive: int,
-        count: int,
-        size: int,
-        seed: tf.Tensor,
-    ) -> Growth:
-        positions, noise = _draw(mask, inactive, count, size, seed)
-        return Growth(positions, noise * self.stddev if self.stddev else None)
+        positions = tf.split(positions, counts, num=len(tensors.masks))
+        if not self.stddev:
+            return [Growth(row) for row in positions]
+        counts = counts * tensors.sizes
+        values = self.stddev * _normals(counts, seed)
+        values = tf.split(values, counts, num=len(tensors.masks))
+        return list(map(Growth, positions, values))
 
 
-# Compiled once for tensors of every size.
-@tf.function(
-    input_signature=[
-        tf.TensorSpec([None], tf.uint8),
-        tf.TensorSpec([], tf.int64),
-        tf.TensorSpec([], tf.int64),
-        tf.TensorSpec([], tf.int64),
-        tf.TensorSpec([2], tf.int32),
-    ]
-)
-def _draw(
-    mask: tf.Tensor,
+@compiled
+def _positions(
+    masks: tf.Tensor,
+    sizes: tf.Tensor,
     num_inactive: tf.Tensor,
-    count: tf.Tensor,
-    size: tf.Tensor,
+    counts: tf.Tensor,
     seed: tf.Tensor,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draws positions, and `size` standard normals for each."""
-    positions = random_inactive(mask, num_inactive, count, fold(seed, 0))
-    noise = tf.random.stateless_normal(
-        (count * size)[None], fold(seed, 1), alg="philox"
+) -> tf.Tensor:
+    """Draws the positions of all tensors, whose masks stand in a row."""
+    ends = tf.cumsum(sizes)
+
+    def draw(i: tf.Tensor) -> tf.Tensor:
+        mask = masks[ends[i] - sizes[i] : ends[i]]
+        own = fold(fold(seed, i), 0)
+        return random_inactive(mask, num_inactive[i], counts[i], own)
+
+    return _in_a_row(draw, tf.size(sizes), tf.int64)
+
+
+@compiled
+def _normals(counts: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+    """Draws standard normals for all tensors."""
+
+    def draw(i: tf.Tensor) -> tf.Tensor:
+        own = fold(fold(seed, i), 1)
+        return tf.random.stateless_normal(counts[i : i + 1], own, alg="philox")
+
+    return _in_a_row(draw, tf.size(counts), tf.float32)
+
+
+def _in_a_row(
+    draw: Callable[[tf.Tensor], tf.Tensor],
+    num_tensors: tf.Tensor,
+    dtype: tf.DType,
+) -> tf.Tensor:
+    """Joins what is drawn for each tensor; a graph holds the draw once."""
+    drawn = tf.TensorArray(
+        dtype, num_tensors, infer_shape=False, element_shape=[None]
     )
-    return positions, noise
+    _, drawn = tf.while_loop(
+        lambda i, _: i < num_tensors,
+        lambda i, drawn: (i + 1, drawn.write(i, draw(i))),
+        (tf.constant(0), drawn),
+    )
+    return drawn.concat()
 
 
 def fold(seed: tf.Tensor, data: tf.Tensor | int) -> tf.Tensor:

@@ -11,14 +11,14 @@ import tensorflow as tf
 
 from dsr_tf.methods.grow import Growth
 from dsr_tf.methods.plan import Allocate
+from dsr_tf.methods.plan import Plan
 from dsr_tf.methods.plan import make_plan
 from dsr_tf.methods.prune import Prune
 from dsr_tf.methods.tensors import State
 from dsr_tf.methods.tensors import Tensors
-from dsr_tf.methods.tensors import activate
-from dsr_tf.methods.tensors import first_active
-from dsr_tf.methods.tensors import largest_between
-from dsr_tf.methods.tensors import num_ones
+from dsr_tf.methods.tensors import compiled
+from dsr_tf.methods.tensors import in_turn
+from dsr_tf.methods.tensors import num_active
 
 Grow = Callable[
     [Tensors, Sequence[int], Sequence[int], tf.Tensor], list[Growth]
@@ -32,7 +32,7 @@ class Reallocation:
     Counts are of units: of weights, where nothing larger moves as one.
 
     Args:
-        survivors: Masks of what stays, shape `(n_l,)`, uint8.
+        gone: Positions of what goes, ascending, int64, one tensor a tensor.
         growth: Positions and values of what comes.
         num_pruned: Units that went, one count a tensor.
         num_grown: Units that came, one count a tensor.
@@ -40,7 +40,7 @@ class Reallocation:
         state: What the method remembers for the next reallocation.
     """
 
-    survivors: list[tf.Tensor]
+    gone: list[tf.Tensor]
     growth: list[Growth]
     num_pruned: list[int]
     num_grown: list[int]
@@ -112,23 +112,85 @@ class Method:
             NonFiniteWeightError: If a weight is NaN or infinite.
             ValueError: If `allocate` grows more than was pruned.
         """
-        survivors = self.prune(tensors, state)
-        counts = _counts(tensors, survivors)
-        active, kept, inactive, finite = counts.numpy().T.tolist()
-        if 0 in finite:
-            raise NonFiniteWeightError(finite.index(0))
-        plan = make_plan(
-            self.allocate, active, kept, inactive, tensors.sizes, unspent
-        )
-        survivors = _corrected(tensors, survivors, plan.rescued, plan.pardoned)
+        gone, counts = self.propose(tensors, state)
+        plan = self.plan(counts.numpy(), tensors.sizes, unspent)
+        gone, growth = self.carry_out(tensors, gone, plan.moves, seed)
         return Reallocation(
-            survivors,
-            self._grown(tensors, inactive, plan.grown, seed),
+            gone,
+            growth,
             [n - p for n, p in zip(plan.pruned, plan.pardoned, strict=True)],
             plan.grown,
             plan.unspent,
             self.prune.next_state(state, sum(plan.pruned)),
         )
+
+    def propose(
+        self, tensors: Tensors, state: Mapping[str, Any]
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """Begins a reallocation: also inside a `tf.function`.
+
+        Args:
+            tensors: Weights, 0 where inactive, and masks.
+            state: As for `reallocate`, or scalar tensors, float64.
+
+        Returns:
+            Positions of what `prune` chooses, and the counts `plan` goes by:
+            active, chosen and inactive units, and whether the weights are
+            finite, shape `(number of tensors, 4)`, int64.
+        """
+        gone = self.prune(tensors, state)
+        counts = in_turn(_tally, tensors.weights, tensors.masks, gone)
+        return gone, tf.stack(counts)
+
+    def plan(
+        self, counts: np.ndarray, unit_sizes: Sequence[int], unspent: int = 0
+    ) -> Plan:
+        """Decides how many units go and come, on the host.
+
+        Args:
+            counts: What `propose` has counted.
+            unit_sizes: Weights in a unit of each tensor.
+            unspent: What the last reallocation left unspent.
+
+        Raises:
+            NonFiniteWeightError: If a weight is NaN or infinite.
+            ValueError: If `allocate` grows more than was pruned.
+        """
+        active, chosen, inactive, finite = counts.T.tolist()
+        if 0 in finite:
+            raise NonFiniteWeightError(finite.index(0))
+        return make_plan(
+            self.allocate, active, chosen, inactive, unit_sizes, unspent
+        )
+
+    def carry_out(
+        self,
+        tensors: Tensors,
+        gone: Sequence[tf.Tensor],
+        moves: tf.Tensor,
+        seed: tf.Tensor,
+    ) -> tuple[list[tf.Tensor], list[Growth]]:
+        """Ends a reallocation: also inside a `tf.function`.
+
+        Args:
+            tensors: As for `propose`.
+            gone: What it returned.
+            moves: `Plan.moves`.
+            seed: Shape `(2,)`, int32; equal seeds, equal results.
+
+        Returns:
+            Positions of what goes, and what comes.
+        """
+        rescued, pardoned, inactive, grown = tf.unstack(moves)
+        gone = [
+            _corrected(weights, positions, rescued[i], pardoned[i])
+            for i, (weights, positions) in enumerate(
+                zip(tensors.weights, gone, strict=True)
+            )
+        ]
+        if self.grow:
+            return gone, self.grow(tensors, inactive, grown, seed)
+        return gone, [Growth(tf.zeros([0], tf.int64))] * len(gone)
 
     def rewire(
         self, active: Tensors, masks: Sequence[tf.Tensor], seed: tf.Tensor
@@ -141,103 +203,64 @@ class Method:
 
         Args:
             active: The active weights alone, in order, under masks of ones.
-            masks: The whole masks, shape `(n_l,)`, uint8.
+            masks: The whole masks, shape `(n_l,)`, bool.
             seed: Shape `(2,)`, int32; equal seeds, equal results.
 
         Returns:
-            Masks of those active weights that stay, what comes, and how many
-            weights come.
+            Positions, among the active weights, of those that go; what comes;
+            and how many weights come.
         """
-        survivors = self.prune(active, {})
+        gone = self.prune(active, {})
         sizes = [tf.size(mask, tf.int64) for mask in active.masks]
         inactive = [
             tf.size(mask, tf.int64) - size
             for mask, size in zip(masks, sizes, strict=True)
         ]
-        kept = [num_ones(mask) for mask in survivors]
+        chosen = [tf.size(positions, tf.int64) for positions in gone]
 
         def planned(counts: np.ndarray) -> np.ndarray:
-            sizes, kept, inactive = counts.tolist()
-            plan = make_plan(
-                self.allocate, sizes, kept, inactive, active.sizes, 0
-            )
-            return np.array([plan.rescued, plan.grown, plan.pardoned], np.int64)
+            sizes, chosen, inactive = counts.tolist()
+            return make_plan(
+                self.allocate, sizes, chosen, inactive, active.sizes
+            ).moves
 
-        counts = tf.stack([sizes, kept, inactive])
-        plan = tf.numpy_function(planned, [counts], tf.int64, stateful=False)
-        plan.set_shape([3, len(masks)])
-        rescued, grown, pardoned = (tf.unstack(row) for row in tf.unstack(plan))
+        counts = tf.stack([sizes, chosen, inactive])
+        moves = tf.numpy_function(planned, [counts], tf.int64, stateful=False)
+        moves.set_shape([4, len(masks)])
         whole = Tensors(active.weights, masks, active.unit_sizes)
-        return (
-            _corrected(active, survivors, rescued, pardoned),
-            self._grown(whole, inactive, grown, seed),
-            tf.reduce_sum(plan[1]),
-        )
-
-    def _grown(
-        self,
-        tensors: Tensors,
-        inactive: Sequence[Any],
-        grown: Sequence[Any],
-        seed: tf.Tensor,
-    ) -> list[Growth]:
-        if self.grow:
-            return self.grow(tensors, inactive, grown, seed)
-        return [Growth(tf.zeros([0], tf.int64))] * len(tensors.masks)
+        gone, growth = self.carry_out(whole, gone, moves, seed)
+        return gone, growth, tf.reduce_sum(moves[3])
 
 
-def _counts(tensors: Tensors, survivors: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Counts active, surviving and inactive units, and tells who is finite.
-
-    Returns:
-        Shape `(number of tensors, 4)`, int64: one transfer to the host.
-    """
-    triples = zip(tensors.weights, tensors.masks, survivors, strict=True)
-    return tf.stack([_tally(*triple) for triple in triples])
-
-
-@tf.function(reduce_retracing=True)
-def _tally(
-    weights: tf.Tensor, mask: tf.Tensor, survivors: tf.Tensor
-) -> tf.Tensor:
-    active = num_ones(mask)
+@compiled
+def _tally(weights: tf.Tensor, mask: tf.Tensor, gone: tf.Tensor) -> tf.Tensor:
+    active = num_active(mask)
     inactive = tf.size(mask, out_type=tf.int64) - active
     finite = tf.reduce_all(tf.math.is_finite(weights))
-    return tf.stack(
-        [active, num_ones(survivors), inactive, tf.cast(finite, tf.int64)]
-    )
+    chosen = tf.size(gone, out_type=tf.int64)
+    return tf.stack([active, chosen, inactive, tf.cast(finite, tf.int64)])
 
 
+@compiled
 def _corrected(
-    tensors: Tensors,
-    survivors: Sequence[tf.Tensor],
-    rescued: Sequence[Any],
-    pardoned: Sequence[Any],
-) -> list[tf.Tensor]:
-    """Keeps one where all would go, and takes back what is pardoned."""
-    rows = zip(
-        tensors.weights,
-        tensors.masks,
-        survivors,
-        rescued,
-        pardoned,
-        strict=True,
-    )
-    return [_correct(*row) for row in rows]
-
-
-def _correct(
-    weights: tf.Tensor,
-    mask: tf.Tensor,
-    kept: tf.Tensor,
-    rescued: Any,
-    pardoned: Any,
+    weights: tf.Tensor, gone: tf.Tensor, rescued: tf.Tensor, pardoned: tf.Tensor
 ) -> tf.Tensor:
-    kept = tf.cond(
-        tf.cast(rescued, tf.bool), lambda: first_active(mask), lambda: kept
-    )
+    """Keeps the first where all would go, and those that are pardoned."""
+    gone = gone[rescued:]
     return tf.cond(
-        tf.cast(pardoned, tf.bool),
-        lambda: activate(kept, largest_between(weights, mask, kept, pardoned)),
-        lambda: kept,
+        pardoned > 0,
+        lambda: _without_largest(weights, gone, pardoned),
+        lambda: gone,
     )
+
+
+def _without_largest(
+    weights: tf.Tensor, positions: tf.Tensor, count: tf.Tensor
+) -> tf.Tensor:
+    """Drops the positions of the largest weights, of ties the lower ones."""
+    order = tf.argsort(
+        tf.abs(tf.gather(weights, positions)),
+        direction="DESCENDING",
+        stable=True,
+    )
+    return tf.sort(tf.gather(positions, order[count:]))

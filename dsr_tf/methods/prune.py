@@ -1,7 +1,8 @@
-"""Which weights go. Tensors are flat; masks are uint8, 1 keeps."""
+"""Which weights go. Tensors are flat; masks are bool, True active."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
@@ -10,7 +11,9 @@ from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_number
 from dsr_tf.methods.tensors import State
 from dsr_tf.methods.tensors import Tensors
-from dsr_tf.methods.tensors import num_ones
+from dsr_tf.methods.tensors import compiled
+from dsr_tf.methods.tensors import in_turn
+from dsr_tf.methods.tensors import num_active
 
 
 class Prune:
@@ -24,9 +27,12 @@ class Prune:
         """Raises a ValueError if it cannot serve this many active weights."""
 
     def __call__(
-        self, tensors: Tensors, state: Mapping[str, float]
+        self, tensors: Tensors, state: Mapping[str, Any]
     ) -> list[tf.Tensor]:
-        """Returns the masks of the survivors, shape `(n_l,)`, uint8."""
+        """Returns the positions of what goes, ascending, int64.
+
+        Inside a `tf.function` the state is of scalar tensors, float64.
+        """
         raise NotImplementedError
 
     def next_state(self, state: Mapping[str, float], num_pruned: int) -> State:
@@ -35,25 +41,42 @@ class Prune:
 
 
 _SMALLEST, _LARGEST = 2.0**-126, 2.0**127
+# Weights that are compared at a time, which takes several bytes for each.
+_BLOCK = 2**20
 
 
 def below_threshold(
-    weights: tf.Tensor, mask: tf.Tensor, threshold: float
+    weights: tf.Tensor, mask: tf.Tensor, threshold: Any
 ) -> tf.Tensor:
-    """Keeps the active weights whose magnitude reaches a threshold.
+    """Finds the active weights whose magnitude is below a threshold.
 
     Args:
         weights: Shape `(n,)`, any floating type.
-        mask: Shape `(n,)`, uint8.
+        mask: Shape `(n,)`, bool.
         threshold: `H`. A weight with `|w| < H`, strictly, goes.
 
     Returns:
-        Mask of the survivors, shape `(n,)`, uint8.
+        Their positions, ascending, int64.
     """
-    if weights.dtype.size < 4:
-        weights = tf.cast(weights, tf.float32)
-    large = tf.abs(weights) >= tf.constant(threshold, weights.dtype)
-    return tf.where(large, mask, tf.zeros((), mask.dtype))
+    threshold = tf.convert_to_tensor(threshold, tf.float64)
+    wide = weights.dtype if weights.dtype.size > 4 else tf.float32
+
+    limit = tf.cast(threshold, wide)
+
+    def below(start: int) -> tf.Tensor:
+        return _below(weights, mask, limit, tf.constant(start, tf.int64))
+
+    return tf.concat(in_turn(below, range(0, weights.shape[0], _BLOCK)), axis=0)
+
+
+@compiled
+def _below(
+    weights: tf.Tensor, mask: tf.Tensor, limit: tf.Tensor, start: tf.Tensor
+) -> tf.Tensor:
+    """Finds those of the block that begins at `start`."""
+    weights = tf.cast(weights[start : start + _BLOCK], limit.dtype)
+    small = tf.abs(weights) < limit
+    return tf.where(small & mask[start : start + _BLOCK])[:, 0] + start
 
 
 def adapted_threshold(
@@ -121,14 +144,12 @@ class AdaptiveThreshold(Prune):
             )
 
     def __call__(
-        self, tensors: Tensors, state: Mapping[str, float]
+        self, tensors: Tensors, state: Mapping[str, Any]
     ) -> list[tf.Tensor]:
-        return [
-            below_threshold(weights, mask, state["threshold"])
-            for weights, mask in zip(
-                tensors.weights, tensors.masks, strict=True
-            )
-        ]
+        thresholds = [state["threshold"]] * len(tensors.weights)
+        return in_turn(
+            below_threshold, tensors.weights, tensors.masks, thresholds
+        )
 
     def next_state(self, state: Mapping[str, float], num_below: int) -> State:
         """Returns the threshold after `num_below` weights were pruned."""
@@ -139,26 +160,24 @@ class AdaptiveThreshold(Prune):
         }
 
 
+@compiled
 def smallest(
     weights: tf.Tensor, mask: tf.Tensor, count: tf.Tensor
 ) -> tf.Tensor:
-    """Keeps all active weights but the smallest.
+    """Finds the smallest active weights.
 
     Args:
         weights: Shape `(n,)`, any floating type.
-        mask: Shape `(n,)`, uint8.
-        count: How many to prune, an int64 scalar from 0 to the number of ones
-            in `mask`. Ties go by lower index.
+        mask: Shape `(n,)`, bool.
+        count: How many, an int64 scalar from 0 to the number of ones in
+            `mask`. Ties go by lower index.
 
     Returns:
-        Mask of the survivors, shape `(n,)`, uint8.
+        Their positions, shape `(count,)`, ascending, int64.
     """
-    active = tf.where(tf.equal(mask, 1))[:, 0]
+    active = tf.where(mask)[:, 0]
     order = tf.argsort(tf.abs(tf.gather(weights, active)), stable=True)
-    gone = tf.gather(active, order[:count])
-    return tf.tensor_scatter_nd_update(
-        mask, gone[:, None], tf.zeros_like(gone, mask.dtype)
-    )
+    return tf.sort(tf.gather(active, order[:count]))
 
 
 @dataclass(frozen=True)
@@ -185,17 +204,13 @@ class SmallestFraction(Prune):
         checked_fraction("drop_fraction", self.drop_fraction)
 
     def __call__(
-        self, tensors: Tensors, state: Mapping[str, float]
+        self, tensors: Tensors, state: Mapping[str, Any]
     ) -> list[tf.Tensor]:
-        return [
-            smallest(weights, mask, self._count(mask))
-            for weights, mask in zip(
-                tensors.weights, tensors.masks, strict=True
-            )
-        ]
+        counts = [self._count(mask) for mask in tensors.masks]
+        return in_turn(smallest, tensors.weights, tensors.masks, counts)
 
     def _count(self, mask: tf.Tensor) -> tf.Tensor:
-        active = num_ones(mask)
+        active = num_active(mask)
         fraction = tf.cast(self.drop_fraction, tf.float64)
         count = tf.cast(fraction * tf.cast(active, tf.float64), tf.int64) + 1
         inactive = tf.size(mask, out_type=tf.int64) - active

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
@@ -24,7 +25,7 @@ class SignFlipped(Prune):
     """
 
     def __call__(
-        self, tensors: Tensors, state: Mapping[str, float]
+        self, tensors: Tensors, state: Mapping[str, Any]
     ) -> list[tf.Tensor]:
         if tensors.signs is None or max(tensors.sizes) > 1:
             raise ValueError(
@@ -35,21 +36,19 @@ class SignFlipped(Prune):
         triples = zip(
             tensors.weights, tensors.masks, tensors.signs, strict=True
         )
-        return [unflipped(*triple) for triple in triples]
+        return [flipped(*triple) for triple in triples]
 
 
-def unflipped(
-    weights: tf.Tensor, mask: tf.Tensor, signs: tf.Tensor
-) -> tf.Tensor:
-    """Keeps the active weights that have their sign, or none.
+def flipped(weights: tf.Tensor, mask: tf.Tensor, signs: tf.Tensor) -> tf.Tensor:
+    """Finds the active weights that have the other sign.
 
     Args:
         weights: Shape `(n,)`, any floating type.
-        mask: Shape `(n,)`, uint8.
+        mask: Shape `(n,)`, bool.
         signs: Shape `(n,)`, -1 or 1, any type.
 
     Returns:
-        Mask of the survivors, shape `(n,)`, uint8.
+        Their positions, ascending, int64.
     """
-    flipped = weights * tf.cast(signs, weights.dtype) < 0
-    return tf.where(flipped, tf.zeros((), mask.dtype), mask)
+    other = weights * tf.cast(signs, weights.dtype) < 0
+    return tf.where(other & mask)[:, 0]

@@ -1,11 +1,21 @@
 """What a method sees of a network, and counting in it."""
 
+from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
 State = dict[str, float]
+
+# Traced once for tensors of every length, and not copied into the graphs that
+# call it for each tensor: those would take seconds to optimize.
+compiled = tf.function(
+    autograph=False,
+    reduce_retracing=True,
+    experimental_attributes={"_noinline": True},
+)
 
 
 @dataclass(frozen=True)
@@ -15,7 +25,7 @@ class Tensors:
     Args:
         weights: One tensor of shape `(n_l,)` each, any floating type; of units
             of several weights, the mean magnitudes.
-        masks: uint8 tensors of the same shapes: 1 active, 0 not.
+        masks: bool tensors of the same shapes: True active, False not.
         unit_sizes: Weights in a unit of each tensor; None where all are 1.
         signs: Tensors of the same shapes, of -1 and 1, for methods that
             compare the sign of a weight with the one it began with.
@@ -32,11 +42,12 @@ class Tensors:
         return self.unit_sizes or [1] * len(self.weights)
 
 
-def num_ones(mask: tf.Tensor) -> tf.Tensor:
-    """Counts the ones of a mask, exactly, as an int64 scalar.
+def num_active(mask: tf.Tensor) -> tf.Tensor:
+    """Counts the active entries of a mask, exactly, as an int64 scalar.
 
-    Sums of bytes first: a cast of the whole mask would take 8 bytes a weight.
+    Sums of bytes first: a sum of integers would take 8 bytes a weight.
     """
+    mask = tf.cast(mask, tf.uint8)
     block = 128
     length = tf.size(mask, out_type=tf.int64)
     whole = length - length % block
@@ -46,36 +57,14 @@ def num_ones(mask: tf.Tensor) -> tf.Tensor:
     )
 
 
-def first_active(mask: tf.Tensor) -> tf.Tensor:
-    """Keeps only the active entry of lowest index: a mask of one."""
-    return tf.one_hot(tf.argmax(mask), tf.size(mask), dtype=mask.dtype)
+def in_turn(function: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
+    """Calls a function with each row of some columns, one after another.
 
-
-def activate(mask: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
-    """Returns the mask with ones at `positions`, shape `(k,)`, int64."""
-    return tf.tensor_scatter_nd_update(
-        mask, positions[:, None], tf.ones_like(positions, mask.dtype)
-    )
-
-
-def largest_between(
-    weights: tf.Tensor, mask: tf.Tensor, kept: tf.Tensor, count: int
-) -> tf.Tensor:
-    """Finds the largest of the weights that are in `mask`, not in `kept`.
-
-    Args:
-        weights: Shape `(n,)`.
-        mask: Shape `(n,)`, uint8.
-        kept: Shape `(n,)`, uint8, a subset of `mask`.
-        count: How many to find.
-
-    Returns:
-        Their positions, shape `(count,)`, int64; ties by lower index.
+    Also in a graph, which would else hold what all the calls need in between
+    at the same time.
     """
-    candidates = tf.where(mask > kept)[:, 0]
-    order = tf.argsort(
-        tf.abs(tf.gather(weights, candidates)),
-        direction="DESCENDING",
-        stable=True,
-    )
-    return tf.gather(candidates, order[:count])
+    results: list[Any] = []
+    for row in zip(*columns, strict=True):
+        with tf.control_dependencies(tf.nest.flatten(results[-1:])):
+            results.append(function(*row))
+    return results
