@@ -86,3 +86,14 @@ def test_usual_growth_lists_nothing(monkeypatch):
 def test_regrow_stddev_must_be_a_number(stddev):
     with pytest.raises(ValueError, match="`regrow_stddev` must be"):
         AtRandom(stddev)
+
+
+def test_draws_are_those_of_philox():
+    # By name it takes many operations; unnamed, another device could draw by
+    # another algorithm.
+    seed = tf.constant([5, 6])
+    named = tf.random.experimental.stateless_fold_in(seed, 7, alg="philox")
+    assert (module.fold(seed, 7) == named).numpy().all()
+    for draw in (tf.random.stateless_uniform, tf.random.stateless_normal):
+        ours = draw([9], seed, alg="auto_select")
+        assert (ours == draw([9], seed, alg="philox")).numpy().all()

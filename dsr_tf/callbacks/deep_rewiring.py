@@ -154,7 +154,7 @@ def _shaken(
     """Returns the weights at some positions with noise."""
     weights = tf.gather(tf.reshape(layer.kernel.value, [-1]), positions)
     noise = tf.random.stateless_normal(
-        tf.shape(positions), seed, stddev=stddev, alg="philox"
+        tf.shape(positions), seed, stddev=stddev, alg="auto_select"
     )
     return weights + tf.cast(noise, weights.dtype)
 

@@ -56,6 +56,6 @@ def _identities(layers: Sequence[MaskedKernel]) -> tuple[int, ...]:
 def random_signs(shape: tf.Tensor, seed: tf.Tensor, index: int) -> tf.Tensor:
     """Draws signs, -1 or 1, int8, for layer `index`."""
     bits = tf.random.stateless_uniform(
-        shape, fold(fold(seed, 2), index), 0, 2, tf.int32, alg="philox"
+        shape, fold(fold(seed, 2), index), 0, 2, tf.int32, alg="auto_select"
     )
     return tf.cast(2 * bits - 1, tf.int8)
