@@ -12,6 +12,8 @@ from keras import ops
 from dsr_tf.budget import num_kept
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
+from dsr_tf.layers.penalty import is_simple
+from dsr_tf.layers.penalty import penalty
 from dsr_tf.layers.random_mask import random_mask
 
 
@@ -148,8 +150,9 @@ class MaskedKernel(keras.layers.Layer):
 
         def regularize(kernel: Any) -> Any:
             # L1 and L2 have gradient 0 at 0: no need to mask it.
-            exact = isinstance(regularizer, _ZERO_AT_ZERO)
-            return regularizer(kernel if exact else self.masked(kernel))
+            if is_simple(regularizer):
+                return penalty(regularizer, kernel)
+            return regularizer(self.masked(kernel))
 
         return {
             "initializer": initialize,
@@ -250,11 +253,6 @@ class MaskedKernel(keras.layers.Layer):
         }
 
 
-_ZERO_AT_ZERO = (
-    keras.regularizers.L1,
-    keras.regularizers.L2,
-    keras.regularizers.L1L2,
-)
 _NO_LORA = (
     "LoRA adds a dense matrix to the kernel, which a sparse layer cannot "
     "hold. Leave `lora_rank` out, or replace the sparse layer by its Keras "
