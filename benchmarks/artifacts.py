@@ -1,6 +1,6 @@
 """Sizes and latencies of exported networks.
 
-    python -m benchmarks.artifacts [--rounds=15] [NETWORK ...]
+    python -m benchmarks.artifacts [--rounds=15] [--quick] [--json=PATH]
 
 Exports each network as it is before training, as its weights compress no
 better or worse than trained ones, in every format, loads what was written,
@@ -8,17 +8,16 @@ compares outputs, and times it in turn with the dense SavedModel on the same
 batch. Sizes are in thousands of bytes; "bound" is what values and mask need at
 least, and the ratio beside it that of the packed kernels. Latencies are
 medians of the ratios to the dense SavedModel, which stands with its time.
+Quick, it is the smallest network alone.
 """
 
-import argparse
 import gzip
 import os
-import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
@@ -26,6 +25,8 @@ import numpy as np
 import tensorflow as tf
 
 import dsr_tf
+from benchmarks import command
+from benchmarks import timing
 from dsr_tf.layers import sparse_layers
 from dsr_tf.models import lenet_300_100
 from dsr_tf.models import resnet50
@@ -72,7 +73,7 @@ def tflite_runner(path: Path, images: np.ndarray) -> Callable[[], np.ndarray]:
     return lambda: run(**{name: images})["output_0"]
 
 
-def row(name: str, rounds: int) -> str:
+def measured(name: str, rounds: int) -> dict[str, Any]:
     model = NETWORKS[name]()
     images = np.random.default_rng(0).normal(
         size=(BATCH, *model.input_shape[1:])
@@ -88,50 +89,54 @@ def row(name: str, rounds: int) -> str:
             tf.saved_model.load(paths[form])
             for form in ("saved_model_dense", "saved_model")
         ]
-        runs = [
-            lambda: served[0].serve(tensor).numpy(),
-            lambda: served[1].serve(tensor).numpy(),
-            tflite_runner(paths["tflite"], images),
-        ]
-        outputs = [run() for run in runs]
+        runs = {
+            "dense": lambda: served[0].serve(tensor).numpy(),
+            "packed": lambda: served[1].serve(tensor).numpy(),
+            "tflite": tflite_runner(paths["tflite"], images),
+        }
+        outputs = [run() for run in runs.values()]
         assert (outputs[0] == outputs[1]).all()
         assert np.allclose(outputs[0], outputs[2], atol=1e-3)
-        times = [[seconds(run) for run in runs] for _ in range(rounds + 1)][1:]
-        kernels = size(paths["saved_model"] / "assets")
-        sizes = [
-            size(paths["saved_model_dense"]),
-            gzipped(paths["saved_model_dense"]),
-            size(paths["saved_model"]),
-            size(paths["tflite"]),
-            bound(model),
-        ]
-    cells = [f"{value / 1000:,.0f}" for value in sizes]
-    cells.append(f"{kernels / bound(model):.3f}")
-    cells.append(f"{1000 * statistics.median(t[0] for t in times):.1f} ms")
-    for i in (1, 2):
-        cells.append(f"{statistics.median(t[i] / t[0] for t in times):.2f}")
-    return f"| {name} | " + " | ".join(cells) + " |"
+        times = timing.alternate(
+            {name: timing.timed(run) for name, run in runs.items()}, rounds
+        )
+        return {
+            "bytes": {
+                "dense": size(paths["saved_model_dense"]),
+                "gzip": gzipped(paths["saved_model_dense"]),
+                "packed": size(paths["saved_model"]),
+                "tflite": size(paths["tflite"]),
+                "bound": bound(model),
+            },
+            "kernels_to_bound": size(paths["saved_model"] / "assets")
+            / bound(model),
+            "dense_seconds": timing.summary(times["dense"]),
+            "packed_to_dense": timing.summary(times["packed"], times["dense"]),
+            "tflite_to_dense": timing.summary(times["tflite"], times["dense"]),
+        }
 
 
-def seconds(run: Callable[[], np.ndarray]) -> float:
-    begin = time.perf_counter()
-    run()
-    return time.perf_counter() - begin
+def measure(rounds: int, quick: bool) -> dict[str, Any]:
+    names = list(NETWORKS)[:1] if quick else list(NETWORKS)
+    return {name: measured(name, rounds) for name in names}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("networks", nargs="*", default=list(NETWORKS))
-    arguments = parser.parse_args()
+def show(results: dict[str, Any]) -> None:
     print(
         "| network | dense | gzip of it | packed | TFLite | bound | kernels / "
         "bound | latency, dense | packed | TFLite |"
     )
     print("|" + "---|" * 10)
-    for name in arguments.networks:
-        print(row(name, arguments.rounds), flush=True)
+    for name, row in results.items():
+        cells = [f"{count / 1000:,.0f}" for count in row["bytes"].values()]
+        cells += [
+            f"{row['kernels_to_bound']:.3f}",
+            f"{1000 * row['dense_seconds']['median']:.1f} ms",
+            f"{row['packed_to_dense']['median']:.2f}",
+            f"{row['tflite_to_dense']['median']:.2f}",
+        ]
+        print(f"| {name} | " + " | ".join(cells) + " |")
 
 
 if __name__ == "__main__":
-    main()
+    command.main(__doc__, 15, measure, show)

@@ -1,82 +1,121 @@
-"""Times a training step of each kind of network: LeNet-300-100, batch 100.
+"""Times training steps of sparse networks against dense ones.
 
-    python -m benchmarks.step [--rounds=7]
+    python -m benchmarks.step [--rounds=9] [--quick] [--json=PATH]
 
-All train the same random images with Nesterov momentum and L1 in `fit`, one
-step an execution, as DeepR needs it, compiled by XLA as Keras chooses; so
-what is compared is what the layers and DeepR add. Sparse networks keep 1 %.
-They are timed in turn, 300 steps each, in one process; the first round warms
-up and does not count.
+Networks are LeNet-300-100 at 1 % kept, batch 100, and WRN-28-2 at 10 % kept,
+batch 128, trained as main.py does (`benchmarks/training.py`), with and without
+XLA. LeNet is timed one step at a time, and a hundred in an execution. DSR's
+callback is attached; what its reallocations take is in `benchmarks.share`, and
+not among these steps. DeepR rewires after every step, and so is timed one step
+at a time only.
 """
 
-import argparse
+import dataclasses
 import os
-import statistics
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-import keras
-import numpy as np
-import tensorflow as tf
 
-from dsr_tf.callbacks import DeepR
-from dsr_tf.models import lenet_300_100
+from benchmarks import command
+from benchmarks import timing
+from benchmarks.training import SMALL_WIDE_RESNET
+from benchmarks.training import Training
+from benchmarks.training import paper_config
+from dsr_tf.train import Config
 
-STEPS = 300
+NEVER = {0: 10**9}
+METHODS = ("dense", "dsr", "hashed", "deepr")
 
 
-def trainer(*callbacks: keras.callbacks.Callback, **arguments) -> Callable:
-    model = lenet_300_100(l1=1e-4, **arguments)
-    model.compile(
-        keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-    )
-    rng = np.random.default_rng(0)
-    images = rng.normal(size=(100, 28, 28, 1)).astype("float32")
-    labels = rng.integers(0, 10, 100)
-    batches = tf.data.Dataset.from_tensors((images, labels)).repeat()
+def lenet() -> Config:
+    return paper_config("mnist_lenet_dsr_99", period=NEVER)
 
-    def train() -> None:
-        model.fit(
-            batches,
-            steps_per_epoch=STEPS,
-            shuffle=False,
-            verbose=0,
-            callbacks=list(callbacks),
+
+def wide_resnet(quick: bool) -> Config:
+    changes = {"batch_size": 128, "period": NEVER}
+    if quick:
+        changes |= SMALL_WIDE_RESNET
+    return paper_config("cifar10_wrn_28_2_dsr_90", **changes)
+
+
+def settings(quick: bool) -> Iterator[tuple[str, Config, int, int, bool]]:
+    """Yields name, configuration, executions, steps in each, and XLA."""
+    if quick:
+        yield "LeNet-300-100", lenet(), 10, 1, True
+        yield "WRN-10-1", wide_resnet(quick), 1, 1, False
+        return
+    for xla in (False, True):
+        yield "LeNet-300-100", lenet(), 200, 1, xla
+        yield "LeNet-300-100", lenet(), 4, 100, xla
+        yield "WRN-28-2", wide_resnet(quick), 2, 1, xla
+
+
+def compared(
+    config: Config, executions: int, steps: int, xla: bool, rounds: int
+) -> dict[str, Any]:
+    methods = METHODS if steps == 1 else METHODS[:-1]
+    trainings = {
+        method: Training(
+            dataclasses.replace(config, method=method), executions, xla, steps
         )
-
-    return train
-
-
-def milliseconds(train: Callable[[], None]) -> float:
-    begin = time.perf_counter()
-    train()
-    return (time.perf_counter() - begin) / STEPS * 1000
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
-    trainers = {
-        "dense": trainer(sparsity=None),
-        "static": trainer(sparsity=0.99),
-        "hashed": trainer(sparsity=0.99, hashed=True),
-        "deepr": trainer(DeepR(1e-5), sparsity=0.99),
+        for method in methods
     }
-    times = [
-        {name: milliseconds(train) for name, train in trainers.items()}
-        for _ in range(rounds + 1)
-    ][1:]
-    for name in trainers:
-        median = statistics.median(row[name] for row in times)
-        ratios = [row[name] / row["static"] for row in times]
-        print(
-            f"{name:8}{median:6.2f} ms   {statistics.median(ratios):.2f} of "
-            f"static ({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+    times = timing.alternate(trainings, rounds)
+    return {
+        "dense_seconds": timing.summary(times["dense"]),
+        "to_dense": {
+            method: timing.summary(row, times["dense"])
+            for method, row in times.items()
+            if method != "dense"
+        },
+    }
+
+
+def measure(rounds: int, quick: bool) -> dict[str, Any]:
+    return {
+        "rounds": rounds,
+        "networks": [
+            {
+                "network": name,
+                "batch_size": config.batch_size,
+                "steps_per_execution": steps,
+                "jit_compile": xla,
+                **compared(config, executions, steps, xla, rounds),
+            }
+            for name, config, executions, steps, xla in settings(quick)
+        ],
+    }
+
+
+def show(results: dict[str, Any]) -> None:
+    command.table(
+        [
+            "network",
+            "batch",
+            "steps in an execution",
+            "XLA",
+            "dense",
+            *(f"{method} / dense" for method in METHODS[1:]),
+        ],
+        (
+            [
+                row["network"],
+                str(row["batch_size"]),
+                str(row["steps_per_execution"]),
+                "yes" if row["jit_compile"] else "no",
+                f"{1000 * row['dense_seconds']['median']:.2f} ms",
+                *(
+                    timing.ranged(row["to_dense"][method])
+                    if method in row["to_dense"]
+                    else "–"
+                    for method in METHODS[1:]
+                ),
+            ]
+            for row in results["networks"]
+        ),
+    )
 
 
 if __name__ == "__main__":
-    main()
+    command.main(__doc__, 9, measure, show)

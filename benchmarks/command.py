@@ -1,0 +1,73 @@
+"""What the command lines of all benchmarks share."""
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+
+def main(
+    description: str,
+    rounds: int,
+    measure: Callable[[int, bool], dict[str, Any]],
+    show: Callable[[dict[str, Any]], None],
+) -> None:
+    """Runs a benchmark from the command line.
+
+    Args:
+        description: Docstring of the benchmark.
+        rounds: Rounds, unless the command line says otherwise.
+        measure: Takes rounds, and whether to be quick; returns the results.
+        show: Prints them.
+    """
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument(
+        "--rounds", type=_at_least_one, default=rounds, help="rounds that count"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="little of it and one round, to see that it runs",
+    )
+    parser.add_argument("--json", type=Path, help="file to write results to")
+    arguments = parser.parse_args()
+    rounds = 1 if arguments.quick else arguments.rounds
+    results = measure(rounds, arguments.quick)
+    show(results)
+    if arguments.json:
+        save(results, arguments.json)
+
+
+def _at_least_one(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+    return number
+
+
+def save(results: Mapping[str, Any], path: Path) -> None:
+    """Writes results, and on what machine they were found."""
+    about = {
+        "processors": os.cpu_count(),
+        "machine": platform.machine(),
+        "gpus": len(tf.config.list_physical_devices("GPU")),
+        "python": platform.python_version(),
+        "tensorflow": tf.__version__,
+    }
+    path.write_text(json.dumps({"about": about, **results}, indent=1) + "\n")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Prints a table in Markdown."""
+    print("| " + " | ".join(columns) + " |")
+    print("|" + "---|" * len(columns))
+    for row in rows:
+        print("| " + " | ".join(row) + " |", flush=True)
