@@ -120,6 +120,9 @@ def timed(network: Network, rounds: int) -> dict[str, Any]:
 
 def executed(network: Network) -> Counter[str]:
     """Counts the operations that a reallocation executes, by type."""
+    # The first is traced, and constants folded, by executing operations too.
+    network.draw_weights()
+    network.reallocate()
     network.draw_weights()
     seen = events(network.reallocate)
     return Counter(event.operation for event in seen if event.operation)
