@@ -37,7 +37,9 @@ def main(
         action="store_true",
         help="little of it and one round, to see that it runs",
     )
-    parser.add_argument("--json", type=Path, help="file to write results to")
+    parser.add_argument(
+        "--json", type=_file_in_a_folder, help="file to write results to"
+    )
     arguments = parser.parse_args()
     rounds = 1 if arguments.quick else arguments.rounds
     results = measure(rounds, arguments.quick)
@@ -47,10 +49,21 @@ def main(
 
 
 def _at_least_one(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(
+            f"must be an integer of at least 1, not {text}"
+        )
+    return int(text)
+
+
+def _file_in_a_folder(text: str) -> Path:
+    """Refuses, before anything is measured, what could not be written."""
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(
+            f"must be a file in a folder that is there, not {text}"
+        )
+    return path
 
 
 def save(results: Mapping[str, Any], path: Path) -> None:
