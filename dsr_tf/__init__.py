@@ -6,13 +6,16 @@ from dsr_tf import distribute
 from dsr_tf import layers
 from dsr_tf import methods
 from dsr_tf import models
+from dsr_tf import schedules
 from dsr_tf.analysis import summary
 from dsr_tf.artifacts import export
 from dsr_tf.convert import densify
 from dsr_tf.convert import load_dense_weights
 from dsr_tf.convert import sparsify
+from dsr_tf.training import Reallocator
 
 __all__ = [
+    "Reallocator",
     "callbacks",
     "data",
     "densify",
@@ -22,6 +25,7 @@ __all__ = [
     "load_dense_weights",
     "methods",
     "models",
+    "schedules",
     "sparsify",
     "summary",
 ]

@@ -15,9 +15,9 @@ from dsr_tf.callbacks.checkpoint_files import UnreadableCheckpointError
 from dsr_tf.callbacks.checkpoint_files import checkpoint_path
 from dsr_tf.callbacks.checkpoint_files import newest_readable
 from dsr_tf.callbacks.checkpoint_files import remove_unfinished
+from dsr_tf.callbacks.position import Position
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.callbacks.sparsity_logger import SparsityLogger
-from dsr_tf.callbacks.state import Position
 from dsr_tf.checks import checked_count
 from dsr_tf.distribute import is_chief
 from dsr_tf.distribute.agree import largest
@@ -160,6 +160,8 @@ class Checkpoint(keras.callbacks.Callback):
             remove_unfinished(self.directory)
         self._manager: tf.train.CheckpointManager | None = None
         self._metrics: list[Any] = []
+        # What a `fit` that was interrupted left here is not of this one.
+        self.position.reset()
         self._restore()
         self._resumes = True
 
@@ -219,8 +221,6 @@ class Checkpoint(keras.callbacks.Callback):
             raise PreemptedError(self.position.epoch, self.position.step)
 
     def _save(self) -> None:
-        if self.reallocation:
-            self.reallocation.flush()
         now = time.perf_counter()
         self.position.seconds += now - self._begin
         self._begin = now
@@ -280,13 +280,13 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _contents(self, **more: Any) -> tf.train.Checkpoint:
         """Returns all that is held, as the variables TensorFlow knows."""
-        model, method = self.model, self.reallocation
+        model, moves = self.model, self.reallocation
         return tf.train.Checkpoint(
             position=self.position,
             model=[v.value for v in model.variables],
             optimizer=[v.value for v in model.optimizer.variables],
             metrics=[v.value for v in model.metrics_variables],
-            **(method.trackables() if method else {}),
+            **(moves.reallocator.state if moves else {}),
             **more,
         )
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
+from dsr_tf.schedules import Schedule
 
 
 class DSR(Reallocate):
@@ -18,16 +19,16 @@ class DSR(Reallocate):
         num_pruned: Number of weights, or of slices where these move as one,
             to prune in a reallocation, which the threshold adapts to; at least
             1 and below the budget.
-        period: Optimizer steps between reallocations, or
-            `{from_epoch: steps}`.
+        period: Optimizer steps between reallocations;
+            `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`.
         tolerance: Fraction of `num_pruned` by which the count may miss before
             the threshold is doubled or halved, in `[0, 1)`.
         initial_threshold: First threshold on the magnitude of a weight, above
             0.
         regrow_stddev: Standard deviation of new weights, at least 0. With 0,
             the paper's text, they start at exactly 0.
-        stop_epoch: Epoch, counted from 0, from which on the masks stay as they
-            are; None to go on to the end.
+        stop_epoch: Epoch, counted from 0, from which on masks do not change;
+            None to go on to the end.
         seed: Integer from 0 to 2**31 - 1. Equal seeds, equal runs.
 
     Raises:
@@ -48,7 +49,7 @@ class DSR(Reallocate):
     def __init__(
         self,
         num_pruned: int,
-        period: int | Mapping[int, int],
+        period: int | Mapping[int, int] | Schedule,
         tolerance: float = 0.1,
         initial_threshold: float = 1e-3,
         regrow_stddev: float = 0.0,
@@ -63,4 +64,6 @@ class DSR(Reallocate):
     @property
     def threshold(self) -> float:
         """Threshold of the next reallocation, on the magnitude of a weight."""
+        if self.model is None:
+            return self.method.rule.initial_state()["threshold"]
         return self.state.method["threshold"]

@@ -1,12 +1,10 @@
 """Gradual magnitude pruning as a callback."""
 
 from collections.abc import Mapping
-from collections.abc import Sequence
 
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
-from dsr_tf.checks import checked_fraction
-from dsr_tf.layers import MaskedKernel
+from dsr_tf.schedules import Schedule
 
 
 class GradualPruning(Reallocate):
@@ -20,7 +18,8 @@ class GradualPruning(Reallocate):
     Args:
         sparsity: Fraction of zeros at the end, in `[0, 1)`.
         num_prunes: Number of prunes, at least 1.
-        period: Optimizer steps between prunes, or `{from_epoch: steps}`.
+        period: Optimizer steps between prunes; `{from_epoch: steps}`; or a
+            schedule of `dsr_tf.schedules`.
         schedule: `"cubic"`, or `"exponential"`.
         across_tensors: Whether the weights of all layers are ranked together,
             so that some end sparser than others; otherwise every layer gets
@@ -46,7 +45,7 @@ class GradualPruning(Reallocate):
         self,
         sparsity: float,
         num_prunes: int,
-        period: int | Mapping[int, int],
+        period: int | Mapping[int, int] | Schedule,
         schedule: str = "cubic",
         across_tensors: bool = True,
         stop_epoch: int | None = None,
@@ -55,16 +54,3 @@ class GradualPruning(Reallocate):
             sparsity, num_prunes, schedule, across_tensors
         )
         super().__init__(method, period, stop_epoch)
-        self.sparsity = checked_fraction("sparsity", sparsity)
-
-    def check(self, layers: Sequence[MaskedKernel]) -> None:
-        """Refuses layers that hold fewer weights than they are to end with."""
-        active = sum(layer.num_active for layer in layers)
-        target = sum(layer.num_kept(self.sparsity) for layer in layers)
-        if active < target:
-            raise ValueError(
-                "`sparsity` must be that of the model's sparse layers at "
-                "least. Make these with `sparsity=0`, and load trained "
-                f"weights. Received: sparsity={self.sparsity}, which leaves "
-                f"{target} weights, of layers that hold {active}"
-            )

@@ -61,7 +61,7 @@ def resumable_fit(
         if step:
             # Makes the metrics, which `fit` makes in its first step only.
             sample = data if validation_data is None else validation_data
-            model.test_on_batch(*next(iter(sample)))
+            model.test_on_batch(*_local(model, next(iter(sample))))
             checkpoint.skipped = step
         if step == steps_per_epoch:
             _finish_epoch(model, epoch, every, checkpoint, validation_data)
@@ -78,6 +78,14 @@ def resumable_fit(
         )
         if not step:
             return
+
+
+def _local(model: keras.Model, batch: Any) -> Any:
+    """Returns the part of a batch that the first replica here is given."""
+    strategy = model.distribute_strategy
+    return tf.nest.map_structure(
+        lambda x: strategy.experimental_local_results(x)[0], batch
+    )
 
 
 def _finish_epoch(

@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from dsr_tf.analysis.places import places
-from dsr_tf.callbacks.deep_rewiring import DeepR
 from dsr_tf.callbacks.event_file import write_histogram
 from dsr_tf.callbacks.event_file import write_scalar
 from dsr_tf.callbacks.mask_history import MaskHistory
@@ -43,10 +42,11 @@ class SparsityLogger(keras.callbacks.Callback):
       became `K` old in this epoch. Weights that one reallocation prunes and
       grows again count as neither. Nothing is written before there are any.
 
-    With `DeepR`, which reallocates after every step, masks are compared at the
-    end of each epoch instead, and it is `survival/after_K_epochs`. So it is
-    without a `reallocation`: whatever changes the masks then, `weights_moved`
-    counts the weights that are active and were not an epoch before.
+    With `DeepR`, or another method that reallocates after every step, masks are
+    compared at the end of each epoch instead, and it is
+    `survival/after_K_epochs`. So it is without
+    a `reallocation`: whatever changes the masks then, `weights_moved` counts
+    the weights that are active and were not an epoch before.
 
     A run that goes on appends. Give this callback to `Checkpoint`, too, for
     what it compares with to be that of the whole run. Epochs that are trained
@@ -166,7 +166,6 @@ class SparsityLogger(keras.callbacks.Callback):
     def _moves(self) -> Iterator[tuple[str, float]]:
         method = self.reallocation
         if method:
-            method.flush()
             state = method.state
             yield "weights_moved", state.weights_moved - state.moved_before
             yield from state.method.items()
@@ -178,8 +177,8 @@ class SparsityLogger(keras.callbacks.Callback):
 
     def _seen_method(self) -> Reallocate | None:
         """Returns the callback whose every reallocation is looked at."""
-        every_step = isinstance(self.reallocation, DeepR)
-        return None if every_step else self.reallocation
+        moves = self.reallocation
+        return None if moves and moves.every_step else moves
 
     def _masks(self) -> dict[str, np.ndarray]:
         """Returns the masks of the sparse layers, flat, bool."""

@@ -1,17 +1,25 @@
-from dsr_tf.methods.catalog import deepr
-from dsr_tf.methods.catalog import dsr
-from dsr_tf.methods.catalog import gradual_pruning
-from dsr_tf.methods.catalog import set_method
+from dsr_tf.methods.context import Context
+from dsr_tf.methods.context import SparseTensor
+from dsr_tf.methods.deep_rewiring import deepr
+from dsr_tf.methods.dynamic_reparameterization import dsr
+from dsr_tf.methods.evolution import set_method
+from dsr_tf.methods.gradual import gradual_pruning
+from dsr_tf.methods.grow import Growth
 from dsr_tf.methods.method import Method
+from dsr_tf.methods.method import Moves
 from dsr_tf.methods.method import NonFiniteWeightError
-from dsr_tf.methods.method import Reallocation
-from dsr_tf.methods.tensors import Tensors
+from dsr_tf.methods.prune import Prune
+from dsr_tf.methods.record import Record
 
 __all__ = [
+    "Context",
+    "Growth",
     "Method",
+    "Moves",
     "NonFiniteWeightError",
-    "Reallocation",
-    "Tensors",
+    "Prune",
+    "Record",
+    "SparseTensor",
     "deepr",
     "dsr",
     "gradual_pruning",

@@ -1,21 +1,33 @@
 """Gradual magnitude pruning: to a sparsity, in steps."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from dsr_tf.budget import num_kept
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
+from dsr_tf.methods.context import Context
+from dsr_tf.methods.context import Extent
+from dsr_tf.methods.context import SparseTensor
+from dsr_tf.methods.context import State
+from dsr_tf.methods.masked import split
+from dsr_tf.methods.method import Method
 from dsr_tf.methods.prune import Prune
 from dsr_tf.methods.prune import smallest
-from dsr_tf.methods.tensors import State
-from dsr_tf.methods.tensors import Tensors
-from dsr_tf.methods.tensors import in_turn
-from dsr_tf.methods.tensors import num_active
+from dsr_tf.methods.record import Record
+from dsr_tf.methods.settings import choice
+from dsr_tf.methods.settings import count
+from dsr_tf.methods.settings import switch
+from dsr_tf.methods.tracing import compiled
+from dsr_tf.methods.tracing import in_turn
+from dsr_tf.schedules import Cubic
+from dsr_tf.schedules import Exponential
+from dsr_tf.schedules import Moment
+
+SCHEDULES = ("cubic", "exponential")
 
 
 @dataclass(frozen=True)
@@ -53,10 +65,24 @@ class ToSparsity(Prune):
     def __post_init__(self) -> None:
         checked_fraction("sparsity", self.sparsity)
         checked_count("num_prunes", self.num_prunes, minimum=1)
-        if self.schedule not in ("cubic", "exponential"):
+        if self.schedule not in SCHEDULES:
             raise ValueError(
-                "`schedule` must be 'cubic' or 'exponential'. "
-                f"Received: schedule={self.schedule}"
+                f"`schedule` must be one of {SCHEDULES}. "
+                f"Received: schedule={self.schedule!r}"
+            )
+
+    def check(self, extents: Sequence[Extent]) -> None:
+        """Refuses tensors that hold fewer weights than they are to end with."""
+        active = sum(x.num_active * x.unit_size for x in extents)
+        target = sum(
+            num_kept(x.num_units, self.sparsity) * x.unit_size for x in extents
+        )
+        if active < target:
+            raise ValueError(
+                "`sparsity` must be that of the model's sparse layers at "
+                "least. Make these with `sparsity=0`, and load trained "
+                f"weights. Received: sparsity={self.sparsity}, which leaves "
+                f"{target} weights, of layers that hold {active}"
             )
 
     def initial_state(self) -> State:
@@ -67,78 +93,133 @@ class ToSparsity(Prune):
         """Returns the number of prunes done."""
         return {"prunes": min(state["prunes"] + 1, self.num_prunes)}
 
+    def numbers(
+        self, state: Mapping[str, float], moment: Moment
+    ) -> Mapping[str, float]:
+        return {"sparsity": self.sparsity_after(state["prunes"] + 1)}
+
     def sparsity_after(self, prunes: float) -> float:
         """Returns the sparsity of each tensor after `prunes` prunes."""
         done = min(prunes / self.num_prunes, 1.0)
         if done == 1.0:
             return self.sparsity
         if self.schedule == "cubic":
-            return self.sparsity * (1 - (1 - done) ** 3)
-        return 1 - (1 - self.sparsity) ** done
+            return Cubic(0.0, self.sparsity).at(done)
+        # The density falls by equal factors.
+        return 1 - Exponential(1.0, 1 - self.sparsity).at(done)
 
-    def __call__(
-        self, tensors: Tensors, state: Mapping[str, Any]
-    ) -> list[tf.Tensor]:
-        kept = self._kept(tensors, state["prunes"])
+    def __call__(self, ctx: Context) -> list[tf.Tensor]:
+        sparsity = tf.convert_to_tensor(ctx.numbers["sparsity"], tf.float64)
+        units = [tensor.num_units for tensor in ctx.tensors]
+        kept = num_kept_units(tf.constant(units, tf.float64), sparsity)
         if self.across_tensors:
-            return beyond_largest(tensors, tf.reduce_sum(kept * tensors.sizes))
-        active = tf.stack([num_active(mask) for mask in tensors.masks])
-        counts = tf.unstack(tf.maximum(active - kept, 0))
-        return in_turn(smallest, tensors.weights, tensors.masks, counts)
-
-    def _kept(self, tensors: Tensors, prunes: Any) -> tf.Tensor:
-        """Counts the units that each tensor is to keep, on the host."""
-        lengths = [int(mask.shape[0]) for mask in tensors.masks]
-
-        def kept(prunes: np.ndarray) -> np.ndarray:
-            sparsity = self.sparsity_after(float(prunes) + 1)
-            return np.array([num_kept(n, sparsity) for n in lengths], np.int64)
-
-        counts = tf.numpy_function(kept, [prunes], tf.int64, stateful=False)
-        return tf.ensure_shape(counts, [len(lengths)])
+            return beyond_largest(ctx, tf.reduce_sum(kept * ctx.unit_sizes))
+        counts = tf.maximum(ctx.num_active - kept, 0)
+        return in_turn(smallest, ctx.tensors, tf.unstack(counts, len(units)))
 
 
-def beyond_largest(tensors: Tensors, budget: tf.Tensor) -> list[tf.Tensor]:
+def num_kept_units(num_units: tf.Tensor, sparsity: tf.Tensor) -> tf.Tensor:
+    """Returns what `budget.num_kept` returns, on the device.
+
+    Args:
+        num_units: Units of each tensor, shape `(L,)`, float64.
+        sparsity: Fraction of zeros, a float64 scalar.
+    """
+    kept = tf.cast((1.0 - sparsity) * num_units + 0.1, tf.int64)
+    return tf.maximum(kept, 1)
+
+
+def beyond_largest(ctx: Context, budget: tf.Tensor) -> list[tf.Tensor]:
     """Finds all active units but the largest of all tensors together.
 
     The largest of each tensor comes first; ties go by tensor, then by index.
 
     Args:
-        tensors: The network.
+        ctx: The network.
         budget: Weights to keep, int64, at least one unit a tensor.
 
     Returns:
         Their positions, ascending, int64. Of units of one weight exactly
         `budget` stay in all, or what is active if that is less.
     """
-    active = [tf.where(mask)[:, 0] for mask in tensors.masks]
-    scores = [
-        _with_champion(
-            tf.abs(tf.cast(tf.gather(weights, positions), tf.float64))
-        )
-        for weights, positions in zip(tensors.weights, active, strict=True)
-    ]
-    sizes = tf.concat(
-        [
-            tf.fill(tf.shape(score), tf.constant(size, tf.int64))
-            for score, size in zip(scores, tensors.sizes, strict=True)
-        ],
-        axis=0,
-    )
+    scores = in_turn(_ranked_scores, ctx.tensors)
+    sizes = tf.repeat(ctx.unit_sizes, ctx.num_active)
     order = tf.argsort(
         tf.concat(scores, axis=0), direction="DESCENDING", stable=True
     )
     fits = tf.cumsum(tf.gather(sizes, order)) <= budget
-    goes = tf.scatter_nd(order[:, None], ~fits, tf.shape(order))
-    by_tensor = tf.split(goes, [tf.shape(score)[0] for score in scores])
+    # As int8: no GPU scatters bool.
+    goes = tf.scatter_nd(
+        order[:, None], tf.cast(~fits, tf.int8), tf.shape(order)
+    )
+    parts = split(goes > 0, ctx.num_active, len(ctx.tensors))
     return [
-        tf.boolean_mask(positions, gone)
-        for positions, gone in zip(active, by_tensor, strict=True)
+        tf.boolean_mask(tensor.positions, gone)
+        for tensor, gone in zip(ctx.tensors, parts, strict=True)
     ]
 
 
-def _with_champion(scores: tf.Tensor) -> tf.Tensor:
+def _ranked_scores(tensor: SparseTensor) -> tf.Tensor:
+    return _largest_first(tf.cast(tensor.magnitudes, tf.float64))
+
+
+@compiled
+def _largest_first(scores: tf.Tensor) -> tf.Tensor:
     """Puts the largest score above any other tensor's."""
     largest = tf.equal(scores, tf.reduce_max(scores))
     first = largest & tf.equal(tf.cumsum(tf.cast(largest, tf.int32)), 1)
     return tf.where(first, tf.constant(float("inf"), scores.dtype), scores)
+
+
+def gradual_pruning(
+    sparsity: float,
+    num_prunes: int,
+    schedule: str = "cubic",
+    across_tensors: bool = True,
+) -> Method:
+    """Gradual magnitude pruning: weights go and none come.
+
+    Args:
+        sparsity: Fraction of zeros at the end, in `[0, 1)`.
+        num_prunes: Number of prunes, at least 1.
+        schedule: `"cubic"` or `"exponential"`.
+        across_tensors: Whether the weights of all tensors are ranked together.
+
+    Reference:
+        [Zhu & Gupta, 2017](https://arxiv.org/abs/1710.01878).
+    """
+    return Method(
+        prune=ToSparsity(sparsity, num_prunes, schedule, across_tensors)
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `--method=compressed` is told."""
+
+    num_prunes: int = count(20, "Prunes down to the sparsity.")
+    prune_schedule: str = choice("cubic", SCHEDULES, "How the sparsity rises.")
+    prune_across_tensors: bool = switch(
+        True,
+        "Rank the weights of all tensors together; otherwise every tensor gets "
+        "the sparsity.",
+    )
+
+
+def _build(settings: Settings, sparsity: float) -> Method:
+    return gradual_pruning(
+        sparsity,
+        settings.num_prunes,
+        settings.prune_schedule,
+        settings.prune_across_tensors,
+    )
+
+
+RECORD = Record(
+    name="compressed",
+    help="a trained dense network, from --init_from, pruned in steps",
+    label="compressed",
+    settings=Settings,
+    build=_build,
+    starts_dense=True,
+)

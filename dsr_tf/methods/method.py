@@ -1,51 +1,26 @@
 """A method of dynamic sparsity: a choice of prune, allocate and grow."""
 
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from dsr_tf.methods.allocate import Allocate
+from dsr_tf.methods.context import Context
+from dsr_tf.methods.context import SparseTensor
+from dsr_tf.methods.context import State
+from dsr_tf.methods.grow import Grow
 from dsr_tf.methods.grow import Growth
-from dsr_tf.methods.plan import Allocate
 from dsr_tf.methods.plan import Plan
-from dsr_tf.methods.plan import make_plan
+from dsr_tf.methods.plan import plan_across_tensors
+from dsr_tf.methods.plan import plan_within_tensors
 from dsr_tf.methods.prune import Prune
-from dsr_tf.methods.tensors import State
-from dsr_tf.methods.tensors import Tensors
-from dsr_tf.methods.tensors import compiled
-from dsr_tf.methods.tensors import in_turn
-from dsr_tf.methods.tensors import num_active
-
-Grow = Callable[
-    [Tensors, Sequence[int], Sequence[int], tf.Tensor], list[Growth]
-]
-
-
-@dataclass(frozen=True)
-class Reallocation:
-    """What one reallocation does to each tensor.
-
-    Counts are of units: of weights, where nothing larger moves as one.
-
-    Args:
-        gone: Positions of what goes, ascending, int64, one tensor a tensor.
-        growth: Positions and values of what comes.
-        num_pruned: Units that went, one count a tensor.
-        num_grown: Units that came, one count a tensor.
-        unspent: Weights of the budget that no whole unit could take.
-        state: What the method remembers for the next reallocation.
-    """
-
-    gone: list[tf.Tensor]
-    growth: list[Growth]
-    num_pruned: list[int]
-    num_grown: list[int]
-    unspent: int
-    state: State
+from dsr_tf.methods.prune import PruneFunction
+from dsr_tf.methods.prune import Stateless
+from dsr_tf.methods.tracing import compiled
+from dsr_tf.methods.tracing import in_turn
 
 
 class NonFiniteWeightError(FloatingPointError):
@@ -61,206 +36,233 @@ class NonFiniteWeightError(FloatingPointError):
 
 
 @dataclass(frozen=True)
+class Proposal:
+    """What a method would prune, and what a plan goes by.
+
+    Args:
+        gone: Positions of the units that would go, one tensor a tensor.
+        counts: Rows of active, chosen and inactive units, and of whether the
+            weights are finite, shape `(4, L)`, int64.
+        proportions: In which tensors get back what is pruned, shape `(L,)`;
+            None where each gets back what it lost.
+    """
+
+    gone: list[tf.Tensor]
+    counts: tf.Tensor
+    proportions: tf.Tensor | None
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What one reallocation does to each tensor.
+
+    Args:
+        gone: Positions of what goes, ascending, int64, one tensor a tensor.
+        growth: Positions and values of what comes.
+        unspent: Weights of the budget that no whole unit could take.
+        state: What the method remembers for the next reallocation.
+    """
+
+    gone: list[tf.Tensor]
+    growth: Sequence[Growth]
+    unspent: int
+    state: State
+
+
+@dataclass(frozen=True)
 class Method:
     """Prunes, allocates and grows, under a budget that it conserves.
 
     The number of active weights over all tensors is the same before and
     after; every tensor keeps at least one; a position that is pruned does not
-    come back in the same reallocation. Weights that no inactive position could
+    come back in the same reallocation. Units that no inactive position could
     replace, the largest first, are not pruned. Where units of several weights
     move as one, less than a unit may stay unspent until the next time.
 
+    All three parts see a `Context`, compute with TensorFlow's operations, and
+    are compiled.
+
     Args:
-        prune: Proposes which active weights go.
-        allocate: Splits the count between tensors: survivors, pruned and
-            capacity of each tensor in, grown weights of each out, all counted
-            in weights. What exceeds a tensor's capacity goes to the others.
-        grow: Chooses positions, and values, of the new weights. Where it and
-            `allocate` are None, weights go and none come.
+        prune: `prune(ctx)` returns the positions of the active units that go,
+            ascending: a `Prune`, or a function that remembers nothing.
+        allocate: `allocate(ctx, pruned)` returns the proportions in which the
+            tensors get back what was pruned; None, `allocate.what_it_lost`,
+            where each gets back what it lost.
+        grow: `grow(ctx, counts, seed)` chooses positions, and values, of the
+            new units; None where units go and none come.
 
     Raises:
-        ValueError: If only one of `allocate` and `grow` is given.
+        ValueError: If `allocate` is given without `grow`.
     """
 
-    prune: Prune
+    prune: Prune | PruneFunction
     allocate: Allocate | None = None
     grow: Grow | None = None
 
     def __post_init__(self) -> None:
-        if (self.allocate is None) != (self.grow is None):
+        if self.allocate and not self.grow:
             raise ValueError(
-                "`allocate` and `grow` must be given together, or neither. "
-                f"Received: allocate={self.allocate}, grow={self.grow}"
+                "`grow` must be given where `allocate` is. "
+                f"Received: allocate={self.allocate}, grow=None"
             )
+
+    @property
+    def rule(self) -> Prune:
+        """The part that prunes, with all that it remembers."""
+        if isinstance(self.prune, Prune):
+            return self.prune
+        return Stateless(self.prune)
 
     def reallocate(
         self,
-        tensors: Tensors,
-        state: Mapping[str, float],
+        ctx: Context,
         seed: tf.Tensor,
         unspent: int = 0,
-    ) -> Reallocation:
+        state: Mapping[str, float] | None = None,
+    ) -> Moves:
         """Runs one reallocation. Changes nothing: the result says what to do.
 
         Args:
-            tensors: Weights, 0 where inactive, and masks.
-            state: `prune.initial_state()`, or the state of the last result.
+            ctx: The network.
             seed: Shape `(2,)`, int32; equal seeds, equal results.
             unspent: What the last result left unspent.
+            state: What the method remembers; `ctx.numbers` by default.
 
         Raises:
             NonFiniteWeightError: If a weight is NaN or infinite.
-            ValueError: If `allocate` grows more than was pruned.
         """
-        gone, counts = self.propose(tensors, state)
-        plan = self.plan(counts.numpy(), tensors.sizes, unspent)
-        gone, growth = self.carry_out(tensors, gone, plan.moves, seed)
-        return Reallocation(
-            gone,
-            growth,
-            [n - p for n, p in zip(plan.pruned, plan.pardoned, strict=True)],
-            plan.grown,
-            plan.unspent,
-            self.prune.next_state(state, sum(plan.pruned)),
+        proposal = self.propose(ctx)
+        check_finite(proposal.counts.numpy())
+        if proposal.proportions is None:
+            plan = self.plan_within(proposal.counts)
+        else:
+            plan, unspent = self.plan_across(
+                ctx.unit_sizes.numpy(), proposal, unspent
+            )
+        gone, growth = self.carry_out(ctx, proposal.gone, plan, seed)
+        numbers = ctx.numbers if state is None else state
+        pruned = num_pruned(proposal.counts.numpy(), plan)
+        return Moves(
+            gone, growth, unspent, self.rule.next_state(numbers, pruned)
         )
 
-    def propose(
-        self, tensors: Tensors, state: Mapping[str, Any]
-    ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """Begins a reallocation: also inside a `tf.function`.
+    def propose(self, ctx: Context) -> Proposal:
+        """Begins a reallocation, also inside a `tf.function`."""
+        gone = list(self.rule(ctx))
+        chosen = tf.stack([tf.size(x, out_type=tf.int64) for x in gone])
+        active = ctx.num_active
+        finite = in_turn(lambda x: x.is_finite, ctx.tensors)
+        counts = [active, chosen, ctx.num_inactive, tf.cast(finite, tf.int64)]
+        proportions = None
+        if self.allocate:
+            exempt = tf.cast((active == chosen) & (chosen > 0), tf.int64)
+            proportions = self.allocate(ctx, chosen - exempt)
+        return Proposal(gone, tf.stack(counts), proportions)
+
+    def plan_within(self, counts: tf.Tensor) -> Plan:
+        """Plans on the device, where `allocate` is None.
 
         Args:
-            tensors: Weights, 0 where inactive, and masks.
-            state: As for `reallocate`, or scalar tensors, float64.
+            counts: Those of the proposal. If a weight is not finite, nothing
+                is to move.
+        """
+        active, chosen, inactive, finite = tf.unstack(counts, 4)
+        all_finite = tf.reduce_all(finite > 0)
+        grows = self.grow is not None
+        return plan_within_tensors(active, chosen, inactive, all_finite, grows)
+
+    def plan_across(
+        self,
+        unit_sizes: Sequence[int] | np.ndarray,
+        proposal: Proposal,
+        unspent: int,
+    ) -> tuple[Plan, int]:
+        """Plans on the host, where `allocate` is given.
+
+        Args:
+            unit_sizes: Weights in a unit of each tensor.
+            proposal: The proposal, its counts and proportions as arrays.
+            unspent: What the last reallocation left unspent.
 
         Returns:
-            Positions of what `prune` chooses, and the counts `plan` goes by:
-            active, chosen and inactive units, and whether the weights are
-            finite, shape `(number of tensors, 4)`, int64.
-        """
-        gone = self.prune(tensors, state)
-        counts = in_turn(_tally, tensors.weights, tensors.masks, gone)
-        return gone, tf.stack(counts)
-
-    def plan(
-        self, counts: np.ndarray, unit_sizes: Sequence[int], unspent: int = 0
-    ) -> Plan:
-        """Decides how many units go and come, on the host.
-
-        Args:
-            counts: What `propose` has counted.
-            unit_sizes: Weights in a unit of each tensor.
-            unspent: What the last reallocation left unspent.
+            The plan, and what it leaves unspent.
 
         Raises:
             NonFiniteWeightError: If a weight is NaN or infinite.
-            ValueError: If `allocate` grows more than was pruned.
+            ValueError: If a proportion is negative, NaN or infinite.
         """
-        active, chosen, inactive, finite = counts.T.tolist()
-        if 0 in finite:
-            raise NonFiniteWeightError(finite.index(0))
-        return make_plan(
-            self.allocate, active, chosen, inactive, unit_sizes, unspent
+        counts = np.asarray(proposal.counts)
+        check_finite(counts)
+        active, chosen, inactive, _ = counts.tolist()
+        return plan_across_tensors(
+            np.asarray(proposal.proportions),
+            active,
+            chosen,
+            inactive,
+            [int(size) for size in unit_sizes],
+            unspent,
         )
 
     def carry_out(
         self,
-        tensors: Tensors,
+        ctx: Context,
         gone: Sequence[tf.Tensor],
-        moves: tf.Tensor,
+        plan: Plan,
         seed: tf.Tensor,
-    ) -> tuple[list[tf.Tensor], list[Growth]]:
-        """Ends a reallocation: also inside a `tf.function`.
+    ) -> tuple[list[tf.Tensor], Sequence[Growth]]:
+        """Ends a reallocation, also inside a `tf.function`.
 
         Args:
-            tensors: As for `propose`.
-            gone: What it returned.
-            moves: `Plan.moves`.
+            ctx: The network, as `propose` saw it.
+            gone: The positions of the proposal.
+            plan: How many go and come.
             seed: Shape `(2,)`, int32; equal seeds, equal results.
 
         Returns:
             Positions of what goes, and what comes.
         """
-        rescued, pardoned, inactive, grown = tf.unstack(moves)
+        exempt = tf.unstack(plan.exempt, len(gone))
+        spared = tf.unstack(plan.spared, len(gone))
         gone = [
-            _corrected(weights, positions, rescued[i], pardoned[i])
-            for i, (weights, positions) in enumerate(
-                zip(tensors.weights, gone, strict=True)
+            _corrected(tensor, *row)
+            for tensor, *row in zip(
+                ctx.tensors, gone, exempt, spared, strict=True
             )
         ]
         if self.grow:
-            return gone, self.grow(tensors, inactive, grown, seed)
+            grown = tf.convert_to_tensor(plan.grown, tf.int64)
+            return gone, self.grow(ctx, grown, seed)
         return gone, [Growth(tf.zeros([0], tf.int64))] * len(gone)
 
-    def rewire(
-        self, active: Tensors, masks: Sequence[tf.Tensor], seed: tf.Tensor
-    ) -> tuple[list[tf.Tensor], list[Growth], tf.Tensor]:
-        """Runs one reallocation inside a `tf.function`.
 
-        For methods that remember nothing and move single weights, in every
-        step: work follows the number of active weights, and only counts leave
-        the graph.
-
-        Args:
-            active: The active weights alone, in order, under masks of ones.
-            masks: The whole masks, shape `(n_l,)`, bool.
-            seed: Shape `(2,)`, int32; equal seeds, equal results.
-
-        Returns:
-            Positions, among the active weights, of those that go; what comes;
-            and how many weights come.
-        """
-        gone = self.prune(active, {})
-        sizes = [tf.size(mask, tf.int64) for mask in active.masks]
-        inactive = [
-            tf.size(mask, tf.int64) - size
-            for mask, size in zip(masks, sizes, strict=True)
-        ]
-        chosen = [tf.size(positions, tf.int64) for positions in gone]
-
-        def planned(counts: np.ndarray) -> np.ndarray:
-            sizes, chosen, inactive = counts.tolist()
-            return make_plan(
-                self.allocate, sizes, chosen, inactive, active.sizes
-            ).moves
-
-        counts = tf.stack([sizes, chosen, inactive])
-        moves = tf.numpy_function(planned, [counts], tf.int64, stateful=False)
-        moves.set_shape([4, len(masks)])
-        whole = Tensors(active.weights, masks, active.unit_sizes)
-        gone, growth = self.carry_out(whole, gone, moves, seed)
-        return gone, growth, tf.reduce_sum(moves[3])
+def check_finite(counts: np.ndarray) -> None:
+    """Raises a `NonFiniteWeightError` if the counts of a proposal say so."""
+    finite = counts[3].tolist()
+    if 0 in finite:
+        raise NonFiniteWeightError(finite.index(0))
 
 
-@compiled
-def _tally(weights: tf.Tensor, mask: tf.Tensor, gone: tf.Tensor) -> tf.Tensor:
-    active = num_active(mask)
-    inactive = tf.size(mask, out_type=tf.int64) - active
-    finite = tf.reduce_all(tf.math.is_finite(weights))
-    chosen = tf.size(gone, out_type=tf.int64)
-    return tf.stack([active, chosen, inactive, tf.cast(finite, tf.int64)])
+def num_pruned(counts: np.ndarray, plan: Plan) -> int:
+    """Counts the units that a method chose, but for those that are exempt."""
+    return int(counts[1].sum() - np.asarray(plan.exempt).sum())
 
 
-@compiled
 def _corrected(
-    weights: tf.Tensor, gone: tf.Tensor, rescued: tf.Tensor, pardoned: tf.Tensor
+    tensor: SparseTensor, gone: tf.Tensor, exempt: tf.Tensor, spared: tf.Tensor
 ) -> tf.Tensor:
-    """Keeps the first where all would go, and those that are pardoned."""
-    gone = gone[rescued:]
+    """Leaves out the first where all would go, and those that are spared."""
+    gone = gone[exempt:]
     return tf.cond(
-        pardoned > 0,
-        lambda: _without_largest(weights, gone, pardoned),
+        spared > 0,
+        lambda: _without_largest(gone, tensor.magnitudes_at(gone), spared),
         lambda: gone,
     )
 
 
+@compiled
 def _without_largest(
-    weights: tf.Tensor, positions: tf.Tensor, count: tf.Tensor
+    positions: tf.Tensor, magnitudes: tf.Tensor, count: tf.Tensor
 ) -> tf.Tensor:
     """Drops the positions of the largest weights, of ties the lower ones."""
-    order = tf.argsort(
-        tf.abs(tf.gather(weights, positions)),
-        direction="DESCENDING",
-        stable=True,
-    )
+    order = tf.argsort(magnitudes, direction="DESCENDING", stable=True)
     return tf.sort(tf.gather(positions, order[count:]))

@@ -1,89 +1,126 @@
-"""The integer arithmetic of a reallocation: how many of each tensor."""
+"""The integer arithmetic of a reallocation: how many units of each tensor."""
 
-from collections.abc import Callable
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
+import tensorflow as tf
 
-from dsr_tf.methods.allocate import apportion
-
-Allocate = Callable[[Sequence[int], Sequence[int], Sequence[int]], list[int]]
+from dsr_tf.budget import apportion
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Counts of units, one a tensor.
+    """Counts of units, one a tensor: arrays or tensors, shape `(L,)`, int64.
 
     Args:
-        rescued: Whether all would go, so that the first has to stay.
-        pruned: Units that go by the method's choice, but for the rescued.
+        active: Active units, before pruning.
+        exempt: 1 where all units were chosen, so that the first has to stay;
+            else 0.
+        spared: Units among the chosen ones, the largest, that stay because
+            nothing could replace them.
         grown: Units that come.
-        pardoned: Units among the pruned that stay, as nothing could replace
-            them: in the tensors that lose more than they gain.
-        inactive: Inactive units, before pruning.
-        unspent: Weights of the budget that no whole unit could take.
     """
 
-    rescued: list[bool]
-    pruned: list[int]
-    grown: list[int]
-    pardoned: list[int]
-    inactive: list[int]
-    unspent: int = 0
+    active: np.ndarray | tf.Tensor
+    exempt: np.ndarray | tf.Tensor
+    spared: np.ndarray | tf.Tensor
+    grown: np.ndarray | tf.Tensor
 
     @property
-    def moves(self) -> np.ndarray:
-        """What it takes to carry it out, in one array for the device.
-
-        Rows of rescued, pardoned, inactive and grown units, int64.
-        """
-        rows = [self.rescued, self.pardoned, self.inactive, self.grown]
-        return np.array(rows, np.int64)
+    def rows(self) -> list[np.ndarray | tf.Tensor]:
+        """The counts, in the order of the arguments."""
+        return [self.active, self.exempt, self.spared, self.grown]
 
 
-def make_plan(
-    allocate: Allocate | None,
+def plan_within_tensors(
+    active: tf.Tensor,
+    chosen: tf.Tensor,
+    inactive: tf.Tensor,
+    is_finite: tf.Tensor,
+    grows: bool,
+) -> Plan:
+    """Plans a reallocation in which every tensor gets back what it lost.
+
+    It needs no exact division, and so runs on the device.
+
+    Args:
+        active: Active units of each tensor, before pruning, shape `(L,)`.
+        chosen: Units that pruning would take.
+        inactive: Inactive units, before pruning.
+        is_finite: Whether all weights are finite, bool: otherwise nothing is
+            to move.
+        grows: Whether anything comes back.
+    """
+    exempt = tf.cast((active == chosen) & (chosen > 0), tf.int64)
+    pruned = chosen - exempt
+    zeros = tf.zeros_like(pruned)
+    grown = tf.minimum(pruned, inactive) if grows else zeros
+    spared = pruned - grown if grows else zeros
+    return Plan(
+        active,
+        exempt,
+        tf.where(is_finite, spared, pruned),
+        tf.where(is_finite, grown, zeros),
+    )
+
+
+def plan_across_tensors(
+    proportions: Sequence[float] | np.ndarray,
     active: Sequence[int],
-    gone: Sequence[int],
+    chosen: Sequence[int],
     inactive: Sequence[int],
     sizes: Sequence[int],
     unspent: int = 0,
-) -> Plan:
-    """Plans a reallocation that conserves the budget, counted in weights.
+) -> tuple[Plan, int]:
+    """Plans a reallocation that moves weights from tensor to tensor.
+
+    The budget, counted in weights, is conserved; the arithmetic is exact, and
+    runs on the host.
 
     Args:
-        allocate: Splits what was pruned, in weights; None where none come.
+        proportions: In which what was pruned is shared out, one a tensor.
         active: Active units of each tensor, before pruning.
-        gone: Units that pruning would take.
+        chosen: Units that pruning would take.
         inactive: Inactive units, before pruning.
         sizes: Weights in a unit of each tensor.
         unspent: Weights that the last reallocation left unspent.
 
+    Returns:
+        The plan, and the weights that no whole unit could take.
+
     Raises:
-        ValueError: If `allocate` grows more than was pruned.
+        ValueError: If a proportion is negative, NaN or infinite.
     """
-    rescued = [a == g > 0 for a, g in zip(active, gone, strict=True)]
-    pruned = [g - r for g, r in zip(gone, rescued, strict=True)]
-    kept = [a - p for a, p in zip(active, pruned, strict=True)]
-    none = [0] * len(pruned)
-    if not allocate:
-        return Plan(rescued, pruned, none, none, list(inactive))
+    shares = _exact(proportions)
+    exempt = [a == c > 0 for a, c in zip(active, chosen, strict=True)]
+    pruned = [c - e for c, e in zip(chosen, exempt, strict=True)]
     lost = _weights(pruned, sizes)
-    wanted = allocate(_weights(kept, sizes), lost, _weights(inactive, sizes))
-    if min(wanted) < 0 or sum(wanted) > sum(lost):
-        raise ValueError(
-            "`allocate` must return counts that add up to no more than was "
-            f"pruned, {sum(lost)}. Received: {wanted}"
-        )
+    wanted = apportion(sum(lost), shares, _weights(inactive, sizes))
     grown = apportion(sum(wanted) + unspent, wanted, inactive, sizes)
     gained = _weights(grown, sizes)
     surplus = sum(lost) + unspent - sum(gained)
     short = [max(n - g, 0) for n, g in zip(lost, gained, strict=True)]
-    pardoned = apportion(surplus, short, pruned, sizes)
-    surplus -= sum(_weights(pardoned, sizes))
-    return Plan(rescued, pruned, grown, pardoned, list(inactive), surplus)
+    spared = apportion(surplus, short, pruned, sizes)
+    surplus -= sum(_weights(spared, sizes))
+    rows = (np.array(x, np.int64) for x in (active, exempt, spared, grown))
+    return Plan(*rows), surplus
 
 
 def _weights(units: Sequence[int], sizes: Sequence[int]) -> list[int]:
     return [n * size for n, size in zip(units, sizes, strict=True)]
+
+
+def _exact(proportions: Sequence[float] | np.ndarray) -> list[int]:
+    """Returns integers of the same proportions."""
+    values = np.asarray(proportions).tolist()
+    if not all(0 <= value < math.inf for value in values):
+        raise ValueError(
+            "`allocate` must return proportions that are finite and not "
+            f"negative. Received: {values}"
+        )
+    fractions = [Fraction(value) for value in values]
+    scale = math.lcm(*(x.denominator for x in fractions))
+    return [int(x * scale) for x in fractions]

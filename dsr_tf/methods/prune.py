@@ -1,82 +1,104 @@
-"""Which weights go. Tensors are flat; masks are bool, True active."""
+"""Which units go."""
 
+from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import tensorflow as tf
 
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_number
-from dsr_tf.methods.tensors import State
-from dsr_tf.methods.tensors import Tensors
-from dsr_tf.methods.tensors import compiled
-from dsr_tf.methods.tensors import in_turn
-from dsr_tf.methods.tensors import num_active
+from dsr_tf.methods.context import Context
+from dsr_tf.methods.context import Extent
+from dsr_tf.methods.context import SparseTensor
+from dsr_tf.methods.context import State
+from dsr_tf.methods.tracing import compiled
+from dsr_tf.methods.tracing import in_turn
+from dsr_tf.schedules import Moment
+from dsr_tf.schedules import Schedule
+from dsr_tf.schedules import as_schedule
+
+PruneFunction = Callable[[Context], Sequence[tf.Tensor]]
 
 
 class Prune:
-    """Which weights go, and what it remembers between reallocations."""
+    """Which units go, and what is remembered between reallocations.
+
+    What it remembers are numbers, such as a threshold, and arrays with an
+    entry for every unit, such as signs.
+    """
 
     def initial_state(self) -> State:
-        """Returns what it remembers before the first reallocation."""
+        """Returns the numbers that it remembers before the first time."""
         return {}
 
-    def check(self, budget: int) -> None:
-        """Raises a ValueError if it cannot serve this many active weights."""
+    def numbers(
+        self, state: Mapping[str, float], moment: Moment
+    ) -> Mapping[str, float]:
+        """Returns what it reads as `ctx.numbers`, asked on the host.
 
-    def __call__(
-        self, tensors: Tensors, state: Mapping[str, Any]
-    ) -> list[tf.Tensor]:
-        """Returns the positions of what goes, ascending, int64.
-
-        Inside a `tf.function` the state is of scalar tensors, float64.
+        Args:
+            state: The numbers that it remembers.
+            moment: Where training stands, for its schedules.
         """
+        return state
+
+    def check(self, extents: Sequence[Extent]) -> None:
+        """Raises a ValueError if it cannot serve tensors of these extents."""
+
+    def begin(
+        self, ctx: Context, seed: tf.Tensor
+    ) -> Mapping[str, Sequence[tf.Tensor]]:
+        """Returns the arrays to begin a training with, by name.
+
+        Called when training begins and when it goes on, perhaps with weights
+        that were assigned in between.
+
+        Args:
+            ctx: The network. Where training goes on, its tensors have the
+                arrays as they were.
+            seed: Shape `(2,)`, int32.
+
+        Returns:
+            For each name an array a tensor, of its active units.
+        """
+        return {}
+
+    def perturb(
+        self, ctx: Context, seed: tf.Tensor
+    ) -> Sequence[tf.Tensor] | None:
+        """Returns new weights of the active units, of the shape of `values`.
+
+        Called before the units that go are chosen. None: weights stay.
+        """
+        return None
+
+    def __call__(self, ctx: Context) -> Sequence[tf.Tensor]:
+        """Returns the positions of what goes, ascending, int64."""
         raise NotImplementedError
 
     def next_state(self, state: Mapping[str, float], num_pruned: int) -> State:
-        """Returns what it remembers after `num_pruned` weights were pruned."""
+        """Returns what it remembers after `num_pruned` units were pruned."""
         return dict(state)
 
 
-_SMALLEST, _LARGEST = 2.0**-126, 2.0**127
-# Weights that are compared at a time, which takes several bytes for each.
-_BLOCK = 2**20
-
-
-def below_threshold(
-    weights: tf.Tensor, mask: tf.Tensor, threshold: Any
-) -> tf.Tensor:
-    """Finds the active weights whose magnitude is below a threshold.
+@dataclass(frozen=True)
+class Stateless(Prune):
+    """A function that remembers nothing.
 
     Args:
-        weights: Shape `(n,)`, any floating type.
-        mask: Shape `(n,)`, bool.
-        threshold: `H`. A weight with `|w| < H`, strictly, goes.
-
-    Returns:
-        Their positions, ascending, int64.
+        function: Returns the positions of what goes.
     """
-    threshold = tf.convert_to_tensor(threshold, tf.float64)
-    wide = weights.dtype if weights.dtype.size > 4 else tf.float32
 
-    limit = tf.cast(threshold, wide)
+    function: PruneFunction
 
-    def below(start: int) -> tf.Tensor:
-        return _below(weights, mask, limit, tf.constant(start, tf.int64))
-
-    return tf.concat(in_turn(below, range(0, weights.shape[0], _BLOCK)), axis=0)
+    def __call__(self, ctx: Context) -> Sequence[tf.Tensor]:
+        return self.function(ctx)
 
 
-@compiled
-def _below(
-    weights: tf.Tensor, mask: tf.Tensor, limit: tf.Tensor, start: tf.Tensor
-) -> tf.Tensor:
-    """Finds those of the block that begins at `start`."""
-    weights = tf.cast(weights[start : start + _BLOCK], limit.dtype)
-    small = tf.abs(weights) < limit
-    return tf.where(small & mask[start : start + _BLOCK])[:, 0] + start
+_SMALLEST, _LARGEST = 2.0**-126, 2.0**127
 
 
 def adapted_threshold(
@@ -107,8 +129,8 @@ class AdaptiveThreshold(Prune):
     """Prunes below one threshold for all tensors, which adapts to a target.
 
     Args:
-        num_pruned: `N_p`, number of weights to prune in a reallocation, at
-            least 1.
+        num_pruned: `N_p`, number of units to prune in a reallocation, at least
+            1.
         tolerance: `delta`, fraction of `num_pruned` by which the count may
             miss before the threshold moves, in `[0, 1)`.
         initial_threshold: `H` of the first reallocation, above 0.
@@ -133,8 +155,9 @@ class AdaptiveThreshold(Prune):
         """Returns the first threshold."""
         return {"threshold": self.initial_threshold}
 
-    def check(self, budget: int) -> None:
+    def check(self, extents: Sequence[Extent]) -> None:
         """Refuses a target that the budget cannot serve."""
+        budget = sum(extent.num_active for extent in extents)
         if self.num_pruned >= budget:
             raise ValueError(
                 "`num_pruned` must be smaller than the budget, the number of "
@@ -143,52 +166,51 @@ class AdaptiveThreshold(Prune):
                 f"Received: num_pruned={self.num_pruned}, budget={budget}"
             )
 
-    def __call__(
-        self, tensors: Tensors, state: Mapping[str, Any]
-    ) -> list[tf.Tensor]:
-        thresholds = [state["threshold"]] * len(tensors.weights)
-        return in_turn(
-            below_threshold, tensors.weights, tensors.masks, thresholds
-        )
+    def __call__(self, ctx: Context) -> list[tf.Tensor]:
+        threshold = ctx.numbers["threshold"]
+        return in_turn(lambda x: x.smaller_than(threshold), ctx.tensors)
 
-    def next_state(self, state: Mapping[str, float], num_below: int) -> State:
-        """Returns the threshold after `num_below` weights were pruned."""
+    def next_state(self, state: Mapping[str, float], num_pruned: int) -> State:
+        """Returns the threshold after `num_pruned` units were pruned."""
         return {
             "threshold": adapted_threshold(
-                state["threshold"], num_below, self.num_pruned, self.tolerance
+                state["threshold"], num_pruned, self.num_pruned, self.tolerance
             )
         }
 
 
-@compiled
-def smallest(
-    weights: tf.Tensor, mask: tf.Tensor, count: tf.Tensor
-) -> tf.Tensor:
-    """Finds the smallest active weights.
+def smallest(tensor: SparseTensor, count: tf.Tensor) -> tf.Tensor:
+    """Finds the smallest active units of a tensor.
 
     Args:
-        weights: Shape `(n,)`, any floating type.
-        mask: Shape `(n,)`, bool.
-        count: How many, an int64 scalar from 0 to the number of ones in
-            `mask`. Ties go by lower index.
+        tensor: The tensor.
+        count: How many, an int64 scalar from 0 to `tensor.num_active`. Ties go
+            by lower position.
 
     Returns:
         Their positions, shape `(count,)`, ascending, int64.
     """
-    active = tf.where(mask)[:, 0]
-    order = tf.argsort(tf.abs(tf.gather(weights, active)), stable=True)
-    return tf.sort(tf.gather(active, order[:count]))
+    return _smallest(tensor.positions, tensor.magnitudes, count)
+
+
+@compiled
+def _smallest(
+    positions: tf.Tensor, magnitudes: tf.Tensor, count: tf.Tensor
+) -> tf.Tensor:
+    order = tf.argsort(magnitudes, stable=True)
+    return tf.sort(tf.gather(positions, order[:count]))
 
 
 @dataclass(frozen=True)
 class SmallestFraction(Prune):
     """Prunes the smallest weights of each tensor.
 
-    Of `M` active weights `int(drop_fraction * M) + 1` go, but never more than
+    Of `M` active units `int(drop_fraction * M) + 1` go, but never more than
     the inactive positions could replace, and never all.
 
     Args:
-        drop_fraction: Fraction of the active weights, in `[0, 1)`.
+        drop_fraction: Fraction of the active units, in `[0, 1)`, or a schedule
+            of it.
 
     Raises:
         ValueError: If `drop_fraction` is out of its range.
@@ -198,20 +220,28 @@ class SmallestFraction(Prune):
         that of [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), code.
     """
 
-    drop_fraction: float
+    drop_fraction: float | Mapping[int, float] | Schedule
 
     def __post_init__(self) -> None:
-        checked_fraction("drop_fraction", self.drop_fraction)
+        self._schedule()
 
-    def __call__(
-        self, tensors: Tensors, state: Mapping[str, Any]
-    ) -> list[tf.Tensor]:
-        counts = [self._count(mask) for mask in tensors.masks]
-        return in_turn(smallest, tensors.weights, tensors.masks, counts)
+    def _schedule(self) -> Schedule:
+        return as_schedule(
+            "drop_fraction", self.drop_fraction, checked_fraction
+        )
 
-    def _count(self, mask: tf.Tensor) -> tf.Tensor:
-        active = num_active(mask)
-        fraction = tf.cast(self.drop_fraction, tf.float64)
-        count = tf.cast(fraction * tf.cast(active, tf.float64), tf.int64) + 1
-        inactive = tf.size(mask, out_type=tf.int64) - active
-        return tf.minimum(count, tf.minimum(inactive, active - 1))
+    def numbers(
+        self, state: Mapping[str, float], moment: Moment
+    ) -> Mapping[str, float]:
+        fraction = self._schedule()(moment)
+        return {"drop_fraction": checked_fraction("drop_fraction", fraction)}
+
+    def __call__(self, ctx: Context) -> list[tf.Tensor]:
+        fraction = tf.convert_to_tensor(
+            ctx.numbers["drop_fraction"], tf.float64
+        )
+        active = ctx.num_active
+        counts = tf.cast(fraction * tf.cast(active, tf.float64), tf.int64) + 1
+        most = tf.minimum(ctx.num_inactive, active - 1)
+        counts = tf.unstack(tf.minimum(counts, most), len(ctx.tensors))
+        return in_turn(smallest, ctx.tensors, counts)

@@ -16,10 +16,25 @@ class Slot:
         variable: The slot.
         initial_value: Value of each of its entries before the first step; None
             if that is the value of the weight, as of a moving average.
+        name: What the optimizer calls it, such as `momentum`.
     """
 
     variable: keras.Variable
     initial_value: float | None
+    name: str = ""
+
+
+def trained_variables(
+    optimizer: keras.optimizers.Optimizer,
+) -> list[keras.Variable]:
+    """Returns the variables that an optimizer was built with, in order.
+
+    Args:
+        optimizer: A built optimizer.
+    """
+    # Private: nothing public says whose slots an optimizer has, and an
+    # optimizer need not train all the variables of one model.
+    return list(optimizer._trainable_variables)
 
 
 def find_slots(
@@ -60,7 +75,7 @@ def find_slots(
         )
     return [
         [
-            Slot(actual, _first_value(small))
+            Slot(actual, _first_value(small), _name(small, stand_in))
             for small, actual in pairs
             if small.shape == stand_in.shape and len(small.shape) > 1
         ]
@@ -101,6 +116,11 @@ def _stand_in(index: int, variable: keras.Variable) -> keras.Variable:
             stack.enter_context(keras.name_scope(scope))
         weights = np.full(shape, _WEIGHT)
         return keras.Variable(weights, dtype=variable.dtype, name=name)
+
+
+def _name(slot: keras.Variable, variable: keras.Variable) -> str:
+    """Returns a slot's name without that of its variable before it."""
+    return slot.name.removeprefix(variable.path.replace("/", "_") + "_")
 
 
 def _first_value(variable: keras.Variable) -> float | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
+from dsr_tf.schedules import Schedule
 
 
 class SET(Reallocate):
@@ -14,11 +15,12 @@ class SET(Reallocate):
 
     Args:
         drop_fraction: Fraction of the active weights of each tensor that is
-            replaced, in `[0, 1)`.
-        period: Optimizer steps between replacements, or
-            `{from_epoch: steps}`.
-        stop_epoch: Epoch, counted from 0, from which on the masks stay as they
-            are; None to go on to the end.
+            replaced, in `[0, 1)`; `{from_epoch: fraction}`; or a schedule of
+            `dsr_tf.schedules`.
+        period: Optimizer steps between replacements;
+            `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`.
+        stop_epoch: Epoch, counted from 0, from which on masks do not change;
+            None to go on to the end.
         seed: Integer from 0 to 2**31 - 1. Equal seeds, equal runs.
 
     Raises:
@@ -37,8 +39,8 @@ class SET(Reallocate):
 
     def __init__(
         self,
-        drop_fraction: float,
-        period: int | Mapping[int, int],
+        drop_fraction: float | Mapping[int, float] | Schedule,
+        period: int | Mapping[int, int] | Schedule,
         stop_epoch: int | None = None,
         seed: int = 0,
     ) -> None:

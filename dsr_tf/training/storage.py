@@ -1,30 +1,83 @@
-"""Between sparse layers and the flat tensors that methods see."""
+"""Between sparse layers and what methods see: kernels stored under masks."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from dsr_tf.callbacks.slots import Slot
 from dsr_tf.layers import MaskedKernel
-from dsr_tf.methods import Tensors
-from dsr_tf.methods.grow import Growth
-from dsr_tf.methods.tensors import compiled
-from dsr_tf.methods.tensors import in_turn
+from dsr_tf.methods import Growth
+from dsr_tf.methods import SparseTensor
+from dsr_tf.methods.masked import MaskedTensor
+from dsr_tf.methods.masked import PerturbedTensor
+from dsr_tf.methods.tracing import compiled
+from dsr_tf.methods.tracing import in_turn
+from dsr_tf.training.slots import Slot
 
 
-def flat_tensors(layers: Sequence[MaskedKernel]) -> Tensors:
-    """Returns kernels and masks as a method sees them: flat, in units."""
-    return Tensors(
-        weights=in_turn(_scores, layers),
-        masks=[_units(layer, layer.kernel_mask)[0] for layer in layers],
-        unit_sizes=[layer.unit_size for layer in layers],
-    )
-
-
-def apply_reallocation(
+def masked_tensors(
     layers: Sequence[MaskedKernel],
     slots: Sequence[Sequence[Slot]],
+    arrays: Sequence[Mapping[str, tf.Variable]],
+    num_active: Sequence[tf.Tensor | None],
+) -> list[MaskedTensor]:
+    """Returns the kernels of layers as a method sees them.
+
+    Args:
+        layers: Sparse layers, built.
+        slots: Optimizer slots of each layer's kernel.
+        arrays: What the method keeps for the units of each.
+        num_active: Active units of each, where they are known.
+    """
+    rows = zip(layers, slots, arrays, num_active, strict=True)
+    return [
+        MaskedTensor(
+            mask=_units(layer, layer.kernel_mask)[0],
+            rows=_units(layer, layer.kernel),
+            shape=tuple(layer.kernel.shape),
+            slots={slot.name: _units(layer, slot.variable) for slot in own},
+            arrays={name: x.value() for name, x in kept.items()},
+            num_active=active,
+        )
+        for layer, own, kept, active in rows
+    ]
+
+
+def assign_values(
+    layers: Sequence[MaskedKernel],
+    tensors: Sequence[MaskedTensor],
+    values: Sequence[tf.Tensor],
+) -> list[MaskedTensor]:
+    """Gives the active units new weights, and returns the tensors with them."""
+    changed: list[MaskedTensor] = []
+    for layer, tensor, own in zip(layers, tensors, values, strict=True):
+        shape = tuple(layer.kernel.shape)
+        layer.kernel.assign(dense(tensor.positions, own, shape))
+        rows = _units(layer, layer.kernel)
+        changed.append(PerturbedTensor(tensor, rows, own))
+    return changed
+
+
+def spread(
+    tensors: Sequence[SparseTensor], arrays: Sequence[tf.Tensor]
+) -> list[tf.Tensor]:
+    """Returns arrays with an entry for every unit, 0 for inactive ones.
+
+    Args:
+        tensors: The tensors.
+        arrays: Entries of the active units of each.
+    """
+    return [
+        dense(tensor.positions, array, [tensor.num_units])
+        for tensor, array in zip(tensors, arrays, strict=True)
+    ]
+
+
+def apply_moves(
+    layers: Sequence[MaskedKernel],
+    slots: Sequence[Sequence[Slot]],
+    arrays: Sequence[Mapping[str, tf.Variable]],
     gone: Sequence[tf.Tensor],
     growth: Sequence[Growth],
 ) -> None:
@@ -36,9 +89,13 @@ def apply_reallocation(
     Args:
         layers: Sparse layers, in the order of the tensors.
         slots: Optimizer slots of each layer's kernel.
+        arrays: What the method keeps for the units of each.
         gone: Positions of the units that go.
         growth: Units that come.
     """
+    for kept, came in zip(arrays, growth, strict=True):
+        for name, values in came.arrays.items():
+            kept[name].scatter_nd_update(came.positions[:, None], values)
     in_turn(_apply, layers, slots, gone, growth)
 
 
@@ -108,14 +165,6 @@ def _changed(
             for old, start in zip(others, starts, strict=True)
         ),
     ]
-
-
-def _scores(layer: MaskedKernel) -> tf.Tensor:
-    """Returns the weights, or the mean magnitudes of larger units."""
-    units = _units(layer, layer.kernel)
-    if layer.unit_size == 1:
-        return units[0]
-    return tf.reduce_mean(tf.abs(units), axis=0)
 
 
 def _units(layer: MaskedKernel, variable: Any) -> tf.Tensor:

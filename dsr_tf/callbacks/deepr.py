@@ -1,0 +1,54 @@
+"""Deep rewiring as a callback."""
+
+from collections.abc import Mapping
+
+from dsr_tf import methods
+from dsr_tf.callbacks.reallocate import Reallocate
+from dsr_tf.schedules import Schedule
+
+
+class DeepR(Reallocate):
+    """Walks at random, and replaces every weight that crosses zero.
+
+    After every optimizer step noise N(0, 2·`noise_rate`·`temperature`) is
+    added to the active weights. Those whose sign then is not the one they
+    began with are pruned, and as many are grown in the same tensor, at random,
+    at 0, with a random sign. The method wants an L1 penalty: put it on the
+    kernels.
+
+    Needs `steps_per_execution=1`; otherwise it acts once an execution.
+
+    Args:
+        temperature: `T`, at least 0; `{from_epoch: temperature}`; or a
+            schedule of `dsr_tf.schedules`.
+        noise_rate: `eta`, the learning rate in the formula of the noise, at
+            least 0.
+        stop_epoch: Epoch, counted from 0, from which on there is neither noise
+            nor rewiring; None to go on to the end.
+        seed: Integer from 0 to 2**31 - 1. Equal seeds, equal runs.
+
+    Raises:
+        ValueError: If an argument is out of its range; when training begins
+            if the model has no trainable sparse layer, or one that moves more
+            than single weights.
+        FloatingPointError: At a step, if a weight is NaN or infinite.
+
+    Example:
+    >>> rewire = dsr_tf.callbacks.DeepR({0: 1e-5, 25: 1e-8})
+    >>> model.fit(x, y, callbacks=[rewire])
+
+    Reference:
+        [Bellec et al., 2018](https://arxiv.org/abs/1711.05136), Algorithm 1,
+        with the settings of
+        [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), code.
+    """
+
+    def __init__(
+        self,
+        temperature: float | Mapping[int, float] | Schedule,
+        noise_rate: float = 0.01,
+        stop_epoch: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        method = methods.deepr(temperature, noise_rate)
+        super().__init__(method, 1, stop_epoch, seed)

@@ -1,0 +1,160 @@
+"""What a method sees of a network."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from typing import Any
+
+import tensorflow as tf
+
+State = dict[str, float]
+
+
+class SparseTensor:
+    """One sparse tensor: its active units, and nothing of how it is stored.
+
+    A unit is what moves as one: a weight, or all weights of a slice. Units
+    have positions: numbers from 0 to `num_units - 1`, in the order of the
+    flattened tensor. A storage derives from this class; it has to give
+    `num_active`, `positions`, `values`, `slots` and `arrays`, and may give
+    cheaper ways to ask.
+
+    Attributes:
+        shape: Shape of the tensor.
+        unit_size: Weights in a unit.
+        num_units: Units in the tensor, active or not.
+        num_active: Active units, an int64 scalar.
+        positions: Positions of the active units, shape `(num_active,)`,
+            ascending, int64.
+        values: Their weights, shape `(num_active,)`, any floating type; of
+            units of several weights `(unit_size, num_active)`.
+        slots: What the optimizer keeps for each weight, by the optimizer's
+            own names, such as `"momentum"`: of the shape of `values`.
+        arrays: What the method keeps for each unit, by name: shape
+            `(num_active,)`.
+    """
+
+    shape: tuple[int, ...]
+    unit_size: int
+    num_units: int
+    num_active: tf.Tensor
+    positions: tf.Tensor
+    values: tf.Tensor
+    slots: Mapping[str, tf.Tensor]
+    arrays: Mapping[str, tf.Tensor]
+
+    @property
+    def magnitudes(self) -> tf.Tensor:
+        """Magnitudes of the active units, those of larger units the mean."""
+        magnitudes = tf.abs(self.values)
+        if self.unit_size == 1:
+            return magnitudes
+        return tf.reduce_mean(magnitudes, axis=0)
+
+    @property
+    def is_finite(self) -> tf.Tensor:
+        """Whether no weight is NaN or infinite, a bool scalar."""
+        return tf.reduce_all(tf.math.is_finite(self.values))
+
+    def smaller_than(self, threshold: Any) -> tf.Tensor:
+        """Finds the active units whose magnitude is below a threshold.
+
+        Args:
+            threshold: A number. A unit of magnitude `m < threshold`, strictly,
+                is found. The comparison is in float32, or in the tensor's own
+                type where that is wider.
+
+        Returns:
+            Their positions, ascending, int64.
+        """
+        magnitudes, limit = comparable(self.magnitudes, threshold)
+        return tf.gather(self.positions, tf.where(magnitudes < limit)[:, 0])
+
+    def magnitudes_at(self, positions: tf.Tensor) -> tf.Tensor:
+        """Returns the magnitudes of some active units.
+
+        Args:
+            positions: Positions of active units, int64.
+        """
+        places = tf.searchsorted(self.positions, positions)
+        return tf.gather(self.magnitudes, places)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How large a sparse tensor is: integers of the host.
+
+    Args:
+        name: Name of its layer.
+        num_active: Active units.
+        num_units: All units.
+        unit_size: Weights in a unit.
+    """
+
+    name: str
+    num_active: int
+    num_units: int
+    unit_size: int = 1
+
+
+@dataclass(frozen=True)
+class Context:
+    """All that a method sees of a network, at one moment of its training.
+
+    A storage derives from this class, and gives `random_inactive`.
+
+    Args:
+        tensors: The sparse tensors.
+        numbers: What the method remembers, such as a threshold, and what its
+            schedules say at this moment: scalars, float64.
+        step: Optimizer steps taken, an int64 scalar.
+        num_steps: Optimizer steps of the whole training, a float64 scalar; NaN
+            where it is not known.
+    """
+
+    tensors: Sequence[SparseTensor]
+    numbers: Mapping[str, Any] = field(default_factory=dict)
+    step: Any = 0
+    num_steps: Any = float("nan")
+
+    @property
+    def unit_sizes(self) -> tf.Tensor:
+        """Weights in a unit of each tensor, shape `(L,)`, int64."""
+        sizes = [tensor.unit_size for tensor in self.tensors]
+        return tf.constant(sizes, tf.int64)
+
+    @property
+    def num_active(self) -> tf.Tensor:
+        """Active units of each tensor, shape `(L,)`, int64."""
+        return tf.stack([tensor.num_active for tensor in self.tensors])
+
+    @property
+    def num_inactive(self) -> tf.Tensor:
+        """Inactive units of each tensor, shape `(L,)`, int64."""
+        units = [tensor.num_units for tensor in self.tensors]
+        return tf.constant(units, tf.int64) - self.num_active
+
+    def random_inactive(
+        self, counts: tf.Tensor, seed: tf.Tensor
+    ) -> list[tf.Tensor]:
+        """Draws inactive positions uniformly, without replacement.
+
+        Args:
+            counts: How many in each tensor, shape `(L,)`, int64, none above
+                `num_inactive`.
+            seed: Shape `(2,)`, int32. Equal seeds, equal positions.
+
+        Returns:
+            Distinct positions of each tensor, int64.
+        """
+        raise NotImplementedError
+
+
+def comparable(
+    magnitudes: tf.Tensor, threshold: Any
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns magnitudes and a threshold in one type: float32 or wider."""
+    wide = magnitudes.dtype if magnitudes.dtype.size > 4 else tf.float32
+    limit = tf.convert_to_tensor(threshold, tf.float64)
+    return tf.cast(magnitudes, wide), tf.cast(limit, wide)

@@ -1,0 +1,67 @@
+"""Dynamic sparse reparameterization (DSR)."""
+
+from dataclasses import dataclass
+
+from dsr_tf.methods.allocate import in_proportion_to_survivors
+from dsr_tf.methods.grow import AtRandom
+from dsr_tf.methods.method import Method
+from dsr_tf.methods.prune import AdaptiveThreshold
+from dsr_tf.methods.record import Record
+from dsr_tf.methods.settings import count
+from dsr_tf.methods.settings import fraction
+from dsr_tf.methods.settings import number
+
+
+def dsr(
+    num_pruned: int,
+    tolerance: float = 0.1,
+    initial_threshold: float = 1e-3,
+    regrow_stddev: float = 0.0,
+) -> Method:
+    """Dynamic sparse reparameterization.
+
+    Args:
+        num_pruned: `N_p`, number of weights to prune in a reallocation.
+        tolerance: `delta`, fraction of `num_pruned`, in `[0, 1)`.
+        initial_threshold: `H` of the first reallocation, above 0.
+        regrow_stddev: Standard deviation of new weights, at least 0.
+
+    Reference:
+        [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Algorithm 1.
+    """
+    return Method(
+        prune=AdaptiveThreshold(num_pruned, tolerance, initial_threshold),
+        allocate=in_proportion_to_survivors,
+        grow=AtRandom(regrow_stddev),
+    )
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What `--method=dsr` is told."""
+
+    num_pruned: int = count(
+        150,
+        "Weights, or slices, to prune in a reallocation; the threshold adapts "
+        "to it.",
+    )
+    tolerance: float = fraction(
+        0.1,
+        "Fraction of num_pruned by which the count may miss before the "
+        "threshold changes.",
+    )
+    initial_threshold: float = number(
+        1e-3, "Magnitude below which the first reallocation prunes.", above=True
+    )
+    regrow_stddev: float = number(
+        0.0, "Standard deviation of newly grown weights."
+    )
+
+
+RECORD = Record(
+    name="dsr",
+    help="dynamic sparse reparameterization",
+    label="DSR",
+    settings=Settings,
+    build=lambda settings, sparsity: dsr(**vars(settings)),
+)

@@ -1,0 +1,314 @@
+"""Sparse tensors that are stored dense, under masks."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import tensorflow as tf
+
+from dsr_tf.methods.context import Context
+from dsr_tf.methods.context import SparseTensor
+from dsr_tf.methods.context import comparable
+from dsr_tf.methods.tracing import compiled
+from dsr_tf.methods.tracing import fold
+from dsr_tf.methods.tracing import in_turn
+
+# Weights that are compared at a time, which takes several bytes for each.
+_BLOCK = 2**20
+
+
+class MaskedTensor(SparseTensor):
+    """A tensor of dense shape, whose mask says which units are active.
+
+    Args:
+        mask: Shape `(n,)`, bool: a unit is active where it is True.
+        rows: The weights, shape `(unit_size, n)`, a column a unit, any
+            floating type.
+        shape: Shape of the tensor, as methods see it; `(n,)` by default.
+        slots: Of the shape of `rows`, by name.
+        arrays: Shape `(n,)`, by name.
+        num_active: The count of True in `mask`, where it is known.
+    """
+
+    def __init__(
+        self,
+        mask: tf.Tensor,
+        rows: tf.Tensor,
+        shape: tuple[int, ...] | None = None,
+        slots: Mapping[str, tf.Tensor] | None = None,
+        arrays: Mapping[str, tf.Tensor] | None = None,
+        num_active: tf.Tensor | None = None,
+    ) -> None:
+        self.mask = mask
+        self.rows = rows
+        self.unit_size, self.num_units = map(int, rows.shape)
+        self.shape = shape or (self.num_units,)
+        self.slots = _Gathered(self, slots or {})
+        self.arrays = _Gathered(self, arrays or {})
+        if num_active is not None:
+            self.num_active = num_active
+
+    @cached_property
+    def num_active(self) -> tf.Tensor:
+        return count_active(self.mask)
+
+    @cached_property
+    def positions(self) -> tf.Tensor:
+        return _true_positions(self.mask)
+
+    @cached_property
+    def values(self) -> tf.Tensor:
+        return self.at_active(self.rows)
+
+    @property
+    def magnitudes(self) -> tf.Tensor:
+        if self.unit_size == 1:
+            return tf.abs(self.values)
+        return tf.gather(self._magnitudes, self.positions)
+
+    @property
+    def is_finite(self) -> tf.Tensor:
+        return _is_finite(self.rows)
+
+    @cached_property
+    def _magnitudes(self) -> tf.Tensor:
+        """Magnitudes of all units."""
+        if self.unit_size == 1:
+            return tf.abs(self.rows[0])
+        return tf.reduce_mean(tf.abs(self.rows), axis=0)
+
+    def smaller_than(self, threshold: Any) -> tf.Tensor:
+        # Without a list of the active units, and block by block: memory is
+        # what limits this in large networks.
+        one = self.unit_size == 1
+        scores = self.rows[0] if one else self._magnitudes
+        limit = comparable(scores[:0], threshold)[1]
+
+        def below(start: int) -> tf.Tensor:
+            begin = tf.constant(start, tf.int64)
+            return _below(scores, self.mask, limit, begin)
+
+        starts = range(0, self.num_units, _BLOCK)
+        return tf.concat(in_turn(below, starts), axis=0)
+
+    def magnitudes_at(self, positions: tf.Tensor) -> tf.Tensor:
+        values = tf.gather(self.rows, positions, axis=1)
+        if self.unit_size == 1:
+            return tf.abs(values[0])
+        return tf.reduce_mean(tf.abs(values), axis=0)
+
+    def at_active(self, rows: tf.Tensor) -> tf.Tensor:
+        """Returns the entries of the active units."""
+        if rows.shape.rank == 1:
+            return tf.gather(rows, self.positions)
+        if self.unit_size == 1:
+            return tf.gather(rows[0], self.positions)
+        return tf.gather(rows, self.positions, axis=1)
+
+
+class PerturbedTensor(MaskedTensor):
+    """A masked tensor whose active units have just been given new weights.
+
+    Args:
+        before: The tensor with the weights it had.
+        rows: The new weights, as `MaskedTensor` takes them.
+        values: The same of the active units alone.
+    """
+
+    def __init__(
+        self, before: MaskedTensor, rows: tf.Tensor, values: tf.Tensor
+    ) -> None:
+        super().__init__(before.mask, rows, before.shape)
+        self.slots, self.arrays = before.slots, before.arrays
+        self.num_active = before.num_active
+        self.positions = before.positions
+        self.values = values
+
+    @property
+    def is_finite(self) -> tf.Tensor:
+        # What is not active has not changed.
+        return _is_finite(self.values)
+
+
+class _Gathered(Mapping[str, tf.Tensor]):
+    """Entries of the active units, gathered when they are asked for."""
+
+    def __init__(
+        self, tensor: MaskedTensor, whole: Mapping[str, tf.Tensor]
+    ) -> None:
+        self._tensor = tensor
+        self._whole = whole
+
+    def __getitem__(self, name: str) -> tf.Tensor:
+        return self._tensor.at_active(self._whole[name])
+
+    def __iter__(self) -> Any:
+        return iter(self._whole)
+
+    def __len__(self) -> int:
+        return len(self._whole)
+
+
+class MaskedContext(Context):
+    """A context of `MaskedTensor`s."""
+
+    def random_inactive(
+        self, counts: tf.Tensor, seed: tf.Tensor
+    ) -> list[tf.Tensor]:
+        masks = [tensor.mask for tensor in self.tensors]  # type: ignore
+        sizes = [tensor.num_units for tensor in self.tensors]
+        drawn = _all_positions(
+            tf.concat(masks, axis=0),
+            tf.constant(sizes, tf.int64),
+            self.num_inactive,
+            counts,
+            seed,
+        )
+        return split(drawn, counts, len(masks))
+
+
+def split(values: tf.Tensor, counts: tf.Tensor, number: int) -> list[tf.Tensor]:
+    """Splits a vector into parts of some lengths.
+
+    By slices: TensorFlow splits int64 on no GPU.
+    """
+    ends = tf.unstack(tf.cumsum(counts), number)
+    starts = [tf.zeros_like(ends[0]), *ends[:-1]]
+    return [values[a:b] for a, b in zip(starts, ends, strict=True)]
+
+
+@compiled
+def count_active(mask: tf.Tensor) -> tf.Tensor:
+    """Counts the active entries of a mask, exactly, as an int64 scalar.
+
+    Eight bytes at a time, by operations that a GPU has: sums of bytes it has
+    not, and a sum of integers would take eight bytes a weight.
+    """
+    octets = tf.cast(mask, tf.uint8)
+    length = tf.size(octets, out_type=tf.int64)
+    octets = tf.pad(octets, [[0, -length % 8]])
+    words = tf.bitcast(tf.reshape(octets, [-1, 8]), tf.int64)
+    ones = tf.raw_ops.PopulationCount(x=words)
+    return tf.reduce_sum(tf.cast(ones, tf.int64))
+
+
+@compiled
+def _is_finite(values: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_all(tf.math.is_finite(values))
+
+
+@compiled
+def _true_positions(mask: tf.Tensor) -> tf.Tensor:
+    return tf.where(mask)[:, 0]
+
+
+@compiled
+def _below(
+    weights: tf.Tensor, mask: tf.Tensor, limit: tf.Tensor, start: tf.Tensor
+) -> tf.Tensor:
+    """Finds those of the block that begins at `start`."""
+    weights = tf.cast(weights[start : start + _BLOCK], limit.dtype)
+    small = tf.abs(weights) < limit
+    return tf.where(small & mask[start : start + _BLOCK])[:, 0] + start
+
+
+@compiled
+def _all_positions(
+    masks: tf.Tensor,
+    sizes: tf.Tensor,
+    num_inactive: tf.Tensor,
+    counts: tf.Tensor,
+    seed: tf.Tensor,
+) -> tf.Tensor:
+    """Draws the positions of all tensors, whose masks stand in a row."""
+    ends = tf.cumsum(sizes)
+
+    def draw(i: tf.Tensor) -> tf.Tensor:
+        mask = masks[ends[i] - sizes[i] : ends[i]]
+        own = fold(fold(seed, i), 0)
+        return random_inactive(mask, num_inactive[i], counts[i], own)
+
+    return in_a_row(draw, tf.size(sizes), tf.int64)
+
+
+def in_a_row(
+    draw: Callable[[tf.Tensor], tf.Tensor],
+    num_tensors: tf.Tensor,
+    dtype: tf.DType,
+) -> tf.Tensor:
+    """Joins what is drawn for each tensor; a graph holds the draw once."""
+    drawn = tf.TensorArray(
+        dtype, num_tensors, infer_shape=False, element_shape=[None]
+    )
+    _, drawn = tf.while_loop(
+        lambda i, _: i < num_tensors,
+        lambda i, drawn: (i + 1, drawn.write(i, draw(i))),
+        (tf.constant(0), drawn),
+    )
+    return drawn.concat()
+
+
+def random_inactive(
+    mask: tf.Tensor, num_inactive: tf.Tensor, count: tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
+    """Draws inactive positions uniformly, without replacement.
+
+    Positions are drawn from the whole tensor, and those that are active or
+    were drawn before are passed over: work and memory follow `count`, not the
+    size of the tensor. Where that would take too many draws, because few
+    positions are inactive or most of them are wanted, they are listed and
+    shuffled.
+
+    Args:
+        mask: Shape `(n,)`, bool.
+        num_inactive: Number of inactive entries of `mask`, int64.
+        count: Positions to draw, int64, at most `num_inactive`.
+        seed: Shape `(2,)`, int32. Equal seeds, equal positions.
+
+    Returns:
+        Distinct positions where `mask` is False, shape `(count,)`, int64.
+    """
+    size = tf.size(mask, out_type=tf.int64)
+    few = num_inactive * 8 < size
+    most = count * 2 > num_inactive
+    return tf.cond(
+        few | most,
+        lambda: _by_listing(mask, count, seed),
+        lambda: _by_rejection(mask, num_inactive, count, seed),
+    )
+
+
+def _by_listing(
+    mask: tf.Tensor, count: tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
+    inactive = tf.where(~mask)[:, 0]
+    return tf.random.experimental.stateless_shuffle(inactive, seed)[:count]
+
+
+def _by_rejection(
+    mask: tf.Tensor, num_inactive: tf.Tensor, count: tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
+    size = tf.size(mask, out_type=tf.int64)
+    # One and a half times what is needed when none repeats: a second round
+    # is rare.
+    num_draws = count * size * 3 // (num_inactive * 2) + 16
+
+    def draw(found: tf.Tensor, trial: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        drawn = tf.random.stateless_uniform(
+            [num_draws],
+            fold(seed, trial),
+            maxval=size,
+            dtype=tf.int64,
+            alg="auto_select",
+        )
+        hits = tf.boolean_mask(drawn, ~tf.gather(mask, drawn))
+        return tf.unique(tf.concat([found, hits], axis=0))[0], trial + 1
+
+    found, _ = tf.while_loop(
+        lambda found, _: tf.size(found, out_type=tf.int64) < count,
+        draw,
+        [tf.zeros([0], tf.int64), tf.constant(0)],
+        shape_invariants=[tf.TensorShape([None]), tf.TensorShape([])],
+    )
+    return found[:count]

@@ -1,0 +1,46 @@
+"""What the command line and the reports know of a method."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from typing import Literal
+
+from dsr_tf.methods.method import Method
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """The settings of a method that has none."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A method, as `main.py` and the reports know it.
+
+    Args:
+        name: Name on the command line.
+        help: What it is, in a line.
+        label: What reports call it.
+        settings: A dataclass, whose fields are flags of the command line; made
+            by the functions of `methods.settings`.
+        build: Makes the method from its settings and the sparsity that was
+            asked for. None where no mask moves.
+        kernels: What the kernels of its networks are: `"masked"`, `"hashed"`,
+            which share values, or `"dense"`.
+        starts_dense: Whether training begins with all weights active.
+        every_step: Whether it acts after every optimizer step.
+        keeps_counts: Whether each layer ends with the count of active weights
+            that it began with.
+        moves_units: Whether units of several weights can move.
+    """
+
+    name: str
+    help: str
+    label: str
+    settings: type = NoSettings
+    build: Callable[[Any, float], Method] | None = None
+    kernels: Literal["masked", "hashed", "dense"] = "masked"
+    starts_dense: bool = False
+    every_step: bool = False
+    keeps_counts: bool = False
+    moves_units: bool = True

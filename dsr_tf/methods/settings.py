@@ -1,0 +1,81 @@
+"""The settings of a method: a default, a line of help and a range each."""
+
+import dataclasses
+from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_KEY = "setting"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is to be known of a field of a dataclass of settings.
+
+    Args:
+        name: Name of the field, and of the flag.
+        default: Its default.
+        help: What it is, in a line.
+        kind: `int`, `float`, `str` or `bool`.
+        lower: Smallest value, of numbers.
+        below: What values must be below, of numbers; None without a limit.
+        above: Whether `lower` itself is refused.
+        choices: The values allowed, of texts.
+        scheduled: Whether it may be a schedule.
+    """
+
+    name: str
+    default: Any
+    help: str
+    kind: type
+    lower: float = 0.0
+    below: float | None = None
+    above: bool = False
+    choices: tuple[str, ...] = ()
+    scheduled: bool = False
+
+
+def count(default: int, help: str, minimum: int = 1) -> Any:
+    """Makes a field for a count of at least `minimum`."""
+    return _field(default, help=help, kind=int, lower=minimum)
+
+
+def fraction(default: float, help: str) -> Any:
+    """Makes a field for a fraction in `[0, 1)`."""
+    return _field(default, help=help, kind=float, below=1.0)
+
+
+def number(default: float, help: str, above: bool = False) -> Any:
+    """Makes a field for a number of at least 0, or above 0."""
+    return _field(default, help=help, kind=float, above=above)
+
+
+def scheduled_fraction(default: Any, help: str) -> Any:
+    """Makes a field for a fraction in `[0, 1)`, or a schedule of it."""
+    return _field(default, help=help, kind=float, below=1.0, scheduled=True)
+
+
+def scheduled_number(default: Any, help: str) -> Any:
+    """Makes a field for a number of at least 0, or a schedule of it."""
+    return _field(default, help=help, kind=float, scheduled=True)
+
+
+def choice(default: str, choices: Sequence[str], help: str) -> Any:
+    """Makes a field for one of some texts."""
+    return _field(default, help=help, kind=str, choices=tuple(choices))
+
+
+def switch(default: bool, help: str) -> Any:
+    """Makes a field for yes or no."""
+    return _field(default, help=help, kind=bool)
+
+
+def settings_of(settings: type) -> Iterator[Setting]:
+    """Yields what is to be known of each field of a dataclass of settings."""
+    for own in dataclasses.fields(settings):
+        yield Setting(own.name, own.default, **own.metadata[_KEY])
+
+
+def _field(default: Any, **facts: Any) -> Any:
+    return dataclasses.field(default=default, metadata={_KEY: facts})

@@ -1,0 +1,341 @@
+"""Numbers that change while a network trains: functions of the moment.
+
+A schedule is any function from a `Moment` to a number. Those of this file are
+also written as text, on the command line and in the settings of a run:
+
+| text | schedule |
+|---|---|
+| `0.1` | `Constant(0.1)` |
+| `0:0.1,25:0.02` | `ByEpoch(((0, 0.1), (25, 0.02)))` |
+| `linear:0.5:0.1` | `Linear(0.5, 0.1)`, over the whole training |
+| `cosine:0.3:0:0.75` | `Cosine(0.3, 0, 0.75)`, over its first three quarters |
+| `cubic:0:0.9:0.5` | `Cubic(0, 0.9, 0.5)`, over its first half |
+| `exponential:0.1:0.001` | `Exponential(0.1, 0.001)` |
+"""
+
+import math
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_number
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where a training stands.
+
+    Args:
+        step: Optimizer steps that were taken.
+        epoch: Epoch, counted from 0; None where it is not known.
+        num_steps: Optimizer steps of the whole training; None where that is
+            not known.
+    """
+
+    step: int
+    epoch: int | None = None
+    num_steps: int | None = None
+
+
+Schedule = Callable[[Moment], Any]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Always the same value."""
+
+    value: Any
+
+    def __call__(self, moment: Moment) -> Any:
+        return self.value
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """All values that it gives."""
+        return (self.value,)
+
+    def __str__(self) -> str:
+        return f"{self.value}"
+
+
+@dataclass(frozen=True)
+class ByEpoch:
+    """A value from each of some epochs on.
+
+    Args:
+        entries: Pairs of epoch and value, the first for epoch 0, by rising
+            epoch.
+
+    Raises:
+        ValueError: If they do not begin at epoch 0 or do not rise; when it is
+            asked, if the epoch is not known.
+    """
+
+    entries: tuple[tuple[int, Any], ...]
+
+    def __post_init__(self) -> None:
+        epochs = [epoch for epoch, _ in self.entries]
+        if epochs[:1] != [0] or epochs != sorted(set(epochs)):
+            raise ValueError(
+                "`entries` must have an entry for epoch 0 and rising epochs. "
+                f"Received: entries={self.entries}"
+            )
+
+    def __call__(self, moment: Moment) -> Any:
+        if moment.epoch is None:
+            raise ValueError(
+                "The epoch must be known for a schedule by epoch. Give the "
+                "`Reallocator` its `steps_per_epoch`. "
+                f"Received: the schedule {self} at step {moment.step}"
+            )
+        return [v for start, v in self.entries if start <= moment.epoch][-1]
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """All values that it gives."""
+        return tuple(value for _, value in self.entries)
+
+    def __str__(self) -> str:
+        return ",".join(f"{epoch}:{value}" for epoch, value in self.entries)
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """Goes from one value to another, along a curve, and stays there.
+
+    Args:
+        start: Value before the first step.
+        end: Value from `until` on.
+        until: Where it ends: a share of the training, a float in `(0, 1]`, or
+            an optimizer step, an integer of at least 1.
+
+    Raises:
+        ValueError: If an argument is out of its range; when it is asked, if
+            `until` is a share and the length of the training is not known.
+    """
+
+    start: float
+    end: float
+    until: float = 1.0
+
+    def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            checked_number(name, getattr(self, name))
+        _checked_until(self.until)
+
+    def curve(self, x: float) -> float:
+        """Returns how much of the way is done: from 0 to 1, for `x` alike."""
+        raise NotImplementedError
+
+    def __call__(self, moment: Moment) -> float:
+        end = _resolved(self.until, moment)
+        return self.at(min(moment.step / end, 1.0))
+
+    def at(self, x: float) -> float:
+        """Returns the value at a share of the way, in `[0, 1]`."""
+        if x >= 1.0:
+            return self.end
+        return self.start + (self.end - self.start) * self.curve(x)
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The values between which all others lie."""
+        return (self.start, self.end)
+
+    def __str__(self) -> str:
+        parts = [self.start, self.end]
+        parts += [] if self.until == 1.0 else [self.until]
+        return ":".join([type(self).__name__.lower(), *map(str, parts)])
+
+
+class Linear(Ramp):
+    """A straight line: the curve is `x`."""
+
+    def curve(self, x: float) -> float:
+        return x
+
+
+class Cosine(Ramp):
+    """Half a cosine: the curve is `(1 - cos(pi * x)) / 2`.
+
+    Reference:
+        [Dettmers & Zettlemoyer, 2019](https://arxiv.org/abs/1907.04840).
+    """
+
+    def curve(self, x: float) -> float:
+        return (1 - math.cos(math.pi * x)) / 2
+
+
+class Cubic(Ramp):
+    """Fast at first: the curve is `1 - (1 - x)³`.
+
+    Reference:
+        [Zhu & Gupta, 2017](https://arxiv.org/abs/1710.01878), equation 1.
+    """
+
+    def curve(self, x: float) -> float:
+        return 1 - (1 - x) ** 3
+
+
+class Exponential(Ramp):
+    """Equal factors in equal times: `start * (end / start)^x`, both above 0."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked_number("start", self.start, positive=True)
+        checked_number("end", self.end, positive=True)
+
+    def at(self, x: float) -> float:
+        if x >= 1.0:
+            return self.end
+        return self.start * (self.end / self.start) ** x
+
+
+RAMPS = {x.__name__.lower(): x for x in (Linear, Cosine, Cubic, Exponential)}
+
+
+@dataclass(frozen=True)
+class FromEpoch:
+    """An end, given as an epoch.
+
+    Args:
+        epoch: Epoch, counted from 0, from which on something is over.
+    """
+
+    epoch: int
+
+    def __post_init__(self) -> None:
+        checked_count("epoch", self.epoch)
+
+
+End = int | float | FromEpoch | None
+
+
+def checked_end(name: str, end: Any) -> End:
+    """Returns when something ends, checked.
+
+    Args:
+        name: Name of the argument, for the message.
+        end: An optimizer step, an integer; a share of the training, a float in
+            `(0, 1]`; a `FromEpoch`; or None for never.
+
+    Raises:
+        ValueError: If it is none of these.
+    """
+    if end is None or isinstance(end, FromEpoch):
+        return end
+    share = isinstance(end, float) and 0.0 < end <= 1.0
+    return end if share else checked_count(name, end)
+
+
+def has_ended(end: End, moment: Moment) -> bool:
+    """Tells whether a moment is not before an end.
+
+    Raises:
+        ValueError: If what it takes to know is not known.
+    """
+    if end is None:
+        return False
+    if isinstance(end, FromEpoch):
+        if moment.epoch is None:
+            raise ValueError(
+                "The epoch must be known for an end by epoch. Give the "
+                f"`Reallocator` its `steps_per_epoch`. Received: stop={end}"
+            )
+        return moment.epoch >= end.epoch
+    return moment.step >= _resolved(end, moment)
+
+
+def as_schedule(
+    name: str, value: Any, check: Callable[[str, Any], Any]
+) -> Schedule:
+    """Returns what was passed as a schedule, its values checked.
+
+    Args:
+        name: Name of the argument, for messages.
+        value: A number; `{from_epoch: number}`; or a schedule. Of a function
+            of the user's own the values are not known beforehand.
+        check: Gets the name and a value, and returns it, or refuses it with a
+            ValueError.
+
+    Raises:
+        ValueError: If a value is refused, or the epochs do not begin at 0.
+    """
+    if isinstance(value, Mapping):
+        return _by_epoch(name, value, check)
+    if isinstance(value, Constant):
+        value = value.value
+    if isinstance(value, ByEpoch):
+        return _by_epoch(name, dict(value.entries), check)
+    if isinstance(value, Ramp):
+        for number in value.values:
+            check(name, number)
+        return value
+    if callable(value):
+        return value
+    return Constant(check(name, value))
+
+
+def _by_epoch(
+    name: str, value: Mapping[int, Any], check: Callable[[str, Any], Any]
+) -> ByEpoch:
+    for epoch in value:
+        checked_count(f"{name}'s epochs", epoch)
+    if 0 not in value:
+        raise ValueError(
+            f"`{name}` must have a value for epoch 0. "
+            f"Received: {name}={dict(value)}"
+        )
+    entries = sorted(value.items())
+    return ByEpoch(tuple((epoch, check(name, v)) for epoch, v in entries))
+
+
+def parse(text: str, number: Callable[[str], Any] = float) -> Any:
+    """Reads a schedule from its text form, as this file's head has them.
+
+    Args:
+        text: The text.
+        number: Reads one value: `int` or `float`.
+
+    Raises:
+        ValueError: If it is no such text.
+    """
+    name, _, rest = text.partition(":")
+    if name in RAMPS:
+        start, end, *until = rest.split(":")
+        return RAMPS[name](number(start), number(end), *map(_until, until))
+    if ":" not in text:
+        return Constant(number(text))
+    pairs = [part.split(":") for part in text.split(",")]
+    return ByEpoch(tuple((int(epoch), number(value)) for epoch, value in pairs))
+
+
+def identity(schedule: Any) -> str:
+    """Returns a text that is equal for equal schedules in every process."""
+    if isinstance(schedule, Constant | ByEpoch | Ramp):
+        return str(schedule)
+    return getattr(schedule, "__qualname__", type(schedule).__qualname__)
+
+
+def _until(text: str) -> float:
+    return int(text) if text.isdigit() and text != "1" else float(text)
+
+
+def _checked_until(until: Any) -> None:
+    share = isinstance(until, float) and 0.0 < until <= 1.0
+    if not share:
+        checked_count("until", until, minimum=1)
+
+
+def _resolved(until: float, moment: Moment) -> float:
+    if not isinstance(until, float):
+        return until
+    if moment.num_steps is None:
+        raise ValueError(
+            "The length of the training must be known for a share of it. Give "
+            "the `Reallocator` its `num_steps`, or a step instead of a share. "
+            f"Received: a share of {until} at step {moment.step}"
+        )
+    return until * moment.num_steps

@@ -1,0 +1,3 @@
+from dsr_tf.training.reallocator import Reallocator
+
+__all__ = ["Reallocator"]

@@ -1,0 +1,201 @@
+"""A reallocation from variables to variables, compiled."""
+
+import math
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dsr_tf.layers import MaskedKernel
+from dsr_tf.methods import Growth
+from dsr_tf.methods import Method
+from dsr_tf.methods.masked import MaskedContext
+from dsr_tf.methods.method import Proposal
+from dsr_tf.methods.method import check_finite
+from dsr_tf.methods.method import num_pruned
+from dsr_tf.methods.plan import Plan
+from dsr_tf.training.slots import Slot
+from dsr_tf.training.state import Arrays
+from dsr_tf.training.storage import apply_moves
+from dsr_tf.training.storage import assign_values
+from dsr_tf.training.storage import masked_tensors
+
+
+@dataclass(frozen=True)
+class Done:
+    """What a reallocation has done.
+
+    Args:
+        num_pruned: Units that the method chose.
+        weights_grown: Weights that came.
+        unspent: Weights of the budget that no whole unit could take.
+    """
+
+    num_pruned: int
+    weights_grown: int
+    unspent: int
+
+
+class Program:
+    """Runs a method on the variables of some layers and their optimizer.
+
+    Where every tensor gets back what it lost that is one function, traced
+    once, and a transfer each way. Where weights go from tensor to tensor it is
+    two: between them the counts go to the host, and the plan comes back.
+
+    Args:
+        method: What to prune, how to allocate and where to grow.
+        layers: Sparse layers, built.
+        slots: Optimizer slots of each layer's kernel.
+        arrays: What the method keeps for every unit, made by `begin`.
+        names: Names of the numbers that the method reads.
+    """
+
+    def __init__(
+        self,
+        method: Method,
+        layers: Sequence[MaskedKernel],
+        slots: Sequence[Sequence[Slot]],
+        arrays: Arrays,
+        names: Sequence[str],
+    ) -> None:
+        self.method = method
+        self.layers = layers
+        self.slots = slots
+        self.arrays = [arrays.of(i) for i in range(len(layers))]
+        self.names = tuple(names)
+        self._sizes = np.array([layer.unit_size for layer in layers])
+        self._at_once = tf.function(self._run, autograph=False)
+        self._begin = tf.function(self._propose, autograph=False)
+        self._end = tf.function(
+            self._carry_out,
+            input_signature=[
+                tf.TensorSpec([len(names) + 1], tf.float64),
+                tf.TensorSpec([2], tf.int32),
+                [tf.TensorSpec([None], tf.int64)] * len(layers),
+                tf.TensorSpec([4, len(layers)], tf.int64),
+            ],
+            autograph=False,
+        )
+        self._packed: tuple[tuple[float, ...], tf.Tensor] | None = None
+
+    def __call__(
+        self,
+        numbers: Mapping[str, float],
+        num_steps: int | None,
+        seed: tf.Tensor,
+        unspent: int,
+    ) -> Done:
+        """Reallocates, and returns how many units went and came.
+
+        Args:
+            numbers: What the method reads, by the names given.
+            num_steps: Optimizer steps of the whole training, or None.
+            seed: Shape `(2,)`, int32: the seed and the optimizer step; equal
+                seeds, equal results.
+            unspent: What the last reallocation left unspent.
+
+        Raises:
+            NonFiniteWeightError: If a weight is NaN or infinite; no mask has
+                changed then.
+        """
+        packed = self._pack(numbers, num_steps)
+        if self.method.allocate is None:
+            table = self._at_once(packed, seed).numpy()
+            counts, plan = table[:4], Plan(*table[4:])
+            check_finite(counts)
+        else:
+            counts, plan, unspent = self._in_two(packed, seed, unspent)
+        grown = np.asarray(plan.grown)
+        return Done(
+            num_pruned(counts, plan), int((grown * self._sizes).sum()), unspent
+        )
+
+    @property
+    def num_traces(self) -> int:
+        """How often its functions were traced."""
+        functions = (self._at_once, self._begin, self._end)
+        return sum(f.experimental_get_tracing_count() for f in functions)
+
+    def _pack(
+        self, numbers: Mapping[str, float], num_steps: int | None
+    ) -> tf.Tensor:
+        """Returns the numbers in one tensor: one transfer to the device."""
+        length = math.nan if num_steps is None else float(num_steps)
+        values = (*(float(numbers[name]) for name in self.names), length)
+        known = self._packed
+        # NaN is not equal to itself.
+        if known is None or repr(known[0]) != repr(values):
+            known = self._packed = (values, tf.constant(values, tf.float64))
+        return known[1]
+
+    def _in_two(
+        self, packed: tf.Tensor, seed: tf.Tensor, unspent: int
+    ) -> tuple[np.ndarray, Plan, int]:
+        gone, counts, proportions = self._begin(packed, seed)
+        proposal = Proposal(gone, counts.numpy(), proportions.numpy())
+        plan, unspent = self.method.plan_across(self._sizes, proposal, unspent)
+        self._end(packed, seed, gone, tf.constant(np.stack(plan.rows)))
+        return proposal.counts, plan, unspent
+
+    def _context(
+        self,
+        packed: tf.Tensor,
+        seed: tf.Tensor,
+        num_active: Sequence[tf.Tensor | None] | None = None,
+    ) -> MaskedContext:
+        *numbers, num_steps = tf.unstack(packed, len(self.names) + 1)
+        return MaskedContext(
+            masked_tensors(
+                self.layers,
+                self.slots,
+                self.arrays,
+                num_active or [None] * len(self.layers),
+            ),
+            dict(zip(self.names, numbers, strict=True)),
+            tf.cast(seed[1], tf.int64),
+            num_steps,
+        )
+
+    def _perturbed(self, packed: tf.Tensor, seed: tf.Tensor) -> MaskedContext:
+        """Returns the network, its weights changed where the method does so."""
+        ctx = self._context(packed, seed)
+        values = self.method.rule.perturb(ctx, seed)
+        if values is None:
+            return ctx
+        tensors: Any = ctx.tensors
+        changed = assign_values(self.layers, tensors, values)
+        return MaskedContext(changed, ctx.numbers, ctx.step, ctx.num_steps)
+
+    def _run(self, packed: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        ctx = self._perturbed(packed, seed)
+        proposal = self.method.propose(ctx)
+        plan = self.method.plan_within(proposal.counts)
+        self._apply(*self.method.carry_out(ctx, proposal.gone, plan, seed))
+        return tf.concat([proposal.counts, tf.stack(plan.rows)], axis=0)
+
+    def _propose(
+        self, packed: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
+        proposal = self.method.propose(self._perturbed(packed, seed))
+        return proposal.gone, proposal.counts, proposal.proportions
+
+    def _carry_out(
+        self,
+        packed: tf.Tensor,
+        seed: tf.Tensor,
+        gone: list[tf.Tensor],
+        rows: tf.Tensor,
+    ) -> None:
+        plan = Plan(*tf.unstack(rows))
+        active = tf.unstack(plan.active, len(self.layers))
+        ctx = self._context(packed, seed, active)
+        self._apply(*self.method.carry_out(ctx, gone, plan, seed))
+
+    def _apply(
+        self, gone: Sequence[tf.Tensor], growth: Sequence[Growth]
+    ) -> None:
+        apply_moves(self.layers, self.slots, self.arrays, gone, growth)

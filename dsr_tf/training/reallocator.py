@@ -1,0 +1,378 @@
+"""The object that moves the weights of one model, under one optimizer."""
+
+import time
+import zlib
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_seed
+from dsr_tf.layers import MaskedKernel
+from dsr_tf.layers import sparse_layers
+from dsr_tf.methods import Method
+from dsr_tf.methods import NonFiniteWeightError
+from dsr_tf.methods.context import Extent
+from dsr_tf.methods.masked import MaskedContext
+from dsr_tf.schedules import End
+from dsr_tf.schedules import Moment
+from dsr_tf.schedules import Schedule
+from dsr_tf.schedules import as_schedule
+from dsr_tf.schedules import checked_end
+from dsr_tf.schedules import has_ended
+from dsr_tf.schedules import identity
+from dsr_tf.training.program import Program
+from dsr_tf.training.replicas import Replicas
+from dsr_tf.training.slots import Slot
+from dsr_tf.training.slots import find_slots
+from dsr_tf.training.slots import trained_variables
+from dsr_tf.training.state import Arrays
+from dsr_tf.training.state import Counters
+from dsr_tf.training.storage import masked_tensors
+from dsr_tf.training.storage import spread
+
+
+class Reallocator:
+    """Prunes and regrows sparse layers while they train.
+
+    Made for one model, or a list of layers, and the one optimizer that trains
+    it. Call `step()` after every optimizer step: a reallocation runs when the
+    number of steps has crossed a multiple of the period. `callbacks` do so
+    inside `fit`.
+
+    Args:
+        model_or_layers: A Keras model, all whose trainable sparse layers are
+            meant, or a list of sparse layers.
+        optimizer: The optimizer that trains them; it may be built later.
+        method: What to prune, how to allocate and where to grow.
+        period: Optimizer steps between reallocations, at least 1;
+            `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`.
+        stop: When masks stop changing: an optimizer step, an integer; a share
+            of the training, a float in `(0, 1]`; a `schedules.FromEpoch`; or
+            None for never.
+        seed: Integer from 0 to 2**31 - 1. Equal seeds, equal runs.
+        steps_per_epoch: Optimizer steps in an epoch, where schedules go by
+            epoch and nobody calls `begin_epoch`.
+        num_steps: Optimizer steps of the whole training, where schedules go by
+            shares of it.
+
+    Attributes:
+        counters: What was done so far, and the numbers that the method
+            remembers.
+        arrays: What the method remembers of every unit.
+
+    Raises:
+        ValueError: If an argument is out of its range, there is no trainable
+            sparse layer, or the method cannot serve these layers; that is
+            known at the first step only where layers are not built yet.
+
+    Example:
+    >>> reallocator = dsr_tf.Reallocator(
+    ...     model, optimizer, dsr_tf.methods.dsr(num_pruned=600), period=100
+    ... )
+    >>> for x, y in batches:
+    ...     with tf.GradientTape() as tape:
+    ...         loss = loss_fn(y, model(x, training=True))
+    ...     weights = model.trainable_weights
+    ...     optimizer.apply(tape.gradient(loss, weights), weights)
+    ...     reallocator.step()
+    """
+
+    def __init__(
+        self,
+        model_or_layers: keras.Model | Sequence[MaskedKernel],
+        optimizer: keras.optimizers.Optimizer,
+        method: Method,
+        period: int | Mapping[int, int] | Schedule = 100,
+        stop: End = None,
+        seed: int = 0,
+        *,
+        steps_per_epoch: int | None = None,
+        num_steps: int | None = None,
+    ) -> None:
+        self.layers = trainable_layers(model_or_layers)
+        self.optimizer = optimizer
+        self.method = method
+        self.period = as_schedule("period", period, _checked_period)
+        self.stop = checked_end("stop", stop)
+        self.seed = checked_seed(seed)
+        self.steps_per_epoch = checked_count(
+            "steps_per_epoch", steps_per_epoch, minimum=1, optional=True
+        )
+        self.counters = Counters(method.rule.initial_state())
+        self.counters.num_steps = checked_count(
+            "num_steps", num_steps, minimum=1, optional=True
+        )
+        self.arrays = Arrays()
+        self._slots: list[list[Slot]] | None = None
+        self._program: Program | None = None
+        self._epoch: int | None = None
+        self.check()
+        self.begin()
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs, as `tf.train.Checkpoint` takes it."""
+        return {"state": self.counters, "signs": self.arrays}
+
+    @property
+    def num_active(self) -> int:
+        """Active weights of all its layers."""
+        return sum(layer.num_active for layer in self.layers)
+
+    @property
+    def is_built(self) -> bool:
+        """Whether all its layers are built."""
+        return all(layer.built for layer in self.layers)
+
+    def check(self) -> None:
+        """Raises a ValueError if the method cannot serve the layers.
+
+        Nothing is checked as long as one is not built.
+        """
+        if self.is_built:
+            self.method.rule.check([_extent(layer) for layer in self.layers])
+
+    def begin(self) -> None:
+        """Says that training begins, or goes on with weights as they are.
+
+        To be called after weights or masks were assigned from outside.
+        """
+        self._step = self._read_step()
+        self._has_begun = self.is_built
+        if self._has_begun:
+            self._begin_arrays()
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Says which epoch is trained, counted from 0, for its schedules."""
+        self._epoch = epoch
+        self._step = self._read_step()
+
+    def step(self) -> bool:
+        """Reallocates if it is time to. To be called after optimizer steps.
+
+        Returns:
+            Whether a reallocation ran.
+
+        Raises:
+            FloatingPointError: If a weight is NaN or infinite at a
+                reallocation; no mask has changed then.
+            ReplicasDifferError: At a reallocation, or at the first step, if
+                masks, kernels or slots differ between replicas or workers, or
+                these have other arguments.
+        """
+        if not self._has_begun:
+            self.check()
+            self._begin_arrays()
+            self._has_begun = True
+        if self._slots is None:
+            self._prepare()
+        before, self._step = self._step, self._read_step()
+        moment = self.moment()
+        if has_ended(self.stop, moment):
+            return False
+        period = self.period_at(moment)
+        if self._step // period == before // period:
+            return False
+        # Before too: what is read on one replica is assigned to all, which
+        # would hide that they differed.
+        self._compare_replicas()
+        self.reallocate()
+        self._compare_replicas()
+        return True
+
+    def moment(self) -> Moment:
+        """Returns where training stands, as schedules see it."""
+        epoch = self._epoch
+        if epoch is None and self.steps_per_epoch:
+            epoch = max(self._step - 1, 0) // self.steps_per_epoch
+        return Moment(self._step, epoch, self.counters.num_steps)
+
+    def period_at(self, moment: Moment) -> int:
+        """Returns the optimizer steps between reallocations at a moment."""
+        return max(1, round(self.period(moment)))
+
+    def reallocate(self) -> None:
+        """Reallocates now, whatever the period says.
+
+        Raises:
+            FloatingPointError: If a weight is NaN or infinite; no mask has
+                changed then.
+        """
+        begin = time.perf_counter()
+        counters = self.counters
+        rule = self.method.rule
+        numbers = rule.numbers(counters.method, self.moment())
+        seed = tf.constant([self.seed, self._step], tf.int32)
+        program = self._compiled(tuple(numbers))
+        try:
+            done = program(numbers, counters.num_steps, seed, counters.unspent)
+        except NonFiniteWeightError as error:
+            raise self._non_finite(
+                error.index, " No mask was changed."
+            ) from None
+        counters.method = rule.next_state(counters.method, done.num_pruned)
+        counters.unspent = done.unspent
+        counters.num_reallocations += 1
+        counters.weights_moved += done.weights_grown
+        counters.seconds += time.perf_counter() - begin
+
+    def check_finite(self) -> None:
+        """Finds what became NaN or infinite where no reallocation looks.
+
+        Raises:
+            FloatingPointError: With the first layer that holds such a weight.
+        """
+        for index, layer in enumerate(self.layers):
+            if not tf.reduce_all(tf.math.is_finite(layer.kernel.value)):
+                self._step = self._read_step()
+                raise self._non_finite(index)
+
+    def continue_from(self, other: "Reallocator") -> None:
+        """Takes over what another one of the same method remembers.
+
+        Its arrays too, if it has the same layers.
+        """
+        self.counters = other.counters
+        if _same(self.layers, other.layers):
+            self.arrays = other.arrays
+
+    def _begin_arrays(self) -> None:
+        ctx = MaskedContext(
+            masked_tensors(
+                self.layers,
+                [()] * len(self.layers),
+                [self.arrays.of(i) for i in range(len(self.layers))],
+                [None] * len(self.layers),
+            )
+        )
+        seed = tf.constant([self.seed, 0], tf.int32)
+        first = self.method.rule.begin(ctx, seed)
+        self.arrays.assign(
+            {name: spread(ctx.tensors, rows) for name, rows in first.items()}
+        )
+
+    def _prepare(self) -> None:
+        trained = trained_variables(self.optimizer)
+        slots = find_slots(self.optimizer, trained)
+        own = {id(v): row for v, row in zip(trained, slots, strict=True)}
+        missing = [x.name for x in self.layers if id(x.kernel) not in own]
+        if missing:
+            raise ValueError(
+                "`optimizer` must train the kernels of all its layers. "
+                f"Received: layers {missing}, which it does not train"
+            )
+        self._slots = [own[id(layer.kernel)] for layer in self.layers]
+        self._replicas = Replicas(
+            strategy_of(self.layers), self.layers, self._slots
+        )
+        self._compare_replicas()
+
+    def _compiled(self, names: tuple[str, ...]) -> Program:
+        """Returns the program, made once."""
+        if self._slots is None:
+            self._prepare()
+        if self._program is None:
+            self._program = Program(
+                self.method, self.layers, self._slots or [], self.arrays, names
+            )
+        return self._program
+
+    def _compare_replicas(self) -> None:
+        """Stops the run if replicas or workers do not hold the same."""
+        when = f"{identity(self.period)} {self.stop}"
+        self._replicas.check(
+            {
+                "step": self._step,
+                "seed": self.seed,
+                "period and stop": zlib.crc32(when.encode()),
+                "unspent": self.counters.unspent,
+                **self.counters.method,
+            }
+        )
+
+    def _non_finite(self, index: int, more: str = "") -> FloatingPointError:
+        return FloatingPointError(
+            "The kernel of every sparse layer must be finite. Received a NaN "
+            f"or an infinite weight in layer '{self.layers[index].name}' at "
+            f"optimizer step {self._step}.{more} Try a smaller learning rate, "
+            "or `clipnorm`."
+        )
+
+    def _read_step(self) -> int:
+        # `int(iterations)` raises on a mirrored variable.
+        iterations = self.optimizer.iterations
+        return int(keras.ops.convert_to_numpy(iterations))
+
+
+def trainable_layers(
+    model_or_layers: keras.Model | Sequence[MaskedKernel],
+) -> list[MaskedKernel]:
+    """Returns the sparse layers that a reallocator is made for.
+
+    Raises:
+        ValueError: If there is none, none is trainable, or something in a list
+            is no sparse layer.
+    """
+    if isinstance(model_or_layers, keras.Model):
+        return _layers_of(model_or_layers)
+    layers = list(model_or_layers)
+    if not layers or not all(isinstance(x, MaskedKernel) for x in layers):
+        raise ValueError(
+            "`model_or_layers` must be a Keras model, or a list of sparse "
+            f"layers. Received: {model_or_layers!r}"
+        )
+    return layers
+
+
+def _layers_of(model: keras.Model) -> list[MaskedKernel]:
+    found = sparse_layers(model)
+    layers = [layer for layer in found if layer.trainable]
+    if layers:
+        return layers
+    if found:
+        raise ValueError(
+            "The model must have at least one trainable sparse layer. Set "
+            "`trainable = True` on one, and compile again. "
+            f"Received: model '{model.name}' with {len(found)} sparse layers, "
+            "none of them trainable"
+        )
+    raise ValueError(
+        "The model must have at least one sparse layer. Replace "
+        "`keras.layers.Dense` by `dsr_tf.layers.SparseDense`, or "
+        "`keras.layers.Conv2D` by `dsr_tf.layers.SparseConv2D`; a model that "
+        "makes its layers when it is built must be built before `fit`. "
+        f"Received: model '{model.name}' with layers "
+        f"{[layer.name for layer in model.layers]}"
+    )
+
+
+def strategy_of(layers: Sequence[MaskedKernel]) -> tf.distribute.Strategy:
+    """Returns the strategy that layers were made under."""
+    value = layers[0].kernel.value
+    # A variable of one device has none.
+    own = getattr(value, "distribute_strategy", None)
+    return own or tf.distribute.get_strategy()
+
+
+def _extent(layer: MaskedKernel) -> Extent:
+    size = layer.unit_size
+    return Extent(
+        layer.name,
+        layer.num_active // size,
+        int(layer.kernel_mask.value.shape.num_elements()) // size,
+        size,
+    )
+
+
+def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
+    return len(some) == len(others) and all(
+        a is b for a, b in zip(some, others, strict=True)
+    )
+
+
+def _checked_period(name: str, value: Any) -> int:
+    return checked_count(name, value, minimum=1)
