@@ -512,6 +512,17 @@ def test_report_is_replaced_on_demand_only(report):
     assert {x.name for x in report.parent.iterdir()} == {"runs", "out"}
 
 
+def test_a_link_to_a_report_is_replaced_itself(report, tmp_path):
+    runs, link = report.parent / "runs", tmp_path / "link"
+    link.symlink_to(report)
+    before = (report / "index.html").read_bytes()
+    for _ in range(2):
+        write_report(f"{runs}/dsr*", str(link), overwrite=True)
+        assert not link.is_symlink() and (link / "index.html").is_file()
+    assert (report / "index.html").read_bytes() == before
+    assert [x.name for x in tmp_path.iterdir()] == ["link"]
+
+
 def test_what_is_no_report_is_never_replaced(runs):
     with pytest.raises(ValueError, match="`out` must be a new folder"):
         write_report(f"{runs}/*", str(runs), overwrite=True)

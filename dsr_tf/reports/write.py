@@ -1,9 +1,9 @@
 """The folder that a report is."""
 
 import os
-import shutil
 from pathlib import Path
 
+from dsr_tf.files import replacing
 from dsr_tf.reports.gather import experiments
 from dsr_tf.reports.page import page
 from dsr_tf.reports.runs import read_runs
@@ -41,9 +41,7 @@ def write_report(runs: str, out: str, overwrite: bool = False) -> Path:
     _check(target, overwrite)
     found, others = read_runs(runs)
     told = experiments(found)
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with replacing(target) as partial:
         partial.mkdir(parents=True)
         drawn = {experiment.slug: pictures(experiment) for experiment in told}
         for picture in (p for them in drawn.values() for p in them):
@@ -57,14 +55,11 @@ def write_report(runs: str, out: str, overwrite: bool = False) -> Path:
             "\n".join(x.filled().to_markdown() for x in tables),
         )
         _write(partial / PAGE, page(told, drawn, others))
-        _replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return target / PAGE
 
 
 def _check(target: Path, overwrite: bool) -> None:
-    if not target.exists():
+    if not os.path.lexists(target):
         return
     is_report = (target / PAGE).is_file() and (target / TABLES).is_file()
     if not is_report:
@@ -81,12 +76,3 @@ def _check(target: Path, overwrite: bool) -> None:
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-
-
-def _replace(new: Path, target: Path) -> None:
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        os.replace(target, old)
-    os.replace(new, target)
-    shutil.rmtree(old, ignore_errors=True)
