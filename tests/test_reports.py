@@ -1,5 +1,6 @@
 """Reports on runs whose files were written by hand."""
 
+import configparser
 import csv
 import io
 import json
@@ -26,6 +27,7 @@ from dsr_tf.reports.published import published_for
 from dsr_tf.reports.runs import read_runs
 from dsr_tf.reports.tables import layers
 from dsr_tf.reports.tables import results
+from tests.command_line import ROOT
 from tests.command_line import main
 
 SHAPES = ([784, 300], [300, 100], [100, 10])
@@ -529,11 +531,44 @@ def test_what_is_no_report_is_never_replaced(runs):
     assert (runs / "dsr_seed0" / "summary.json").exists()
 
 
-def test_names_are_escaped(tmp_path):
-    write_run(tmp_path / "runs" / "a")
+HOSTILE = "\"'<script>&amp;{{x}}$x^$"
+
+
+def test_names_are_shown_as_they_are(tmp_path):
+    path = write_run(tmp_path / "runs" / "a", counts=MOVED, dataset=HOSTILE)
+    summary = json.loads((path / "summary.json").read_text())
+    summary["layers"][0]["name"] = HOSTILE
+    (path / "summary.json").write_text(json.dumps(summary))
     (tmp_path / "runs" / "<b>&").mkdir()
     page = write_report(f"{tmp_path}/runs/*", str(tmp_path / "out"))
-    assert "&lt;b&gt;&amp;" in page.read_text()
+    checker = Checker()
+    checker.feed(page.read_text())
+    assert checker.open == []
+    assert not {"script", "b"} & {tag for tag, _ in checker.tags}
+    for shown in (f"{HOSTILE}, LeNet-300-100", HOSTILE):
+        assert shown in checker.text
+    assert f"{tmp_path}/runs/<b>&" in checker.text
+    labels = [x.get("aria-label", "") for _, x in checker.tags]
+    assert f"Layers: {HOSTILE}, LeNet-300-100" in labels
+    alternatives = [x.get("alt", "") for _, x in checker.tags]
+    assert any(HOSTILE in text for text in alternatives)
+
+
+def test_what_is_no_module_is_part_of_the_package():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    shipped = {
+        path
+        for package, patterns in setup["options.package_data"].items()
+        for pattern in patterns.split()
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    others = {
+        path
+        for path in (ROOT / "dsr_tf").rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert others and others == shipped
 
 
 def test_any_method_is_reported(tmp_path):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -61,23 +62,25 @@ class Picture:
     @cached_property
     def wide(self) -> bytes:
         """The picture for a page, as a PNG file."""
-        return _png(self.draw(False))
+        return _png(self.draw, narrow=False)
 
     @cached_property
     def narrow(self) -> bytes:
         """The picture for a phone, as a PNG file."""
-        return _png(self.draw(True))
+        return _png(self.draw, narrow=True)
 
 
-def _png(figure: Figure) -> bytes:
+def _png(draw: Callable[[bool], Figure], narrow: bool) -> bytes:
     file = io.BytesIO()
-    # No version in it: equal runs give equal files.
-    figure.savefig(
-        file,
-        format="png",
-        dpi=_SHARPNESS * _DPI,
-        metadata={"Software": None},
-    )
+    # Names of layers may hold `$`: they are no formulas.
+    with matplotlib.rc_context({"text.parse_math": False}):
+        draw(narrow).savefig(
+            file,
+            format="png",
+            dpi=_SHARPNESS * _DPI,
+            # No version in it: equal runs give equal files.
+            metadata={"Software": None},
+        )
     return file.getvalue()
 
 
