@@ -6,12 +6,14 @@ import io
 import json
 import re
 import statistics
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dsr_tf.methods.records import records
 from dsr_tf.reports import compare
 from dsr_tf.reports import write_report
 from dsr_tf.reports.accuracy import draw as draw_accuracy
@@ -25,6 +27,7 @@ from dsr_tf.reports.pictures import pictures
 from dsr_tf.reports.published import published
 from dsr_tf.reports.published import published_for
 from dsr_tf.reports.runs import read_runs
+from dsr_tf.reports.styles import style
 from dsr_tf.reports.tables import layers
 from dsr_tf.reports.tables import results
 from tests.command_line import ROOT
@@ -571,10 +574,86 @@ def test_what_is_no_module_is_part_of_the_package():
     assert others and others == shipped
 
 
-def test_any_method_is_reported(tmp_path):
-    write_run(tmp_path / "runs" / "a", "rigl", counts=MOVED)
+def test_a_method_without_a_record_is_reported(tmp_path):
+    write_run(tmp_path / "runs" / "a", "forgotten", counts=MOVED)
+    write_run(tmp_path / "runs" / "b", "static")
     page = write_report(f"{tmp_path}/runs/*", str(tmp_path / "out"))
-    assert "rigl" in page.read_text()
+    assert "forgotten" in page.read_text()
+    experiment = only_experiment(tmp_path / "runs" / "*")
+    # It comes last, and began as masks of its sparsity are drawn.
+    assert [x.method for x in experiment.groups] == ["static", "forgotten"]
+    assert experiment.counts_at_start(experiment.groups[1]) == [UNIFORM]
+    known = [style(record.name) for record in records()]
+    assert style("forgotten") not in known
+
+
+@pytest.fixture
+def ninth(monkeypatch):
+    """Adds a record to those of all methods; takes its fields."""
+
+    def add(**fields):
+        plain = {
+            "kernels": "masked",
+            "keeps_counts": False,
+            "starts_dense": False,
+        }
+        names = {"name": "new_one", "label": "New One"}
+        record = replace(records()[0], **names, **(plain | fields))
+        *others, last = records()
+        together = (*others, record, last)
+        find = {x.name: x for x in together}.get
+        for module in ("names", "styles"):
+            monkeypatch.setattr(
+                f"dsr_tf.reports.{module}.records", lambda: together
+            )
+        for module in ("names", "groups"):
+            monkeypatch.setattr(f"dsr_tf.reports.{module}.find", find)
+
+    return add
+
+
+@pytest.mark.parametrize(
+    "fields, starts",
+    [
+        ({}, None),
+        ({"keeps_counts": True}, [MOVED]),
+        ({"starts_dense": True}, [SIZES]),
+        ({"kernels": "hashed", "keeps_counts": True}, [MOVED]),
+    ],
+)
+def test_counts_at_the_start_are_what_the_record_says(
+    tmp_path, ninth, fields, starts
+):
+    ninth(**fields)
+    write_run(tmp_path / "a", "new_one", counts=MOVED)
+    experiment = only_experiment(tmp_path / "*")
+    assert experiment.counts_at_start(experiment.groups[0]) == starts
+
+
+def test_a_record_that_is_new_has_its_place_label_and_style(runs, ninth):
+    before = [style(record.name) for record in records()]
+    unknown = style("new_one")
+    ninth(keeps_counts=True)
+    write_run(runs / "new", "new_one", accuracy=0.97, epochs=100)
+    experiment = only_experiment(runs / "*")
+    methods = [x.method for x in experiment.groups]
+    assert methods == ["dsr", "set", "static", "new_one", "dense"]
+    assert "| New One | 1 % |" in results(experiment).filled().to_markdown()
+    found = {x.name: x for x in pictures(experiment)}
+    pattern = found["mnist_lenet_300_100_pattern_1"]
+    assert "SET, static, New One" in pattern.caption
+    # The others keep theirs, and it is like none of them.
+    assert [style(record.name) for record in records()] == before
+    for key in ("color", "marker"):
+        taken = [unknown[key], *(each[key] for each in before)]
+        assert style("new_one")[key] not in taken
+
+
+def test_hashed_kernels_do_not_say_how_masks_are_drawn(tmp_path):
+    write_run(tmp_path / "a", counts=MOVED)
+    write_run(tmp_path / "b", "hashed", counts=UNIFORM)
+    experiment = only_experiment(tmp_path / "*")
+    assert experiment.counts_at_start(experiment.groups[0]) is None
 
 
 def test_comparison_is_plain_text(runs):

@@ -14,17 +14,17 @@ from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.groups import gathered
 from dsr_tf.reports.picture import Picture
-from dsr_tf.reports.picture import color
 from dsr_tf.reports.picture import ends
 from dsr_tf.reports.picture import figure
 from dsr_tf.reports.picture import legend_below
-from dsr_tf.reports.picture import look
 from dsr_tf.reports.picture import plain
 from dsr_tf.reports.picture import stretch
 from dsr_tf.reports.picture import told
 from dsr_tf.reports.published import SOURCE
 from dsr_tf.reports.published import Figure as Published
 from dsr_tf.reports.published import published
+from dsr_tf.reports.styles import color
+from dsr_tf.reports.styles import style
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
@@ -67,7 +67,7 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
         axes.plot(
             group.parameters,
             group.mean,
-            **look(group.method),
+            **style(group.method),
             alpha=0.35,
             linestyle="",
         )
@@ -90,8 +90,8 @@ def _draw_method(axes: Any, method: str, groups: Sequence[Group]) -> Line2D:
         [group.parameters for group in ordered],
         [group.mean for group in ordered],
         [group.deviation or 0 for group in ordered],
-        **look(method),
-        markersize=10 if method == "dense" else 7,
+        **style(method),
+        markersize=10 if groups[0].is_full else 7,
         linewidth=1.6,
         capsize=3,
         label=method,
@@ -112,7 +112,7 @@ def _draw_method(axes: Any, method: str, groups: Sequence[Group]) -> Line2D:
     epochs = [group.epochs for group in ordered]
     length = names.epochs(min(epochs), max(epochs))
     label = f"{names.method(method)}, {length}"
-    return Line2D([], [], **look(method), label=label)
+    return Line2D([], [], **style(method), label=label)
 
 
 def _draw_published(axes: Any, method: str, figures: list[Published]) -> None:
@@ -121,7 +121,7 @@ def _draw_published(axes: Any, method: str, figures: list[Published]) -> None:
         [x.parameters for x in ordered],
         [x.mean for x in ordered],
         [x.deviation or 0 for x in ordered],
-        **look(method),
+        **style(method),
         markerfacecolor="white",
         markersize=7,
         linestyle=(0, (4, 3)),

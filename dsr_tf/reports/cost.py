@@ -6,9 +6,9 @@ from dsr_tf.reports import names
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.picture import Picture
-from dsr_tf.reports.picture import color
 from dsr_tf.reports.picture import figure
 from dsr_tf.reports.picture import plain
+from dsr_tf.reports.styles import color
 
 
 def pictures(experiment: Experiment) -> list[Picture]:

@@ -10,11 +10,11 @@ from dsr_tf.reports import names
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.picture import Picture
-from dsr_tf.reports.picture import color
 from dsr_tf.reports.picture import legend_below
-from dsr_tf.reports.picture import look
 from dsr_tf.reports.picture import panels
 from dsr_tf.reports.picture import stretch
+from dsr_tf.reports.styles import color
+from dsr_tf.reports.styles import style
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
@@ -37,7 +37,7 @@ def pictures(experiment: Experiment) -> list[Picture]:
 
 def _levels(experiment: Experiment) -> dict[str, list[Group]]:
     """Returns what is drawn together; the full network is in all."""
-    full = [x for x in experiment.main_groups if x.method == "dense"]
+    full = [x for x in experiment.main_groups if x.is_full]
     levels = {
         f"{names.kept(density)} kept": groups + full
         for density, groups in experiment.levels.items()
@@ -72,7 +72,7 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
             handles[group.method] = Line2D(
                 [],
                 [],
-                **look(group.method),
+                **style(group.method),
                 label=names.method(group.method),
             )
     # A first epoch may be no better than chance: it need not be seen.
@@ -91,7 +91,7 @@ def _draw_group(axes: Any, group: Group) -> list[float]:
     axes.plot(
         numbers,
         means,
-        **look(group.method),
+        **style(group.method),
         markevery=(max(group.epochs // 8, 1) - 1, max(group.epochs // 4, 1)),
         markersize=5,
         linewidth=1.2,

@@ -8,8 +8,8 @@ from dsr_tf.reports.groups import Group
 from dsr_tf.reports.picture import Picture
 from dsr_tf.reports.picture import figure
 from dsr_tf.reports.picture import legend_below
-from dsr_tf.reports.picture import look
 from dsr_tf.reports.picture import plain
+from dsr_tf.reports.styles import style
 
 _Family = tuple[Group, ...]
 
@@ -52,7 +52,7 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
             [group.stop_epoch for group in family],
             [group.mean for group in family],
             [group.deviation or 0 for group in family],
-            **look(family[0].method),
+            **style(family[0].method),
             capsize=3,
             label=_label(family),
         )

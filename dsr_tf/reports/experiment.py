@@ -7,9 +7,6 @@ from functools import cached_property
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.groups import gathered
 
-# Methods whose layers end with the count that they began with.
-_KEEP_COUNTS = ("static", "set", "deepr")
-
 
 @dataclass(frozen=True)
 class Experiment:
@@ -94,7 +91,7 @@ class Experiment:
         masked = [x for x in self.main_groups if x.density is not None]
         levels = gathered(masked, lambda x: round(x.density or 0, 4))
         for group in self.main_groups:
-            if group.method == "thin_dense" and masked:
+            if masked and group.density is None and not group.is_full:
                 nearest = min(
                     masked, key=lambda x: abs(x.parameters - group.parameters)
                 )
@@ -110,12 +107,12 @@ class Experiment:
         found = group.layer_counts("num_active_at_start")
         if all(None not in counts for counts in found):
             return found
-        if group.method == "compressed":
+        if group.record and group.record.starts_dense:
             return [list(map(math.prod, group.shapes))] * len(group.runs)
-        if group.method in _KEEP_COUNTS:
+        if group.keeps_counts:
             return group.layer_counts()
         for other in self.groups:
-            if other.method in _KEEP_COUNTS and _draw_alike(group, other):
+            if other.keeps_counts and _draw_alike(group, other):
                 return other.layer_counts()[:1] * len(group.runs)
         return None
 
@@ -136,6 +133,8 @@ def _draw_alike(group: Group, other: Group) -> bool:
         sparsity[0] == sparsity[1]
         and granularity[0] == granularity[1]
         and group.shapes == other.shapes
+        and group.has_masks
+        and other.has_masks
         and not group.is_ablation
         and not other.is_ablation
     )

@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import Any
 from typing import TypeVar
 
+from dsr_tf.methods.records import Record
+from dsr_tf.methods.records import find
 from dsr_tf.reports import names
 from dsr_tf.reports.links import LINKS
 from dsr_tf.reports.runs import Run
@@ -43,6 +45,27 @@ class Group:
     @property
     def method(self) -> str:
         return str(self.runs[0].summary["method"])
+
+    @property
+    def record(self) -> Record | None:
+        """The record of the method; None if it has none."""
+        return find(self.method)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is the full dense network, which others compare with."""
+        return self.method == "dense"
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether it has layers with masks; without a record, any layers."""
+        masked = self.record is None or self.record.kernels == "masked"
+        return masked and bool(self.shapes)
+
+    @property
+    def keeps_counts(self) -> bool:
+        """Whether each layer is known to end with the count it began with."""
+        return self.record is not None and self.record.keeps_counts
 
     @property
     def epochs(self) -> int:

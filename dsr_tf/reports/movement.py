@@ -13,8 +13,8 @@ from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.picture import Picture
 from dsr_tf.reports.picture import legend_below
-from dsr_tf.reports.picture import look
 from dsr_tf.reports.picture import panels
+from dsr_tf.reports.styles import style
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
@@ -73,7 +73,7 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
         for group in groups:
             axes.plot(
                 *_shares(group),
-                **look(group.method),
+                **style(group.method),
                 markevery=max(group.epochs // 6, 1),
                 markersize=5,
                 linewidth=1.2,
@@ -81,7 +81,7 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
             )
             label = names.method(group.method)
             handles[group.method] = Line2D(
-                [], [], **look(group.method), label=label
+                [], [], **style(group.method), label=label
             )
     every[0].set_yscale("log")
     low, high = every[0].get_ylim()

@@ -3,18 +3,10 @@
 import math
 from collections.abc import Sequence
 
+from dsr_tf.methods.records import find
+from dsr_tf.methods.records import records
 from dsr_tf.reports.runs import Run
 
-_METHODS = {
-    "dsr": "DSR",
-    "compressed": "compressed",
-    "deepr": "DeepR",
-    "set": "SET",
-    "hashed": "hashed",
-    "thin_dense": "thin dense",
-    "static": "static",
-    "dense": "dense",
-}
 _DATASETS = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
@@ -26,13 +18,14 @@ _NETWORKS = {"lenet_300_100": "LeNet-300-100", "resnet50": "ResNet-50"}
 
 
 def method(name: str) -> str:
-    """Returns how a method is called in the text."""
-    return _METHODS.get(name, name)
+    """Returns the label of a method: its name, if it has no record."""
+    record = find(name)
+    return record.label if record else name
 
 
 def rank(name: str) -> int:
-    """Returns the place of a method in legends and tables."""
-    known = list(_METHODS)
+    """Returns the place of a method; those without a record come last."""
+    known = [record.name for record in records()]
     return known.index(name) if name in known else len(known)
 
 

@@ -12,12 +12,12 @@ from dsr_tf.reports import names
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.picture import Picture
-from dsr_tf.reports.picture import color
 from dsr_tf.reports.picture import figure
 from dsr_tf.reports.picture import legend_below
-from dsr_tf.reports.picture import look
 from dsr_tf.reports.picture import plain
 from dsr_tf.reports.picture import stretch
+from dsr_tf.reports.styles import color
+from dsr_tf.reports.styles import style
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
@@ -39,7 +39,7 @@ def _picture(
     still = [
         names.method(x.method)
         for x in groups
-        if x.shapes and x not in moving and x.method != "hashed"
+        if x.has_masks and x not in moving
     ]
     caption = (
         "Hollow: at the start; filled: at the end; dots: single runs. "
@@ -59,7 +59,7 @@ def _picture(
 
 def _moves(experiment: Experiment, group: Group) -> bool:
     """Tells whether layers end with other counts, or with unknown ones."""
-    if not group.shapes or group.method == "hashed":
+    if not group.has_masks:
         return False
     return experiment.counts_at_start(group) != group.layer_counts()
 
@@ -129,7 +129,7 @@ def _draw_group(
         axes.plot(
             starts,
             rows,
-            **look(group.method),
+            **style(group.method),
             linestyle="",
             markerfacecolor="white",
             # Half of it would be cut off where a layer begins dense.
@@ -139,7 +139,7 @@ def _draw_group(
     axes.plot(
         ends,
         rows,
-        **look(group.method),
+        **style(group.method),
         linestyle="",
         label=f"end {group.method}",
     )
@@ -161,7 +161,7 @@ def _handles(groups: list[Group]) -> list[Line2D]:
         Line2D(
             [],
             [],
-            **look(group.method),
+            **style(group.method),
             label=names.method(group.method),
         )
         for group in groups

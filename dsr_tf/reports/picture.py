@@ -21,18 +21,6 @@ from matplotlib.ticker import NullLocator
 from dsr_tf.reports import names
 from dsr_tf.reports.groups import Group
 
-# Colours of Okabe and Ito, which colour-blind people tell apart, and a grey.
-_STYLES = {
-    "dsr": ("#D55E00", "o"),
-    "compressed": ("#0072B2", "s"),
-    "deepr": ("#009E73", "^"),
-    "set": ("#E69F00", "D"),
-    "hashed": ("#CC79A7", "P"),
-    "thin_dense": ("#777777", "X"),
-    "static": ("#56B4E9", "v"),
-    "dense": ("#000000", "*"),
-}
-_OTHER = ("#7B5C3E", "h")
 # Pixels to a CSS pixel, so that letters are sharp on any screen.
 _SHARPNESS = 2
 _DPI = 100
@@ -82,16 +70,6 @@ def _png(draw: Callable[[bool], Figure], narrow: bool) -> bytes:
             metadata={"Software": None},
         )
     return file.getvalue()
-
-
-def look(method: str) -> dict[str, Any]:
-    """Returns colour and marker of a method, alike in all pictures."""
-    return {"color": color(method), "marker": _STYLES.get(method, _OTHER)[1]}
-
-
-def color(method: str) -> str:
-    """Returns the colour of a method."""
-    return _STYLES.get(method, _OTHER)[0]
 
 
 def figure(narrow: bool, height: float) -> Figure:

@@ -12,9 +12,9 @@ from dsr_tf.reports.groups import gathered
 from dsr_tf.reports.picture import Picture
 from dsr_tf.reports.picture import ends
 from dsr_tf.reports.picture import figure
-from dsr_tf.reports.picture import look
 from dsr_tf.reports.picture import plain
 from dsr_tf.reports.picture import stretch
+from dsr_tf.reports.styles import style
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
@@ -84,7 +84,7 @@ def draw(compared: dict[str, Group], narrow: bool) -> Figure:
             group.mean,
             place,
             xerr=group.deviation or 0,
-            **look(group.method),
+            **style(group.method),
             markersize=8,
             capsize=3,
         )
