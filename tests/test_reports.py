@@ -430,10 +430,10 @@ def test_structure_is_compared_with_its_source(runs):
     experiment = only_experiment(runs / "*")
     (picture,) = (x for x in pictures(experiment) if "structure" in x.name)
     assert picture.alt == (
-        "Test accuracy in percent. DSR, masks that move: 97.80 ± 0.26; "
+        "Test accuracy in percent. DSR, masks that change: 97.80 ± 0.26; "
         "its last masks, fresh weights, 4 epochs: 97.00; "
         "its last masks, its first weights, 4 epochs: 96.00; "
-        "random masks that stay: 50.00"
+        "random masks, never changed: 50.00"
     )
     assert bars_of(draw_accuracy(experiment, False))["static"][1] == [50.0]
 
@@ -506,7 +506,7 @@ def test_report_holds_pictures_and_tables(report):
 def test_report_is_replaced_on_demand_only(report):
     runs = report.parent / "runs"
     before = (report / "index.html").read_bytes()
-    with pytest.raises(ValueError, match="must not hold a report"):
+    with pytest.raises(ValueError, match="already holds a report"):
         write_report(f"{runs}/*", str(report))
     (report / "old.csv").write_text("")
     write_report(f"{runs}/*", str(report), overwrite=True)
@@ -693,4 +693,4 @@ def test_report_is_written_by_its_command(runs, tmp_path):
     assert result.stdout.splitlines()[-1].endswith(str(out / "index.html"))
     again = main(*command)
     assert again.returncode == 1 and again.stdout == ""
-    assert re.fullmatch(r"main.py: `out` must not .*\n", again.stderr)
+    assert re.fullmatch(r"main.py: `out` already .*\n", again.stderr)

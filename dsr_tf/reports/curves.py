@@ -26,17 +26,17 @@ def pictures(experiment: Experiment) -> list[Picture]:
         Picture(
             f"{experiment.slug}_curves",
             "Training curves",
-            "Test accuracy after each epoch, mean over seeds, with a band from "
-            "the least to the greatest; the axis is stretched toward 100 %.",
+            "Test accuracy after each epoch: mean over seeds, and a band from "
+            "the lowest to the highest. The axis is stretched toward 100 %.",
             "Test accuracy in percent after the first and the last epoch. "
-            + "; ".join(dict.fromkeys(map(_told, groups))),
+            + "; ".join(dict.fromkeys(map(_as_text, groups))),
             lambda narrow: draw(experiment, narrow),
         )
     ]
 
 
 def _levels(experiment: Experiment) -> dict[str, list[Group]]:
-    """Returns what is drawn together; the full network is in all."""
+    """Returns the groups of each axes; the full network is in all."""
     full = [x for x in experiment.main_groups if x.is_full]
     levels = {
         f"{names.kept(density)} kept": groups + full
@@ -52,7 +52,7 @@ def _accuracies(group: Group) -> list[list[float]]:
     ]
 
 
-def _told(group: Group) -> str:
+def _as_text(group: Group) -> str:
     first, last = (
         statistics.fmean(run[place] for run in _accuracies(group))
         for place in (0, -1)
@@ -62,7 +62,7 @@ def _told(group: Group) -> str:
 
 
 def draw(experiment: Experiment, narrow: bool) -> Figure:
-    """Draws axes for each share of weights kept, and a line a method."""
+    """Draws axes for each share of weights kept, a line for each method."""
     levels = _levels(experiment)
     drawn, every = panels(narrow, list(levels), "test accuracy, %")
     handles, values = {}, []
@@ -75,7 +75,8 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
                 **style(group.method),
                 label=names.method(group.method),
             )
-    # A first epoch may be no better than chance: it need not be seen.
+    # A first epoch may be no better than chance: the axis leaves out the lowest
+    # 2 % of all values.
     ordered = sorted(values)
     shown = ordered[len(ordered) // 50 :]
     for axes in every:

@@ -1,4 +1,4 @@
-"""How a report calls things."""
+"""The words of a report for methods, networks, settings and numbers."""
 
 import math
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ def rank(name: str) -> int:
 
 
 def network(run: Run) -> str:
-    """Returns the name of a network; that of a thin one is the full one's."""
+    """Returns the name of a network; a thin one has that of the full one."""
     model = str(run.summary["model"])
     thin = run.summary["method"] == "thin_dense"
     width = None if thin else run.settings.get("width")
@@ -41,7 +41,7 @@ def network(run: Run) -> str:
 
 
 def experiment(run: Run) -> str:
-    """Returns data set, network, and what was left out of them."""
+    """Returns data set and network, and what of them was used if not all."""
     dataset = str(run.summary["dataset"])
     parts = [_DATASETS.get(dataset, dataset), network(run)]
     if "image_size" in run.settings:
@@ -53,7 +53,7 @@ def experiment(run: Run) -> str:
 
 
 def setting(name: str, value: str | None) -> str:
-    """Returns a flag as it is given, short of its dashes."""
+    """Returns a flag and its value, without dashes."""
     if value is None:
         return f"no {name}"
     return f"{name}={value}"
@@ -65,7 +65,7 @@ def kept(density: float | None) -> str:
 
 
 def epochs(first: int, last: int) -> str:
-    """Returns one number of epochs, or the least and the greatest."""
+    """Returns a number of epochs, or a range."""
     if first != last:
         return f"{first}–{last} epochs"
     return "1 epoch" if last == 1 else f"{last} epochs"
