@@ -216,6 +216,24 @@ def test_what_is_there_is_replaced_only_if_that_is_wanted(tmp_path):
 
 
 @pytest.mark.parametrize("format", ["saved_model", "npz"])
+@pytest.mark.parametrize("leads", [True, False])
+def test_a_link_is_replaced_itself(tmp_path, format, leads):
+    earlier, path = tmp_path / "earlier", tmp_path / "link"
+    if leads:
+        dsr_tf.export(small(), earlier, format, verbose=False)
+    content = {p: p.read_bytes() for p in earlier.rglob("*") if p.is_file()}
+    path.symlink_to(earlier)
+    with pytest.raises(ValueError, match="unless `overwrite=True`"):
+        dsr_tf.export(small(), path, format)
+    for _ in range(2):
+        dsr_tf.export(small(), path, format, overwrite=True, verbose=False)
+        assert path.exists() and not path.is_symlink()
+    assert content == {p: p.read_bytes() for p in content}
+    left = {p.name for p in tmp_path.iterdir()}
+    assert left == ({"earlier", "link"} if leads else {"link"})
+
+
+@pytest.mark.parametrize("format", ["saved_model", "npz"])
 def test_full_disk_leaves_what_was_there(tmp_path, monkeypatch, format):
     path = tmp_path / "model"
     dsr_tf.export(small(), path, format, verbose=False)

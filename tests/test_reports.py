@@ -1,16 +1,19 @@
 """Reports on runs whose files were written by hand."""
 
+import configparser
 import csv
 import io
 import json
 import re
 import statistics
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from dsr_tf.methods.records import records
 from dsr_tf.reports import compare
 from dsr_tf.reports import write_report
 from dsr_tf.reports.accuracy import draw as draw_accuracy
@@ -24,8 +27,10 @@ from dsr_tf.reports.pictures import pictures
 from dsr_tf.reports.published import published
 from dsr_tf.reports.published import published_for
 from dsr_tf.reports.runs import read_runs
+from dsr_tf.reports.styles import style
 from dsr_tf.reports.tables import layers
 from dsr_tf.reports.tables import results
+from tests.command_line import ROOT
 from tests.command_line import main
 
 SHAPES = ([784, 300], [300, 100], [100, 10])
@@ -425,10 +430,10 @@ def test_structure_is_compared_with_its_source(runs):
     experiment = only_experiment(runs / "*")
     (picture,) = (x for x in pictures(experiment) if "structure" in x.name)
     assert picture.alt == (
-        "Test accuracy in percent. DSR, masks that move: 97.80 ± 0.26; "
+        "Test accuracy in percent. DSR, masks that change: 97.80 ± 0.26; "
         "its last masks, fresh weights, 4 epochs: 97.00; "
         "its last masks, its first weights, 4 epochs: 96.00; "
-        "random masks that stay: 50.00"
+        "random masks, never changed: 50.00"
     )
     assert bars_of(draw_accuracy(experiment, False))["static"][1] == [50.0]
 
@@ -501,7 +506,7 @@ def test_report_holds_pictures_and_tables(report):
 def test_report_is_replaced_on_demand_only(report):
     runs = report.parent / "runs"
     before = (report / "index.html").read_bytes()
-    with pytest.raises(ValueError, match="must not hold a report"):
+    with pytest.raises(ValueError, match="already holds a report"):
         write_report(f"{runs}/*", str(report))
     (report / "old.csv").write_text("")
     write_report(f"{runs}/*", str(report), overwrite=True)
@@ -512,23 +517,143 @@ def test_report_is_replaced_on_demand_only(report):
     assert {x.name for x in report.parent.iterdir()} == {"runs", "out"}
 
 
+def test_a_link_to_a_report_is_replaced_itself(report, tmp_path):
+    runs, link = report.parent / "runs", tmp_path / "link"
+    link.symlink_to(report)
+    before = (report / "index.html").read_bytes()
+    for _ in range(2):
+        write_report(f"{runs}/dsr*", str(link), overwrite=True)
+        assert not link.is_symlink() and (link / "index.html").is_file()
+    assert (report / "index.html").read_bytes() == before
+    assert [x.name for x in tmp_path.iterdir()] == ["link"]
+
+
 def test_what_is_no_report_is_never_replaced(runs):
     with pytest.raises(ValueError, match="`out` must be a new folder"):
         write_report(f"{runs}/*", str(runs), overwrite=True)
     assert (runs / "dsr_seed0" / "summary.json").exists()
 
 
-def test_names_are_escaped(tmp_path):
-    write_run(tmp_path / "runs" / "a")
+HOSTILE = "\"'<script>&amp;{{x}}$x^$"
+
+
+def test_names_are_shown_as_they_are(tmp_path):
+    path = write_run(tmp_path / "runs" / "a", counts=MOVED, dataset=HOSTILE)
+    summary = json.loads((path / "summary.json").read_text())
+    summary["layers"][0]["name"] = HOSTILE
+    (path / "summary.json").write_text(json.dumps(summary))
     (tmp_path / "runs" / "<b>&").mkdir()
     page = write_report(f"{tmp_path}/runs/*", str(tmp_path / "out"))
-    assert "&lt;b&gt;&amp;" in page.read_text()
+    checker = Checker()
+    checker.feed(page.read_text())
+    assert checker.open == []
+    assert not {"script", "b"} & {tag for tag, _ in checker.tags}
+    for shown in (f"{HOSTILE}, LeNet-300-100", HOSTILE):
+        assert shown in checker.text
+    assert f"{tmp_path}/runs/<b>&" in checker.text
+    labels = [x.get("aria-label", "") for _, x in checker.tags]
+    assert f"Layers: {HOSTILE}, LeNet-300-100" in labels
+    alternatives = [x.get("alt", "") for _, x in checker.tags]
+    assert any(HOSTILE in text for text in alternatives)
 
 
-def test_any_method_is_reported(tmp_path):
-    write_run(tmp_path / "runs" / "a", "rigl", counts=MOVED)
+def test_what_is_no_module_is_part_of_the_package():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    shipped = {
+        path
+        for package, patterns in setup["options.package_data"].items()
+        for pattern in patterns.split()
+        for path in ROOT.joinpath(*package.split(".")).glob(pattern)
+    }
+    others = {
+        path
+        for path in (ROOT / "dsr_tf").rglob("*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    assert others and others == shipped
+
+
+def test_a_method_without_a_record_is_reported(tmp_path):
+    write_run(tmp_path / "runs" / "a", "forgotten", counts=MOVED)
+    write_run(tmp_path / "runs" / "b", "static")
     page = write_report(f"{tmp_path}/runs/*", str(tmp_path / "out"))
-    assert "rigl" in page.read_text()
+    assert "forgotten" in page.read_text()
+    experiment = only_experiment(tmp_path / "runs" / "*")
+    # It comes last, and began as masks of its sparsity are drawn.
+    assert [x.method for x in experiment.groups] == ["static", "forgotten"]
+    assert experiment.counts_at_start(experiment.groups[1]) == [UNIFORM]
+    known = [style(record.name) for record in records()]
+    assert style("forgotten") not in known
+
+
+@pytest.fixture
+def ninth(monkeypatch):
+    """Adds a record to those of all methods; takes its fields."""
+
+    def add(**fields):
+        plain = {
+            "kernels": "masked",
+            "keeps_counts": False,
+            "starts_dense": False,
+        }
+        names = {"name": "new_one", "label": "New One"}
+        record = replace(records()[0], **names, **(plain | fields))
+        *others, last = records()
+        together = (*others, record, last)
+        find = {x.name: x for x in together}.get
+        for module in ("names", "styles"):
+            monkeypatch.setattr(
+                f"dsr_tf.reports.{module}.records", lambda: together
+            )
+        for module in ("names", "groups"):
+            monkeypatch.setattr(f"dsr_tf.reports.{module}.find", find)
+
+    return add
+
+
+@pytest.mark.parametrize(
+    "fields, starts",
+    [
+        ({}, None),
+        ({"keeps_counts": True}, [MOVED]),
+        ({"starts_dense": True}, [SIZES]),
+        ({"kernels": "hashed", "keeps_counts": True}, [MOVED]),
+    ],
+)
+def test_counts_at_the_start_are_what_the_record_says(
+    tmp_path, ninth, fields, starts
+):
+    ninth(**fields)
+    write_run(tmp_path / "a", "new_one", counts=MOVED)
+    experiment = only_experiment(tmp_path / "*")
+    assert experiment.counts_at_start(experiment.groups[0]) == starts
+
+
+def test_a_record_that_is_new_has_its_place_label_and_style(runs, ninth):
+    before = [style(record.name) for record in records()]
+    unknown = style("new_one")
+    ninth(keeps_counts=True)
+    write_run(runs / "new", "new_one", accuracy=0.97, epochs=100)
+    experiment = only_experiment(runs / "*")
+    methods = [x.method for x in experiment.groups]
+    assert methods == ["dsr", "set", "static", "new_one", "dense"]
+    assert "| New One | 1 % |" in results(experiment).filled().to_markdown()
+    found = {x.name: x for x in pictures(experiment)}
+    pattern = found["mnist_lenet_300_100_pattern_1"]
+    assert "SET, static, New One" in pattern.caption
+    # The others keep theirs, and it is like none of them.
+    assert [style(record.name) for record in records()] == before
+    for key in ("color", "marker"):
+        taken = [unknown[key], *(each[key] for each in before)]
+        assert style("new_one")[key] not in taken
+
+
+def test_hashed_kernels_do_not_say_how_masks_are_drawn(tmp_path):
+    write_run(tmp_path / "a", counts=MOVED)
+    write_run(tmp_path / "b", "hashed", counts=UNIFORM)
+    experiment = only_experiment(tmp_path / "*")
+    assert experiment.counts_at_start(experiment.groups[0]) is None
 
 
 def test_comparison_is_plain_text(runs):
@@ -568,4 +693,4 @@ def test_report_is_written_by_its_command(runs, tmp_path):
     assert result.stdout.splitlines()[-1].endswith(str(out / "index.html"))
     again = main(*command)
     assert again.returncode == 1 and again.stdout == ""
-    assert re.fullmatch(r"main.py: `out` must not .*\n", again.stderr)
+    assert re.fullmatch(r"main.py: `out` already .*\n", again.stderr)

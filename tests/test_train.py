@@ -206,6 +206,19 @@ def test_interrupted_writing_leaves_the_old_file(tmp_path, monkeypatch):
     assert (tmp_path / "flags.cfg").read_text() == "old"
 
 
+def test_writing_leaves_what_a_link_leads_to(tmp_path):
+    foreign = tmp_path / "foreign"
+    foreign.write_text("foreign")
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    for name in (".partial.flags.cfg", "flags.cfg"):
+        (folder.path / name).symlink_to(foreign)
+    folder.write_text("flags.cfg", "new")
+    assert foreign.read_text() == "foreign"
+    assert [x.name for x in folder.path.iterdir()] == ["flags.cfg"]
+    assert (folder.path / "flags.cfg").read_text() == "new"
+
+
 def test_run_dir_must_be_a_folder(tmp_path):
     file = tmp_path / "file"
     file.write_text("")

@@ -1,7 +1,6 @@
 """Models as files that load without this library."""
 
 import os
-import shutil
 from collections.abc import Callable
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,6 +15,7 @@ from dsr_tf.artifacts.saved_model import write_packed
 from dsr_tf.artifacts.tflite import TOLERANCES
 from dsr_tf.artifacts.tflite import write_tflite
 from dsr_tf.convert.clone import check_convertible
+from dsr_tf.files import replacing
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.layers import sparse_layers
@@ -40,7 +40,8 @@ def export(
 ) -> None:
     """Writes a sparse model for use where this library is not installed.
 
-    It is written beside its target and moved there whole.
+    It is written beside its target and moved there whole. A symbolic link
+    at `path` is replaced itself; what it leads to stays.
 
     Args:
         model: A built sequential or functional model with sparse or hashed
@@ -71,14 +72,8 @@ def export(
     path = Path(path)
     _check(model, path, format, overwrite)
     options = _options(format, quantize, representative)
-    # Beside the target, so that it can be moved there and not only copied.
-    partial = path.with_name(f".{path.name}.partial")
-    _remove(partial)
-    try:
+    with replacing(path) as partial:
         WRITERS[format](model, partial, **options)
-        _replace(partial, path)
-    finally:
-        _remove(partial)
     if verbose:
         print(_size_line(model, path), flush=True)
 
@@ -99,7 +94,8 @@ def _check(
             f"Received: model '{model.name}' with layers "
             f"{[layer.name for layer in model.layers]}"
         )
-    if path.exists() and not overwrite:
+    # Also a symbolic link that leads nowhere.
+    if os.path.lexists(path) and not overwrite:
         raise ValueError(
             "`path` must not be there, unless `overwrite=True`. "
             f"Received: path={path}"
@@ -127,23 +123,6 @@ def _options(
             f"format={format!r}"
         )
     return {}
-
-
-def _replace(new: Path, path: Path) -> None:
-    """Puts a file or folder in the place of another."""
-    old = path.with_name(f".{path.name}.old")
-    _remove(old)
-    if path.exists():
-        os.replace(path, old)
-    os.replace(new, path)
-    _remove(old)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _size_line(model: keras.Model, path: Path) -> str:

@@ -14,33 +14,36 @@ from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.groups import gathered
 from dsr_tf.reports.picture import Picture
-from dsr_tf.reports.picture import color
-from dsr_tf.reports.picture import ends
+from dsr_tf.reports.picture import accuracy_text
+from dsr_tf.reports.picture import bar_ends
 from dsr_tf.reports.picture import figure
 from dsr_tf.reports.picture import legend_below
-from dsr_tf.reports.picture import look
-from dsr_tf.reports.picture import plain
 from dsr_tf.reports.picture import stretch
-from dsr_tf.reports.picture import told
+from dsr_tf.reports.picture import tidy
 from dsr_tf.reports.published import SOURCE
 from dsr_tf.reports.published import Figure as Published
 from dsr_tf.reports.published import published
+from dsr_tf.reports.styles import color
+from dsr_tf.reports.styles import style
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
-    """Returns one picture, if anything but ablations was run."""
+    """Returns one picture, unless all runs are ablations."""
     if not experiment.main_groups:
         return []
     caption = (
-        "Test accuracy after the last epoch. Dots are single runs, bars the "
-        "standard deviation over seeds; the axis is stretched toward 100 %."
+        "Test accuracy after the last epoch. Dots are single runs; bars are "
+        "the standard deviation over seeds. The axis is stretched toward "
+        "100 %."
     )
     if published(experiment):
-        caption += f" Hollow and dashed: the paper's figures ({SOURCE})."
+        caption += (
+            f" Hollow marks and dashed lines: the paper's results ({SOURCE})."
+        )
     if experiment.other_groups:
         caption += (
-            " Pale, without a line: other settings of a method at the same "
-            "size, which the table tells apart."
+            " Pale marks without a line: the same method and size with other "
+            "settings, which are in the table."
         )
     return [
         Picture(
@@ -48,17 +51,17 @@ def pictures(experiment: Experiment) -> list[Picture]:
             "Accuracy against parameters",
             caption,
             "Test accuracy in percent against parameters. "
-            + told(experiment.main_groups),
+            + accuracy_text(experiment.main_groups),
             lambda narrow: draw(experiment, narrow),
         )
     ]
 
 
 def draw(experiment: Experiment, narrow: bool) -> Figure:
-    """Draws a line for each method, and the paper's."""
+    """Draws a line for each method, and the paper's results."""
     drawn = figure(narrow, 4.8 if narrow else 5.0)
     axes = drawn.subplots()
-    plain(axes)
+    tidy(axes)
     axes.set_xscale("log")
     figures = published(experiment)
     for method, alike in gathered(figures, lambda x: x.method).items():
@@ -67,7 +70,7 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
         axes.plot(
             group.parameters,
             group.mean,
-            **look(group.method),
+            **style(group.method),
             alpha=0.35,
             linestyle="",
         )
@@ -90,12 +93,12 @@ def _draw_method(axes: Any, method: str, groups: Sequence[Group]) -> Line2D:
         [group.parameters for group in ordered],
         [group.mean for group in ordered],
         [group.deviation or 0 for group in ordered],
-        **look(method),
-        markersize=10 if method == "dense" else 7,
+        **style(method),
+        markersize=10 if groups[0].is_full else 7,
         linewidth=1.6,
         capsize=3,
         label=method,
-        # What a legend names first lies on top.
+        # The first in the legend is drawn on top.
         zorder=3 - 0.1 * names.rank(method),
     )
     for group in ordered:
@@ -112,7 +115,7 @@ def _draw_method(axes: Any, method: str, groups: Sequence[Group]) -> Line2D:
     epochs = [group.epochs for group in ordered]
     length = names.epochs(min(epochs), max(epochs))
     label = f"{names.method(method)}, {length}"
-    return Line2D([], [], **look(method), label=label)
+    return Line2D([], [], **style(method), label=label)
 
 
 def _draw_published(axes: Any, method: str, figures: list[Published]) -> None:
@@ -121,7 +124,7 @@ def _draw_published(axes: Any, method: str, figures: list[Published]) -> None:
         [x.parameters for x in ordered],
         [x.mean for x in ordered],
         [x.deviation or 0 for x in ordered],
-        **look(method),
+        **style(method),
         markerfacecolor="white",
         markersize=7,
         linestyle=(0, (4, 3)),
@@ -140,15 +143,17 @@ def _published_handle() -> Line2D:
         markerfacecolor="white",
         linestyle=(0, (4, 3)),
         linewidth=0.9,
-        label="the paper's",
+        label="the paper's results",
     )
 
 
 def _fit(axes: Any, experiment: Experiment, figures: list[Published]) -> None:
     groups = [*experiment.main_groups, *experiment.other_groups]
     values = [a for group in groups for a in group.accuracies]
-    values += [a for group in groups for a in ends(group.mean, group.deviation)]
-    values += [a for x in figures for a in ends(x.mean, x.deviation)]
+    values += [
+        a for group in groups for a in bar_ends(group.mean, group.deviation)
+    ]
+    values += [a for x in figures for a in bar_ends(x.mean, x.deviation)]
     stretch(axes, values, 100)
     axes.set_ylabel("test accuracy, %")
     axes.set_xlabel("parameters of the whole model, zeros left out")

@@ -1,4 +1,4 @@
-"""Finished runs as a table on the screen."""
+"""Finished runs as tables in the terminal."""
 
 import shutil
 import sys
@@ -13,8 +13,8 @@ from dsr_tf.reports.runs import read_runs
 from dsr_tf.reports.tables import Table
 from dsr_tf.reports.tables import results
 
-# Columns to do without, the first first.
-_SPARED = ("time, s", "each seed, %", "weights moved", "epochs")
+# Columns to leave out on a narrow terminal, in this order.
+_OPTIONAL = ("time, s", "each seed, %", "weights moved", "epochs")
 
 
 def compare(runs: str) -> str:
@@ -24,11 +24,11 @@ def compare(runs: str) -> str:
         runs: Folders, separated by commas, or patterns of such.
 
     Returns:
-        Plain text, as wide as it needs. On a terminal too narrow for it some
-        columns are left out.
+        Plain text. On a narrow terminal some columns are left out; elsewhere
+        it is as wide as it needs to be.
 
     Raises:
-        ValueError: If there is no finished run among them.
+        ValueError: If none of the folders holds a finished run.
     """
     found, left_out = read_runs(runs)
     parts = [
@@ -42,12 +42,12 @@ def compare(runs: str) -> str:
 
 
 def _fitted(table: Table) -> str:
-    """Draws a table, on a terminal without what it has no room for."""
+    """Draws a table; on a terminal without the columns that do not fit."""
     text = _drawn(table, fit=False)
     if not sys.stdout.isatty():
         return text
     width = shutil.get_terminal_size().columns
-    for heading in _SPARED:
+    for heading in _OPTIONAL:
         if len(text.splitlines()[0]) > width:
             table = table.without(heading)
             text = _drawn(table, fit=False)

@@ -6,13 +6,13 @@ from dsr_tf.reports import names
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.picture import Picture
-from dsr_tf.reports.picture import color
 from dsr_tf.reports.picture import figure
-from dsr_tf.reports.picture import plain
+from dsr_tf.reports.picture import tidy
+from dsr_tf.reports.styles import color
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
-    """Returns one picture, if any run measured what moving took."""
+    """Returns one picture, if any run measured its reallocations."""
     groups = _timed(experiment)
     if not groups:
         return []
@@ -22,21 +22,21 @@ def pictures(experiment: Experiment) -> list[Picture]:
         if x.average("reallocations") and not x.average("reallocation_seconds")
     }
     caption = (
-        "Time spent on moving or pruning weights, as a share of the time of "
-        "training, mean over seeds; dots are single runs."
+        "Time spent on moving or pruning weights, as a share of training "
+        "time: mean over seeds. Dots are single runs."
     )
     if untimed:
         caption += (
-            f" {', '.join(sorted(untimed))} moves weights in every step, where "
-            "it is not measured."
+            f" Not measured: {', '.join(sorted(untimed))}, where weights move "
+            "in every step."
         )
     return [
         Picture(
             f"{experiment.slug}_cost",
             "Cost of reallocation",
             caption,
-            "Share of the time spent on moving weights. "
-            + "; ".join(_told(group) for group in groups),
+            "Share of training time spent on moving weights. "
+            + "; ".join(_as_text(group) for group in groups),
             lambda narrow: draw(experiment, narrow),
         )
     ]
@@ -67,7 +67,7 @@ def _milliseconds(group: Group) -> float:
     return 1e3 * spent / group.average("reallocations")
 
 
-def _told(group: Group) -> str:
+def _as_text(group: Group) -> str:
     return (
         f"{names.method(group.method)} at {names.kept(group.density)}: "
         f"{_share(group):.1f} %, {_milliseconds(group):.0f} ms each"
@@ -75,11 +75,11 @@ def _told(group: Group) -> str:
 
 
 def draw(experiment: Experiment, narrow: bool) -> Figure:
-    """Draws a bar for each method and share of weights kept."""
+    """Draws a bar for each method and each share of weights kept."""
     groups = _timed(experiment)
     drawn = figure(narrow, 0.8 + 0.28 * len(groups))
     axes = drawn.subplots()
-    plain(axes)
+    tidy(axes)
     shares = [_share(group) for group in groups]
     rows = list(range(len(groups)))
     axes.barh(
@@ -103,8 +103,8 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
     axes.set_yticks(rows, labels)
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    # Room for what is written beside the longest bar.
+    # Room for the text beside the longest bar.
     longest = max(share for group in groups for share in _shares(group))
     axes.set_xlim(0, longest * (2.2 if narrow else 1.3))
-    axes.set_xlabel("share of the time of training, %")
+    axes.set_xlabel("share of training time, %")
     return drawn

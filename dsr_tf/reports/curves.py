@@ -10,11 +10,11 @@ from dsr_tf.reports import names
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.picture import Picture
-from dsr_tf.reports.picture import color
 from dsr_tf.reports.picture import legend_below
-from dsr_tf.reports.picture import look
 from dsr_tf.reports.picture import panels
 from dsr_tf.reports.picture import stretch
+from dsr_tf.reports.styles import color
+from dsr_tf.reports.styles import style
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
@@ -26,18 +26,18 @@ def pictures(experiment: Experiment) -> list[Picture]:
         Picture(
             f"{experiment.slug}_curves",
             "Training curves",
-            "Test accuracy after each epoch, mean over seeds, with a band from "
-            "the least to the greatest; the axis is stretched toward 100 %.",
+            "Test accuracy after each epoch: mean over seeds, and a band from "
+            "the lowest to the highest. The axis is stretched toward 100 %.",
             "Test accuracy in percent after the first and the last epoch. "
-            + "; ".join(dict.fromkeys(map(_told, groups))),
+            + "; ".join(dict.fromkeys(map(_as_text, groups))),
             lambda narrow: draw(experiment, narrow),
         )
     ]
 
 
 def _levels(experiment: Experiment) -> dict[str, list[Group]]:
-    """Returns what is drawn together; the full network is in all."""
-    full = [x for x in experiment.main_groups if x.method == "dense"]
+    """Returns the groups of each axes; the full network is in all."""
+    full = [x for x in experiment.main_groups if x.is_full]
     levels = {
         f"{names.kept(density)} kept": groups + full
         for density, groups in experiment.levels.items()
@@ -52,7 +52,7 @@ def _accuracies(group: Group) -> list[list[float]]:
     ]
 
 
-def _told(group: Group) -> str:
+def _as_text(group: Group) -> str:
     first, last = (
         statistics.fmean(run[place] for run in _accuracies(group))
         for place in (0, -1)
@@ -62,7 +62,7 @@ def _told(group: Group) -> str:
 
 
 def draw(experiment: Experiment, narrow: bool) -> Figure:
-    """Draws axes for each share of weights kept, and a line a method."""
+    """Draws axes for each share of weights kept, a line for each method."""
     levels = _levels(experiment)
     drawn, every = panels(narrow, list(levels), "test accuracy, %")
     handles, values = {}, []
@@ -72,10 +72,11 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
             handles[group.method] = Line2D(
                 [],
                 [],
-                **look(group.method),
+                **style(group.method),
                 label=names.method(group.method),
             )
-    # A first epoch may be no better than chance: it need not be seen.
+    # A first epoch may be no better than chance: the axis leaves out the lowest
+    # 2 % of all values.
     ordered = sorted(values)
     shown = ordered[len(ordered) // 50 :]
     for axes in every:
@@ -91,7 +92,7 @@ def _draw_group(axes: Any, group: Group) -> list[float]:
     axes.plot(
         numbers,
         means,
-        **look(group.method),
+        **style(group.method),
         markevery=(max(group.epochs // 8, 1) - 1, max(group.epochs // 4, 1)),
         markersize=5,
         linewidth=1.2,

@@ -1,4 +1,4 @@
-"""What was trained on one data set with one network."""
+"""All groups of one data set and network."""
 
 import math
 from dataclasses import dataclass
@@ -7,18 +7,15 @@ from functools import cached_property
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.groups import gathered
 
-# Methods whose layers end with the count that they began with.
-_KEEP_COUNTS = ("static", "set", "deepr")
-
 
 @dataclass(frozen=True)
 class Experiment:
-    """All groups of one data set and network.
+    """All groups of runs on one data set with one network.
 
     Args:
         dataset: As in the flags.
         network: Name of the network, such as `WRN-28-2`.
-        title: Data set, network, and what was left out of them.
+        title: Data set and network, and what of them was used if not all.
         whole: Whether all training images were used.
         groups: The groups, by method and size.
     """
@@ -36,16 +33,18 @@ class Experiment:
 
     @cached_property
     def main_groups(self) -> tuple[Group, ...]:
-        """One group of each method and size, which stands for the others.
+        """The group to draw for each method and size, without ablations.
 
-        It has the most epochs, then the most seeds, then the settings that
-        most other groups of its method have, and else it is the first.
+        It is the one with the most epochs; of these, with the most seeds; of
+        these, with the settings that most groups of other sizes have; of
+        these, the first.
         """
         plain = [group for group in self.groups if not group.is_ablation]
         places = gathered(plain, lambda x: (x.method, x.parameters))
         return tuple(
             max(
-                place, key=lambda x: (x.epochs, len(x.runs), _company(x, plain))
+                place,
+                key=lambda x: (x.epochs, len(x.runs), _num_alike(x, plain)),
             )
             for place in places.values()
         )
@@ -63,13 +62,14 @@ class Experiment:
 
     @property
     def other_groups(self) -> tuple[Group, ...]:
-        """Groups of other settings than the main one of their place.
+        """Groups that are neither main groups nor ablations.
 
-        Of those that differ in `stop_epoch` only, one at most is among them:
-        the last to stop, if none is a main group.
+        Of groups that differ in `stop_epoch` only, one at most is among them,
+        as they have a picture of their own: the last to stop, if none of them
+        is a main group.
         """
         mains = self.main_groups
-        told = {
+        in_families = {
             group
             for family in self.stop_families
             for group in (
@@ -81,20 +81,20 @@ class Experiment:
             for group in self.groups
             if not group.is_ablation
             and group not in mains
-            and group not in told
+            and group not in in_families
         )
 
     @property
     def levels(self) -> dict[float, list[Group]]:
         """Main groups by the share of weights kept, smallest first.
 
-        Networks without masks stand where the number of parameters is
-        nearest; the full one stands nowhere.
+        Dense networks are added to the level whose number of parameters is
+        nearest to theirs, except for the full network, which is in none.
         """
         masked = [x for x in self.main_groups if x.density is not None]
         levels = gathered(masked, lambda x: round(x.density or 0, 4))
         for group in self.main_groups:
-            if group.method == "thin_dense" and masked:
+            if masked and group.density is None and not group.is_full:
                 nearest = min(
                     masked, key=lambda x: abs(x.parameters - group.parameters)
                 )
@@ -102,32 +102,36 @@ class Experiment:
         return dict(sorted(levels.items()))
 
     def counts_at_start(self, group: Group) -> list[list[int]] | None:
-        """Returns each run's active weights of each layer at the start.
+        """Returns the active weights of each layer at the start of each run.
 
-        Older runs did not write them. Where masks are drawn alike they are
-        those of a group whose layers keep theirs.
+        Older runs did not write them. They are then known from the method, or
+        from another group whose masks began with the same counts and kept
+        them.
+
+        Returns:
+            A list of counts for each run, or None if they are not known.
         """
         found = group.layer_counts("num_active_at_start")
         if all(None not in counts for counts in found):
             return found
-        if group.method == "compressed":
+        if group.record and group.record.starts_dense:
             return [list(map(math.prod, group.shapes))] * len(group.runs)
-        if group.method in _KEEP_COUNTS:
+        if group.keeps_counts:
             return group.layer_counts()
         for other in self.groups:
-            if other.method in _KEEP_COUNTS and _draw_alike(group, other):
+            if other.keeps_counts and _begin_alike(group, other):
                 return other.layer_counts()[:1] * len(group.runs)
         return None
 
 
-def _company(group: Group, groups: list[Group]) -> int:
-    """Counts groups that have its settings at another size."""
+def _num_alike(group: Group, groups: list[Group]) -> int:
+    """Counts the groups that differ from a group in their size only."""
     own = group.settings_without("sparsity", "width")
     return sum(x.settings_without("sparsity", "width") == own for x in groups)
 
 
-def _draw_alike(group: Group, other: Group) -> bool:
-    """Tells whether masks of two groups are drawn with the same counts."""
+def _begin_alike(group: Group, other: Group) -> bool:
+    """Tells whether masks of two groups began with the same counts."""
     settings = group.settings, other.settings
     sparsity, granularity = (
         [x.get(name) for x in settings] for name in ("sparsity", "granularity")
@@ -136,6 +140,8 @@ def _draw_alike(group: Group, other: Group) -> bool:
         sparsity[0] == sparsity[1]
         and granularity[0] == granularity[1]
         and group.shapes == other.shapes
+        and group.has_masks
+        and other.has_masks
         and not group.is_ablation
         and not other.is_ablation
     )

@@ -1,4 +1,4 @@
-"""Runs gathered to groups, and groups to experiments."""
+"""Gathers runs into groups, and groups into experiments."""
 
 from collections.abc import Hashable
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ from dsr_tf.reports.links import LINKS
 from dsr_tf.reports.links import Links
 from dsr_tf.reports.runs import Run
 
-# Flags that are not written where they are not given.
+# Flags that a run leaves out of its file if they are not given.
 _WITHOUT_DEFAULT = (
     "data_dir",
     "image_size",
@@ -26,7 +26,7 @@ _WITHOUT_DEFAULT = (
 
 
 def experiments(runs: Iterable[Run]) -> list[Experiment]:
-    """Gathers runs by data set and network, and in these by all but seed."""
+    """Gathers runs by data set and network, then by all but the seed."""
     links = Links(_completed(list(runs)))
     return [
         _experiment(list(alike), links)
@@ -35,10 +35,10 @@ def experiments(runs: Iterable[Run]) -> list[Experiment]:
 
 
 def _completed(runs: list[Run]) -> list[Run]:
-    """Gives older runs the flags that have come since.
+    """Adds flags to older runs that were made before the flags existed.
 
-    Where all other runs of the method agree on a value, it is what an older
-    one did without a flag for it.
+    Where all other runs of the method have one value, it is taken for what the
+    older ones did.
     """
     alike = gathered(runs, _comparable)
     agreed = {key: _agreed(members) for key, members in alike.items()}
@@ -75,8 +75,8 @@ def _experiment(runs: list[Run], links: Links) -> Experiment:
     for group in plain.values():
         source = links.source(group.runs[0], "masks_from")
         origin = plain.get(key(source)) if source else None
-        told = _differing(group, list(plain.values()))
-        groups.append(Group(group.runs, told, origin))
+        differing = _differing(group, list(plain.values()))
+        groups.append(Group(group.runs, differing, origin))
     first = runs[0]
     return Experiment(
         str(first.summary["dataset"]),
@@ -104,15 +104,15 @@ def _differing(group: Group, groups: list[Group]) -> str:
         return (
             f"last masks of a run, {'fresh' if fresh else 'its first'} weights"
         )
-    rivals = [
+    alike = [
         x.settings
         for x in groups
         if (x.method, x.parameters) == (group.method, group.parameters)
         and not x.is_ablation
     ]
-    told = [
+    differing = [
         name
-        for name in dict.fromkeys(n for x in rivals for n in x)
-        if name not in UNCOMPARED and len({x.get(name) for x in rivals}) > 1
+        for name in dict.fromkeys(n for x in alike for n in x)
+        if name not in UNCOMPARED and len({x.get(name) for x in alike}) > 1
     ]
-    return ", ".join(names.setting(n, group.settings.get(n)) for n in told)
+    return ", ".join(names.setting(n, group.settings.get(n)) for n in differing)

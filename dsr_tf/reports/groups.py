@@ -10,11 +10,13 @@ from functools import cached_property
 from typing import Any
 from typing import TypeVar
 
+from dsr_tf.methods.records import Record
+from dsr_tf.methods.records import find
 from dsr_tf.reports import names
 from dsr_tf.reports.links import LINKS
 from dsr_tf.reports.runs import Run
 
-# What says nothing of the result, or is compared in another way.
+# Flags that do not change the result, or that are compared in another way.
 UNCOMPARED = ("seed", "data_dir", *LINKS)
 
 _T = TypeVar("_T")
@@ -27,9 +29,9 @@ class Group:
 
     Args:
         runs: The runs, by seed.
-        differing: Settings that tell the group from others of its method and
-            size, such as `l1=0.0002`; empty where there is no other.
-        source: Group whose masks the runs began with, or None.
+        differing: Settings in which the group differs from others of its
+            method and size, such as `l1=0.0002`; empty if there is no other.
+        source: Group with whose last masks the runs began, or None.
     """
 
     runs: tuple[Run, ...]
@@ -45,6 +47,27 @@ class Group:
         return str(self.runs[0].summary["method"])
 
     @property
+    def record(self) -> Record | None:
+        """The record of the method; None if it has none."""
+        return find(self.method)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is the full dense network, which others compare with."""
+        return self.method == "dense"
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether it has layers with masks; without a record, any layers."""
+        masked = self.record is None or self.record.kernels == "masked"
+        return masked and bool(self.shapes)
+
+    @property
+    def keeps_counts(self) -> bool:
+        """Whether each layer is known to end with the count it began with."""
+        return self.record is not None and self.record.keeps_counts
+
+    @property
     def epochs(self) -> int:
         return int(self.runs[0].summary["epochs"])
 
@@ -55,7 +78,7 @@ class Group:
 
     @property
     def density(self) -> float | None:
-        """Share of the sparse tensors' weights kept; None if all are dense."""
+        """Share of weights kept in sparse layers; None if there are none."""
         summary = self.runs[0].summary
         if not summary["num_weights"]:
             return None
@@ -67,7 +90,7 @@ class Group:
 
     @property
     def stop_epoch(self) -> int:
-        """Epoch from which on masks stay; the last if they never do."""
+        """Epochs after which masks stop changing; all if they never do."""
         epoch = self.settings.get("stop_epoch")
         return self.epochs if epoch is None else min(int(epoch), self.epochs)
 
@@ -85,7 +108,7 @@ class Group:
 
     @cached_property
     def deviation(self) -> float | None:
-        """Standard deviation of the sample; None of a single run."""
+        """Sample standard deviation; None for a single run."""
         if len(self.runs) < 2:
             return None
         return statistics.stdev(self.accuracies)
@@ -95,14 +118,14 @@ class Group:
         return statistics.fmean(run.summary[field] for run in self.runs)
 
     def settings_without(self, *left_out: str) -> frozenset[Any]:
-        """Returns what makes groups alike, apart from some settings."""
+        """Returns all settings to compare groups by, without some of them."""
         own = self.settings.items()
         names_out = (*UNCOMPARED, *left_out)
         kept = {item for item in own if item[0] not in names_out}
         return frozenset(kept | {self.is_ablation})
 
     def layer_counts(self, field: str = "num_active") -> list[list[Any]]:
-        """Returns of each run a field of all layers; None where it lacks."""
+        """Returns a field of all layers of each run; None if it is missing."""
         return [
             [layer.get(field) for layer in run.summary["layers"]]
             for run in self.runs
@@ -121,7 +144,7 @@ class Group:
 def gathered(
     items: Iterable[_T], key: Callable[[_T], _K]
 ) -> dict[_K, list[_T]]:
-    """Returns items by key, in the order in which they come."""
+    """Returns lists of items by key, all in their first order."""
     found = defaultdict(list)
     for item in items:
         found[key(item)].append(item)

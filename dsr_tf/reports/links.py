@@ -1,4 +1,4 @@
-"""Which runs other runs began with."""
+"""Finds the runs with whose weights or masks other runs began."""
 
 import re
 from collections.abc import Iterable
@@ -6,19 +6,19 @@ from pathlib import Path
 
 from dsr_tf.reports.runs import Run
 
-# As `main.py` names runs, or short.
+# The end of a folder's name: as `main.py` makes it, or shorter.
 _SEED = re.compile(r"(seed|_s)\d+$")
 LINKS = ("init_from", "masks_from", "weights_from")
 
 
 class Links:
-    """Finds the runs that runs began with, among those at hand.
+    """Finds the runs with which other runs began, among the given runs.
 
-    They are found by path, and where folders have been moved since, by the
-    folder's name, if it is the only one of that name.
+    A run is found by its path. If its folder has been moved since, it is found
+    by the folder's name, unless several have that name.
 
     Args:
-        runs: All runs at hand.
+        runs: All runs of the report.
     """
 
     def __init__(self, runs: Iterable[Run]) -> None:
@@ -35,15 +35,16 @@ class Links:
         return found[0] if found else None
 
     def _sibling(self, run: Run, link: str) -> Run | None:
-        """Returns a run that is named alike but for its seed, or None."""
+        """Returns a run whose name differs in the seed only, or None."""
         name = _SEED.sub("", Path(run.settings.get(link, "")).name)
         alike = (x for x in self.runs if _SEED.sub("", x.path.name) == name)
         return next(alike, None)
 
     def keys(self, run: Run) -> dict[str, object]:
-        """Returns what stands for each link where runs are compared.
+        """Returns a value for each link, by which runs can be compared.
 
-        Two that differ in the seed of what they began with began alike.
+        The value is the same if the runs that were begun with differ in their
+        seed only.
         """
         keys: dict[str, object] = {}
         for link in LINKS:

@@ -1,4 +1,4 @@
-"""Weights moved, over time."""
+"""How many weights move, epoch by epoch."""
 
 import statistics
 
@@ -13,8 +13,8 @@ from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.picture import Picture
 from dsr_tf.reports.picture import legend_below
-from dsr_tf.reports.picture import look
 from dsr_tf.reports.picture import panels
+from dsr_tf.reports.styles import style
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
@@ -27,9 +27,9 @@ def pictures(experiment: Experiment) -> list[Picture]:
         Picture(
             f"{experiment.slug}_movement",
             "Movement over time",
-            "Weights moved in each epoch, as a share of the budget, mean over "
-            "seeds. A line ends where masks stay.",
-            "Weights moved in a run. "
+            "Weights moved in each epoch, as a share of the budget: mean over "
+            "seeds. A line ends where masks stop changing.",
+            "Weights moved in a whole run. "
             + "; ".join(
                 f"{names.method(group.method)} at {names.kept(density)}: "
                 f"{group.average('weights_moved'):,.0f}"
@@ -50,7 +50,7 @@ def _levels(experiment: Experiment) -> dict[float, list[Group]]:
 
 
 def _shares(group: Group) -> tuple[list[float], list[float]]:
-    """Returns epochs in which weights moved, and the share that did."""
+    """Returns the epochs in which weights moved, and their shares."""
     budget = group.average("budget")
     epochs = zip(*(run.metrics for run in group.runs), strict=True)
     moved = [
@@ -64,16 +64,16 @@ def _shares(group: Group) -> tuple[list[float], list[float]]:
 
 
 def draw(experiment: Experiment, narrow: bool) -> Figure:
-    """Draws axes for each share of weights kept, and a line a method."""
+    """Draws axes for each share of weights kept, a line for each method."""
     levels = _levels(experiment)
     titles = [f"{names.kept(density)} kept" for density in levels]
-    drawn, every = panels(narrow, titles, "weights moved, of the budget")
+    drawn, every = panels(narrow, titles, "weights moved, share of the budget")
     handles = {}
     for axes, groups in zip(every, levels.values(), strict=True):
         for group in groups:
             axes.plot(
                 *_shares(group),
-                **look(group.method),
+                **style(group.method),
                 markevery=max(group.epochs // 6, 1),
                 markersize=5,
                 linewidth=1.2,
@@ -81,7 +81,7 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
             )
             label = names.method(group.method)
             handles[group.method] = Line2D(
-                [], [], **look(group.method), label=label
+                [], [], **style(group.method), label=label
             )
     every[0].set_yscale("log")
     low, high = every[0].get_ylim()

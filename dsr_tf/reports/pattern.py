@@ -12,12 +12,12 @@ from dsr_tf.reports import names
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.picture import Picture
-from dsr_tf.reports.picture import color
 from dsr_tf.reports.picture import figure
 from dsr_tf.reports.picture import legend_below
-from dsr_tf.reports.picture import look
-from dsr_tf.reports.picture import plain
 from dsr_tf.reports.picture import stretch
+from dsr_tf.reports.picture import tidy
+from dsr_tf.reports.styles import color
+from dsr_tf.reports.styles import style
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
@@ -39,27 +39,27 @@ def _picture(
     still = [
         names.method(x.method)
         for x in groups
-        if x.shapes and x not in moving and x.method != "hashed"
+        if x.has_masks and x not in moving
     ]
     caption = (
-        "Hollow: at the start; filled: at the end; dots: single runs. "
-        "The axis is stretched toward 1."
+        "Hollow marks: at the start; filled marks: at the end; dots: single "
+        "runs. The axis is stretched toward 1."
     )
     if still:
-        caption += f" Each layer keeps its count with {', '.join(still)}."
+        caption += f" Each layer ends as it began with {', '.join(still)}."
     return Picture(
         f"{experiment.slug}_pattern_{100 * density:g}".replace(".", "_"),
-        f"Where the weights went, {names.kept(density)} kept",
+        f"Sparsity of each layer, {names.kept(density)} kept",
         caption,
-        "Sparsity of each layer. "
-        + "; ".join(_told(experiment, x) for x in moving),
+        "Sparsity of each layer, at the start and at the end. "
+        + "; ".join(_as_text(experiment, x) for x in moving),
         partial(draw, experiment, moving),
     )
 
 
 def _moves(experiment: Experiment, group: Group) -> bool:
-    """Tells whether layers end with other counts, or with unknown ones."""
-    if not group.shapes or group.method == "hashed":
+    """Tells whether counts of layers changed, or may have."""
+    if not group.has_masks:
         return False
     return experiment.counts_at_start(group) != group.layer_counts()
 
@@ -78,7 +78,7 @@ def _mean(runs: list[list[float]]) -> list[float]:
     return [statistics.fmean(layer) for layer in zip(*runs, strict=True)]
 
 
-def _told(experiment: Experiment, group: Group) -> str:
+def _as_text(experiment: Experiment, group: Group) -> str:
     ends = _mean(_sparsities(group, group.layer_counts()))
     counts = experiment.counts_at_start(group)
     starts = _mean(_sparsities(group, counts)) if counts else [None] * len(ends)
@@ -93,14 +93,14 @@ def _told(experiment: Experiment, group: Group) -> str:
 
 
 def draw(experiment: Experiment, groups: list[Group], narrow: bool) -> Figure:
-    """Draws a row for each layer, and in it a line for each method."""
+    """Draws a row for each layer, with a line for each method."""
     layers = groups[0].runs[0].summary["layers"]
     row = 0.2 + 0.16 * len(groups)
     drawn = figure(
         narrow, 1.4 + max(row, 0.42 if narrow else 0.3) * len(layers)
     )
     axes = drawn.subplots()
-    plain(axes)
+    tidy(axes)
     values = []
     for number, group in enumerate(groups):
         offset = 0.6 * ((number + 0.5) / len(groups) - 0.5)
@@ -129,17 +129,17 @@ def _draw_group(
         axes.plot(
             starts,
             rows,
-            **look(group.method),
+            **style(group.method),
             linestyle="",
             markerfacecolor="white",
-            # Half of it would be cut off where a layer begins dense.
+            # Else half the mark is cut off where a layer begins dense.
             clip_on=False,
             label=f"start {group.method}",
         )
     axes.plot(
         ends,
         rows,
-        **look(group.method),
+        **style(group.method),
         linestyle="",
         label=f"end {group.method}",
     )
@@ -161,7 +161,7 @@ def _handles(groups: list[Group]) -> list[Line2D]:
         Line2D(
             [],
             [],
-            **look(group.method),
+            **style(group.method),
             label=names.method(group.method),
         )
         for group in groups

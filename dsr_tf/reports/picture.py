@@ -1,4 +1,4 @@
-"""A picture, and what all pictures share."""
+"""A picture of a report, and what all pictures are made with."""
 
 import io
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -20,36 +21,24 @@ from matplotlib.ticker import NullLocator
 from dsr_tf.reports import names
 from dsr_tf.reports.groups import Group
 
-# Colours of Okabe and Ito, which colour-blind people tell apart, and a grey.
-_STYLES = {
-    "dsr": ("#D55E00", "o"),
-    "compressed": ("#0072B2", "s"),
-    "deepr": ("#009E73", "^"),
-    "set": ("#E69F00", "D"),
-    "hashed": ("#CC79A7", "P"),
-    "thin_dense": ("#777777", "X"),
-    "static": ("#56B4E9", "v"),
-    "dense": ("#000000", "*"),
-}
-_OTHER = ("#7B5C3E", "h")
-# Pixels to a CSS pixel, so that letters are sharp on any screen.
+# Pixels for each CSS pixel: text is sharp on screens of high resolution.
 _SHARPNESS = 2
 _DPI = 100
 _GREY = "#555555"
-# Shares that are missing to the whole, evenly apart on a stretched axis.
+# Distances of ticks from the whole; about equally spaced on a stretched axis.
 _MISSING = (1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture in two widths: for a page, and for a phone.
+    """A picture in two widths: for a wide page and for a phone.
 
     Args:
         name: File name, without ending.
         title: Heading.
-        caption: What is to be seen, and how.
-        alt: The key figures, for those who do not see it.
-        draw: Draws it; takes whether it is the narrow one.
+        caption: What the picture shows, and how to read it.
+        alt: The main numbers as text, for those who cannot see the picture.
+        draw: Draws the picture. Takes whether to draw it for a phone.
     """
 
     name: str
@@ -60,35 +49,27 @@ class Picture:
 
     @cached_property
     def wide(self) -> bytes:
-        """The picture for a page, as a PNG file."""
-        return _png(self.draw(False))
+        """The picture for a wide page, as a PNG file."""
+        return _png(self.draw, narrow=False)
 
     @cached_property
     def narrow(self) -> bytes:
         """The picture for a phone, as a PNG file."""
-        return _png(self.draw(True))
+        return _png(self.draw, narrow=True)
 
 
-def _png(figure: Figure) -> bytes:
+def _png(draw: Callable[[bool], Figure], narrow: bool) -> bytes:
     file = io.BytesIO()
-    # No version in it: equal runs give equal files.
-    figure.savefig(
-        file,
-        format="png",
-        dpi=_SHARPNESS * _DPI,
-        metadata={"Software": None},
-    )
+    # Names of layers may hold `$`: they are no formulas.
+    with matplotlib.rc_context({"text.parse_math": False}):
+        draw(narrow).savefig(
+            file,
+            format="png",
+            dpi=_SHARPNESS * _DPI,
+            # No version in it: equal runs give equal files.
+            metadata={"Software": None},
+        )
     return file.getvalue()
-
-
-def look(method: str) -> dict[str, Any]:
-    """Returns colour and marker of a method, alike in all pictures."""
-    return {"color": color(method), "marker": _STYLES.get(method, _OTHER)[1]}
-
-
-def color(method: str) -> str:
-    """Returns the colour of a method."""
-    return _STYLES.get(method, _OTHER)[0]
 
 
 def figure(narrow: bool, height: float) -> Figure:
@@ -100,10 +81,10 @@ def figure(narrow: bool, height: float) -> Figure:
 def panels(
     narrow: bool, titles: Sequence[str], label: str
 ) -> tuple[Figure, list[Axes]]:
-    """Makes a figure of equal axes over epochs, two in a row if it is wide."""
+    """Makes a figure of axes over epochs, two in a row if it is wide."""
     columns = 1 if narrow or len(titles) == 1 else 2
     rows = -(-len(titles) // columns)
-    # The legend below takes more lines where it is narrow.
+    # The legend takes more lines in a narrow figure.
     drawn = figure(narrow, rows * 2.6 + (1.0 if narrow else 0.6))
     grid = drawn.subplots(
         rows, columns, sharex=True, sharey=True, squeeze=False
@@ -113,7 +94,7 @@ def panels(
         unused.remove()
     for axis, title in zip(axes, titles, strict=False):
         axis.set_title(title, fontsize=10, loc="left")
-        plain(axis)
+        tidy(axis)
         axis.tick_params(labelbottom=True, labelleft=True)
     for axis in axes[max(len(titles) - columns, 0) : len(titles)]:
         axis.set_xlabel("epoch")
@@ -123,8 +104,8 @@ def panels(
     return drawn, axes[: len(titles)]
 
 
-def plain(axes: Axes) -> None:
-    """Leaves the axes that are needed, and a light grid."""
+def tidy(axes: Axes) -> None:
+    """Removes the upper and right border, and draws a light grid."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(_GREY)
     axes.tick_params(colors=_GREY, labelsize=9)
@@ -156,15 +137,15 @@ def stretch(
 ) -> None:
     """Stretches an axis toward the whole, and fits it to some values.
 
-    What is missing to the whole is shown as on a logarithmic axis, so that 98
-    and 99 % are as far apart as 96 and 98 %.
+    The distance from the whole is shown on a logarithmic axis, so that 98 and
+    99 % are as far apart as 96 and 98 %.
 
     Args:
         axes: The axes.
-        values: What is drawn.
-        whole: 100 or 1.
-        name: Which of them to stretch, `"x"` or `"y"`.
-        most: Ticks for which there is room.
+        values: All values that are drawn.
+        whole: Greatest possible value: 100 or 1.
+        name: Which axis to stretch, `"x"` or `"y"`.
+        most: Largest number of ticks that fit.
     """
     least = 1e-4 * whole
 
@@ -188,7 +169,7 @@ def stretch(
     ticks = [whole * (1 - x) for x in _MISSING]
     within = [x for x in ticks if low <= forward(x) <= high]
     if len(within) > most:
-        # 0, 90, 99, ... and the halves between them.
+        # Keep 0, 90, 99, ... only.
         within = [x for x in within if round(x / whole * 1e4) not in _BETWEEN]
     if len(within) < 3:
         axis.set_major_locator(MaxNLocator(most - 3))
@@ -201,13 +182,13 @@ def stretch(
 _BETWEEN = {round(1e4 * (1 - x)) for x in _MISSING if f"{x:e}"[0] in "25"}
 
 
-def ends(mean: float, deviation: float | None) -> tuple[float, float]:
-    """Returns the ends of the bar at a mean."""
+def bar_ends(mean: float, deviation: float | None) -> tuple[float, float]:
+    """Returns the two ends of an error bar."""
     return mean - (deviation or 0), mean + (deviation or 0)
 
 
-def told(groups: Iterable[Group]) -> str:
-    """Returns the groups' accuracies, for those who do not see them."""
+def accuracy_text(groups: Iterable[Group]) -> str:
+    """Returns the accuracies of groups as text, for `Picture.alt`."""
     return "; ".join(
         f"{group.label}"
         + (f" at {names.kept(group.density)}" if group.density else "")

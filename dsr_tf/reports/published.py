@@ -1,4 +1,4 @@
-"""Figures of the paper, to compare runs with.
+"""Results of the paper, to compare runs with.
 
 Mostafa & Wang, 2019 (arXiv 1902.05967). Those of MNIST and CIFAR-10 are means
 and standard deviations of 5 runs, from the accuracies published with
@@ -109,7 +109,7 @@ _TABLES = {
     ),
     ("cifar10", "WRN-28-2"): _Table(
         densities=(0.1, 0.2, 0.3, 0.4, 0.5),
-        # 16,090 dense ones, and so much of the other 1,451,520.
+        # 16,090 dense weights, and these shares of the other 1,451,520.
         parameters=(161_241, 306_394, 451_546, 596_698, 741_850),
         dense=(1_467_610, 94.70),
         epochs={"dense": 200, "compressed": 50, "static": 400},
@@ -172,10 +172,10 @@ _TABLES = {
 
 
 def published(experiment: Experiment) -> list[Figure]:
-    """Returns the paper's figures for methods that were run as long as there.
+    """Returns the paper's figures for what was run for as many epochs as there.
 
     Args:
-        experiment: What was run; a part of the data set has no figures.
+        experiment: What was run. With a part of the data set it has none.
     """
     table = _TABLES.get((experiment.dataset, experiment.network))
     if table is None or not experiment.whole:

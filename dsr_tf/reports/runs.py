@@ -71,20 +71,20 @@ def read_runs(patterns: str) -> tuple[list[Run], list[LeftOut]]:
 
     Args:
         patterns: Folders, separated by commas; `*`, `?` and `[]` match as in
-            a shell. Files that only a pattern matches are passed over.
+            a shell. Files are ignored, unless they are named without a pattern.
 
     Returns:
-        The runs, and the folders that hold none.
+        The runs, and the folders that hold no finished run.
 
     Raises:
-        ValueError: If nothing matches, or no finished run is among it.
+        ValueError: If no folder matches, or none holds a finished run.
     """
     runs: list[Run] = []
     left_out = []
     for path in _folders(patterns):
         try:
-            runs.append(_unlike(_read(path), runs))
-        # A folder may hold anything: what cannot be read is listed.
+            runs.append(_if_new(_read(path), runs))
+        # A folder may hold anything. What cannot be read is listed.
         except (ValueError, OSError, csv.Error, RecursionError) as error:
             left_out.append(LeftOut(path, " ".join(str(error).split())))
     if not runs:
@@ -107,8 +107,8 @@ def _folders(patterns: str) -> list[Path]:
     return list(found.values())
 
 
-def _unlike(run: Run, others: Iterable[Run]) -> Run:
-    """Returns a run, unless it is another one again, which adds nothing."""
+def _if_new(run: Run, others: Iterable[Run]) -> Run:
+    """Returns a run, unless another has the same flags and seed."""
     for other in others:
         if run.settings == other.settings:
             raise ValueError(f"the same flags and seed as {other.path}")
@@ -179,7 +179,7 @@ def _read_summary(path: Path) -> dict[str, Any]:
 
 
 def _wrong_field(summary: Any) -> str | None:
-    """Names the first field that is not there or not of its kind."""
+    """Names the first field that is missing or of a wrong type or range."""
     if not isinstance(summary, dict):
         return "dataset"
     layers = summary.get("layers")

@@ -1,4 +1,4 @@
-"""What the structure is worth that a run found."""
+"""Accuracy of the last masks of a run, trained again."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -10,15 +10,15 @@ from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.groups import gathered
 from dsr_tf.reports.picture import Picture
-from dsr_tf.reports.picture import ends
+from dsr_tf.reports.picture import bar_ends
 from dsr_tf.reports.picture import figure
-from dsr_tf.reports.picture import look
-from dsr_tf.reports.picture import plain
 from dsr_tf.reports.picture import stretch
+from dsr_tf.reports.picture import tidy
+from dsr_tf.reports.styles import style
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
-    """Returns one picture for each run whose masks were trained again."""
+    """Returns one picture for each group whose masks were trained again."""
     ablations = [group for group in experiment.groups if group.is_ablation]
     alike = gathered(ablations, lambda x: (x.density, x.source))
     return [
@@ -30,16 +30,16 @@ def pictures(experiment: Experiment) -> list[Picture]:
 def rows(
     experiment: Experiment, ablations: Sequence[Group]
 ) -> dict[str, Group]:
-    """Returns the ways of training to compare, by name.
+    """Returns the groups to compare, by the label of each.
 
     Args:
         experiment: What was run.
-        ablations: Groups that began with the masks of one source.
+        ablations: Groups that began with the last masks of one group.
     """
     found = {}
     source = ablations[0].source
     if source:
-        found[f"{names.method(source.method)}, masks that move"] = source
+        found[f"{names.method(source.method)}, masks that change"] = source
     for group in ablations:
         fresh = group.settings.get("weights_from") == "random"
         weights = "fresh weights" if fresh else "its first weights"
@@ -50,7 +50,7 @@ def rows(
         found[name] = group
     for group in experiment.main_groups:
         if group.method == "static" and group.density == ablations[0].density:
-            found["random masks that stay"] = group
+            found["random masks, never changed"] = group
     return found
 
 
@@ -60,10 +60,10 @@ def _picture(
     compared = rows(experiment, ablations)
     return Picture(
         f"{experiment.slug}_structure_{number}",
-        f"What the structure is worth, {names.kept(ablations[0].density)} kept",
-        "Test accuracy of a run, of its last masks trained again as they are, "
-        "and of random masks. Bars are the standard deviation over seeds; the "
-        "axis is stretched toward 100 %.",
+        f"Last masks trained again, {names.kept(ablations[0].density)} kept",
+        "Test accuracy of a run, of its last masks trained again without a "
+        "change, and of random masks. Bars are the standard deviation over "
+        "seeds. The axis is stretched toward 100 %.",
         "Test accuracy in percent. "
         + "; ".join(
             f"{name}: {names.spread(group.mean, group.deviation)}"
@@ -77,14 +77,14 @@ def draw(compared: dict[str, Group], narrow: bool) -> Figure:
     """Draws a point for each way of training."""
     drawn = figure(narrow, 0.9 + (0.55 if narrow else 0.4) * len(compared))
     axes = drawn.subplots()
-    plain(axes)
+    tidy(axes)
     least = min(group.mean for group in compared.values())
     for place, group in enumerate(compared.values()):
         axes.errorbar(
             group.mean,
             place,
             xerr=group.deviation or 0,
-            **look(group.method),
+            **style(group.method),
             markersize=8,
             capsize=3,
         )
@@ -104,7 +104,7 @@ def draw(compared: dict[str, Group], narrow: bool) -> Figure:
         [
             x
             for group in compared.values()
-            for x in ends(group.mean, group.deviation)
+            for x in bar_ends(group.mean, group.deviation)
         ],
         100,
         "x",

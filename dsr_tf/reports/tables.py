@@ -1,4 +1,4 @@
-"""What a report says in numbers."""
+"""The tables of a report."""
 
 import csv
 import io
@@ -18,15 +18,15 @@ Cell = str | int | float | None
 
 @dataclass(frozen=True)
 class Table:
-    """Rows of plain values, and how they are shown.
+    """A table as text, and its values for a CSV file.
 
     Args:
         name: File name, without ending.
         title: Heading.
-        columns: Headings of what is shown, and whether numbers are below.
-        shown: Rows as they are shown.
-        fields: Headings of the values.
-        values: The same rows as plain values, which may hold more.
+        columns: Heading of each column, and whether it holds numbers.
+        shown: Rows as text.
+        fields: Headings of the CSV file.
+        values: The same rows for the CSV file, which may have more columns.
     """
 
     name: str
@@ -37,11 +37,11 @@ class Table:
     values: Sequence[Sequence[Cell]]
 
     def filled(self) -> "Table":
-        """Returns it without the columns that show nothing."""
+        """Returns the table without its empty columns."""
         return self._only([any(x) for x in zip(*self.shown, strict=True)])
 
     def without(self, heading: str) -> "Table":
-        """Returns it without showing a column."""
+        """Returns the table without one of its columns."""
         return self._only([name != heading for name, _ in self.columns])
 
     def _only(self, kept: list[bool]) -> "Table":
@@ -52,7 +52,7 @@ class Table:
         )
 
     def to_csv(self) -> str:
-        """Returns the plain values."""
+        """Returns the values as a CSV file."""
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(self.fields)
@@ -60,7 +60,7 @@ class Table:
         return file.getvalue()
 
     def to_markdown(self) -> str:
-        """Returns what is shown."""
+        """Returns the text as a Markdown table under a heading."""
         rule = ["--:" if number else ":--" for _, number in self.columns]
         rows = [[heading for heading, _ in self.columns], rule, *self.shown]
         lines = [f"| {' | '.join(map(_escaped, row))} |" for row in rows]
@@ -72,7 +72,7 @@ def _escaped(cell: str) -> str:
 
 
 def results(experiment: Experiment) -> Table:
-    """Returns the groups of an experiment, and the paper's figures."""
+    """Returns a row for each group, beside the paper's results."""
     groups = experiment.groups
     return Table(
         f"{experiment.slug}_results",
@@ -155,7 +155,7 @@ def _values(experiment: Experiment, group: Group) -> list[Cell]:
 
 
 def layers(experiment: Experiment) -> Table:
-    """Returns the sparse layers of each run, at the start and at the end."""
+    """Returns a row for each sparse layer of each run."""
     values: list[list[Cell]] = []
     for group in experiment.groups:
         starts = experiment.counts_at_start(group)
@@ -188,9 +188,9 @@ def layers(experiment: Experiment) -> Table:
             ("shape", False),
             ("weights", True),
             ("active at the start", True),
-            ("at the end", True),
+            ("active at the end", True),
             ("sparsity at the start", True),
-            ("at the end", True),
+            ("sparsity at the end", True),
         ),
         [_shown_layer(row) for row in values],
         (
@@ -227,7 +227,7 @@ def _shown_layer(row: Sequence[Cell]) -> list[str]:
 
 
 def left_out(folders: Sequence[LeftOut]) -> Table:
-    """Returns the folders that are not in the report."""
+    """Returns a row for each folder that is not in the report."""
     rows = [[str(folder.path), folder.reason] for folder in folders]
     return Table(
         "left_out",

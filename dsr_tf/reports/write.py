@@ -1,11 +1,15 @@
-"""The folder that a report is."""
+"""Writes a report into a folder."""
 
 import os
-import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
+from dsr_tf.files import replacing
+from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.gather import experiments
 from dsr_tf.reports.page import page
+from dsr_tf.reports.pictures import pictures
+from dsr_tf.reports.runs import LeftOut
 from dsr_tf.reports.runs import read_runs
 from dsr_tf.reports.tables import layers
 from dsr_tf.reports.tables import left_out
@@ -16,77 +20,63 @@ TABLES = "tables.md"
 
 
 def write_report(runs: str, out: str, overwrite: bool = False) -> Path:
-    """Writes a page on finished runs, its pictures and its tables.
+    """Writes a page on finished runs, and its pictures and tables as files.
 
-    The folder holds `index.html`, which needs nothing else, each picture as a
-    PNG, each table as CSV, and all of them in `tables.md`. It is written
-    beside its place and moved there whole.
+    The folder holds `index.html`, which needs no other file, each picture as
+    PNG, each table as CSV, and all tables in `tables.md`. It is written beside
+    `out` and moved there when all of it is done.
 
     Args:
         runs: Folders, separated by commas, or patterns of such.
         out: Folder to write.
-        overwrite: Whether an earlier report there may be replaced.
+        overwrite: Whether an earlier report at `out` may be replaced.
 
     Returns:
-        The page.
+        Path of the page.
 
     Raises:
-        ValueError: If there is no finished run, or `out` is there and is not
-            to be replaced.
+        ValueError: If there is no finished run, or `out` exists and may not
+            be replaced.
     """
-    # Matplotlib takes a second to import, and is needed here only.
-    from dsr_tf.reports.pictures import pictures
-
     target = Path(os.path.normpath(out))
     _check(target, overwrite)
     found, others = read_runs(runs)
-    told = experiments(found)
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with replacing(target) as partial:
         partial.mkdir(parents=True)
-        drawn = {experiment.slug: pictures(experiment) for experiment in told}
-        for picture in (p for them in drawn.values() for p in them):
-            (partial / f"{picture.name}.png").write_bytes(picture.wide)
-        tables = [make(x) for x in told for make in (results, layers)]
-        tables = [x for x in [*tables, left_out(others)] if x.shown]
-        for table in tables:
-            _write(partial / f"{table.name}.csv", table.to_csv())
-        _write(
-            partial / TABLES,
-            "\n".join(x.filled().to_markdown() for x in tables),
-        )
-        _write(partial / PAGE, page(told, drawn, others))
-        _replace(partial, target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        _fill(partial, experiments(found), others)
     return target / PAGE
 
 
+def _fill(
+    folder: Path, reported: Sequence[Experiment], others: Sequence[LeftOut]
+) -> None:
+    drawn = {x.slug: pictures(x) for x in reported}
+    for picture in (picture for each in drawn.values() for picture in each):
+        (folder / f"{picture.name}.png").write_bytes(picture.wide)
+    tables = [make(x) for x in reported for make in (results, layers)]
+    tables = [x for x in [*tables, left_out(others)] if x.shown]
+    for table in tables:
+        _write(folder / f"{table.name}.csv", table.to_csv())
+    as_text = "\n".join(x.filled().to_markdown() for x in tables)
+    _write(folder / TABLES, as_text)
+    _write(folder / PAGE, page(reported, drawn, others))
+
+
 def _check(target: Path, overwrite: bool) -> None:
-    if not target.exists():
+    if not os.path.lexists(target):
         return
     is_report = (target / PAGE).is_file() and (target / TABLES).is_file()
     if not is_report:
         raise ValueError(
-            "`out` must be a new folder, or one that a report was written "
-            f"to. Received: out={target}"
+            "`out` must be a new folder, or one that holds a report. "
+            f"Received: out={target}"
         )
     if not overwrite:
         raise ValueError(
-            "`out` must not hold a report. Add --overwrite to replace it, or "
+            "`out` already holds a report. Add --overwrite to replace it, or "
             f"name another --out. Received: out={target}"
         )
 
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
-
-
-def _replace(new: Path, target: Path) -> None:
-    old = target.with_name(f".{target.name}.old")
-    shutil.rmtree(old, ignore_errors=True)
-    if target.exists():
-        os.replace(target, old)
-    os.replace(new, target)
-    shutil.rmtree(old, ignore_errors=True)

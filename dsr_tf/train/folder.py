@@ -2,10 +2,11 @@
 
 import csv
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
+
+from dsr_tf.files import replacing
 
 BEST = "best.keras"
 CHECKPOINTS = "checkpoints"
@@ -101,16 +102,14 @@ class RunFolder:
             self.write_text(METRICS, kept)
 
     def write_text(self, name: str, text: str) -> None:
-        """Writes a file beside its place, then moves it there, whole."""
-        partial = self.path / f".{name}.partial"
-        partial.write_text(text, encoding="utf-8")
-        os.replace(partial, self.path / name)
+        """Writes a text file whole."""
+        with replacing(self.path / name) as partial:
+            partial.write_text(text, encoding="utf-8")
 
     def write_model(self, model: Any, name: str = MODEL) -> None:
-        """Saves a Keras model beside its place, then moves it there, whole."""
-        partial = self.path / f".partial.{name}"
-        model.save(partial)
-        os.replace(partial, self.path / name)
+        """Saves a Keras model whole."""
+        with replacing(self.path / name) as partial:
+            model.save(partial)
 
     def finish(self, summary: dict[str, Any]) -> None:
         """Writes the summary: from here on the run counts as finished."""
