@@ -1,4 +1,7 @@
-"""How many weights a sparsity leaves of a tensor."""
+"""Counts of weights: what a sparsity leaves, and how a count is split."""
+
+from collections.abc import Sequence
+from fractions import Fraction
 
 
 def num_kept(size: int, sparsity: float) -> int:
@@ -15,3 +18,64 @@ def num_kept(size: int, sparsity: float) -> int:
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), code.
     """
     return max(1, int((1.0 - sparsity) * size + 0.1))
+
+
+def apportion(
+    total: int,
+    shares: Sequence[int],
+    capacity: Sequence[int],
+    unit_sizes: Sequence[int] | None = None,
+) -> list[int]:
+    """Splits a count in proportion to shares, none above its capacity.
+
+    Largest remainders get what rounding leaves over; ties go to the lower
+    index. What a full entry cannot take is offered again to the others, in
+    proportion, until all is placed. Exact for counts of any size.
+
+    Args:
+        total: Number of weights to place, at least 0.
+        shares: Proportions, non-negative, one an entry. Where all open
+            entries have share 0, their free capacity is the proportion.
+        capacity: Largest number of units of each entry, non-negative.
+        unit_sizes: Weights in a unit of each entry; 1 by default. A unit stays
+            whole, so less than one may be left over.
+
+    Returns:
+        Numbers of units. Their weights never exceed `total`, and with units of
+        one weight add up to `min(total, sum(capacity))`.
+    """
+    sizes = unit_sizes or [1] * len(shares)
+    placed = [0] * len(shares)
+    left = total
+    while left > 0:
+        free = [c - p for c, p in zip(capacity, placed, strict=True)]
+        room = [
+            n * size if size <= left else 0
+            for n, size in zip(free, sizes, strict=True)
+        ]
+        offer = [s if r else 0 for s, r in zip(shares, room, strict=True)]
+        if not any(offer):
+            offer = room
+        if not any(offer):
+            break
+        for i, count in enumerate(_largest_remainder(left, offer, sizes)):
+            taken = min(count, free[i])
+            placed[i] += taken
+            left -= taken * sizes[i]
+    return placed
+
+
+def _largest_remainder(
+    total: int, shares: Sequence[int], sizes: Sequence[int]
+) -> list[int]:
+    quotas = [
+        Fraction(total * share, sum(shares) * size)
+        for share, size in zip(shares, sizes, strict=True)
+    ]
+    counts = [int(quota) for quota in quotas]
+    left = total - sum(n * u for n, u in zip(counts, sizes, strict=True))
+    for i in sorted(range(len(quotas)), key=lambda i: counts[i] - quotas[i]):
+        if shares[i] and sizes[i] <= left:
+            counts[i] += 1
+            left -= sizes[i]
+    return counts

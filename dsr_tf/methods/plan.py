@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from dsr_tf.methods.allocate import apportion
+from dsr_tf.budget import apportion
 
 Allocate = Callable[[Sequence[int], Sequence[int], Sequence[int]], list[int]]
 

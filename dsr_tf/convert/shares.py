@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dsr_tf.budget import apportion
 from dsr_tf.budget import num_kept
-from dsr_tf.methods.allocate import apportion
 
 
 @dataclass(frozen=True)
