@@ -8,10 +8,10 @@ from dsr_tf import methods
 from dsr_tf import models
 from dsr_tf import schedules
 from dsr_tf.analysis import summary
-from dsr_tf.artifacts import export
 from dsr_tf.convert import densify
 from dsr_tf.convert import load_dense_weights
 from dsr_tf.convert import sparsify
+from dsr_tf.exporting import export
 from dsr_tf.training import Reallocator
 
 __all__ = [

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import dsr_tf
-from dsr_tf.convert.distribution import Kernel
 from dsr_tf.convert.select import convertible
+from dsr_tf.convert.shares import Kernel
 from dsr_tf.layers import sparse_layers
 
 # Network, size of image, and the layers left dense besides the first

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from keras import layers
 
 import dsr_tf
-from dsr_tf.artifacts.gaps import pack
-from dsr_tf.artifacts.gaps import unpack
+from dsr_tf.exporting.gaps import pack
+from dsr_tf.exporting.gaps import unpack
 from dsr_tf.layers import HashedDense
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
@@ -339,7 +339,7 @@ def test_a_tflite_file_that_computes_something_else_is_not_written(
 ):
     model, _ = convolutional()
     monkeypatch.setitem(
-        sys.modules["dsr_tf.artifacts.tflite"].TOLERANCES, None, -1.0
+        sys.modules["dsr_tf.exporting.tflite"].TOLERANCES, None, -1.0
     )
     with pytest.raises(RuntimeError, match="outputs that differ by"):
         dsr_tf.export(model, tmp_path / "m", "tflite")

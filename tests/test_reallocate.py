@@ -428,14 +428,14 @@ def test_gradual_pruning_of_sparse_layers_is_refused():
 
 
 def test_a_method_of_ones_own_is_a_composition():
+    from dsr_tf.budget import apportion
     from dsr_tf.methods import Method
-    from dsr_tf.methods import allocate
     from dsr_tf.methods import grow
     from dsr_tf.methods import prune
 
     own = Method(
         prune=prune.AdaptiveThreshold(20, 0.1, 0.05),
-        allocate=lambda survivors, pruned, capacity: allocate.apportion(
+        allocate=lambda survivors, pruned, capacity: apportion(
             sum(pruned), [1] * len(pruned), capacity
         ),
         grow=grow.AtRandom(),

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from keras import layers
 
 import dsr_tf
-from dsr_tf.convert.distribution import Kernel
-from dsr_tf.convert.distribution import share_out
+from dsr_tf.convert.shares import Kernel
+from dsr_tf.convert.shares import share_out
 from dsr_tf.layers import SparseConv1D
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseConv3D

@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dsr_tf.convert.graph import is_graph
-from dsr_tf.layers.search import all_layers
+from dsr_tf.graph.search import is_graph
+from dsr_tf.layers.walk import all_layers
 
 Shape = tuple[int | None, ...]
 

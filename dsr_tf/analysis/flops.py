@@ -9,7 +9,7 @@ from keras import layers
 
 from dsr_tf.analysis.calls import Call
 from dsr_tf.analysis.calls import Shape
-from dsr_tf.convert.kinds import DENSE_OF
+from dsr_tf.graph.kinds import DENSE_OF
 
 
 def num_uses(layer: layers.Layer, calls: Sequence[Call | None]) -> int | None:

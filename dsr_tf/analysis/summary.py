@@ -15,16 +15,16 @@ from dsr_tf.analysis.flops import num_uses
 from dsr_tf.analysis.model_summary import LayerSummary
 from dsr_tf.analysis.model_summary import ModelSummary
 from dsr_tf.analysis.model_summary import Totals
-from dsr_tf.analysis.places import Place
-from dsr_tf.analysis.places import dense_reasons
-from dsr_tf.analysis.places import places
 from dsr_tf.analysis.table import table
-from dsr_tf.convert.kinds import is_kernel
+from dsr_tf.graph.kinds import is_kernel
+from dsr_tf.graph.places import Place
+from dsr_tf.graph.places import dense_reasons
+from dsr_tf.graph.places import places
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import MaskedKernel
 from dsr_tf.layers import budgeted_layers
-from dsr_tf.layers.search import all_layers
-from dsr_tf.layers.search import sublayers
+from dsr_tf.layers.walk import all_layers
+from dsr_tf.layers.walk import sublayers
 
 
 def summary(

@@ -11,12 +11,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dsr_tf.analysis.places import places
 from dsr_tf.callbacks.event_file import write_histogram
 from dsr_tf.callbacks.event_file import write_scalar
 from dsr_tf.callbacks.mask_history import MaskHistory
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.checks import checked_count
+from dsr_tf.graph.places import places
 from dsr_tf.layers import MaskedKernel
 from dsr_tf.layers import budgeted_layers
 

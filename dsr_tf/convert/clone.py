@@ -7,7 +7,7 @@ import keras
 from absl import logging
 from keras.layers import Layer
 
-from dsr_tf.convert.graph import is_graph
+from dsr_tf.graph.search import is_graph
 from dsr_tf.layers import copy_weights
 
 

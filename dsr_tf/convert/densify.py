@@ -6,7 +6,7 @@ import keras
 
 from dsr_tf.convert.clone import check_convertible
 from dsr_tf.convert.clone import clone_with
-from dsr_tf.convert.kinds import dense_twin
+from dsr_tf.graph.kinds import dense_twin
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import copy_weights
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import keras
 
-from dsr_tf.convert.graph import first_convolutions
-from dsr_tf.convert.graph import is_graph
-from dsr_tf.convert.graph import projections
-from dsr_tf.convert.kinds import has_sparse_kind
+from dsr_tf.graph.kinds import has_sparse_kind
+from dsr_tf.graph.search import first_convolutions
+from dsr_tf.graph.search import is_graph
+from dsr_tf.graph.search import projections
 
 Pattern = (
     str

@@ -13,13 +13,13 @@ from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
 from dsr_tf.convert.clone import check_convertible
 from dsr_tf.convert.clone import clone_with
-from dsr_tf.convert.distribution import DISTRIBUTIONS
-from dsr_tf.convert.distribution import Kernel
-from dsr_tf.convert.distribution import share_out
-from dsr_tf.convert.kinds import CONVOLUTIONS
-from dsr_tf.convert.kinds import sparse_twin
 from dsr_tf.convert.select import matched
 from dsr_tf.convert.select import select
+from dsr_tf.convert.shares import DISTRIBUTIONS
+from dsr_tf.convert.shares import Kernel
+from dsr_tf.convert.shares import share_out
+from dsr_tf.graph.kinds import CONVOLUTIONS
+from dsr_tf.graph.kinds import sparse_twin
 from dsr_tf.layers import MaskedKernel
 from dsr_tf.layers import copy_weights
 

@@ -1,5 +1,5 @@
-from dsr_tf.distribute.batches import share_batches
 from dsr_tf.distribute.fingerprint import ReplicasDifferError
+from dsr_tf.distribute.sharing import share_batches
 from dsr_tf.distribute.strategy import STRATEGIES
 from dsr_tf.distribute.strategy import choose_strategy
 from dsr_tf.distribute.strategy import is_chief

@@ -10,8 +10,8 @@ from dsr_tf.layers.hashed import HashedConv2D
 from dsr_tf.layers.hashed import HashedDense
 from dsr_tf.layers.hashed_kernel import HashedKernel
 from dsr_tf.layers.masked_kernel import MaskedKernel
-from dsr_tf.layers.search import budgeted_layers
-from dsr_tf.layers.search import sparse_layers
+from dsr_tf.layers.walk import budgeted_layers
+from dsr_tf.layers.walk import sparse_layers
 
 __all__ = [
     "GroupLasso",

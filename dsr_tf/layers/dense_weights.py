@@ -4,7 +4,7 @@ from typing import Any
 
 import keras
 
-from dsr_tf.layers.search import sparse_layers
+from dsr_tf.layers.walk import sparse_layers
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import keras
 
-from dsr_tf.convert.graph import first_convolutions
-from dsr_tf.convert.graph import is_graph
-from dsr_tf.convert.graph import projections
-from dsr_tf.convert.kinds import has_sparse_kind
-from dsr_tf.layers.search import sublayers
+from dsr_tf.graph.kinds import has_sparse_kind
+from dsr_tf.graph.search import first_convolutions
+from dsr_tf.graph.search import is_graph
+from dsr_tf.graph.search import projections
+from dsr_tf.layers.walk import sublayers
 
 
 @dataclass(frozen=True)

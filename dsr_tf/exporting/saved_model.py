@@ -9,13 +9,13 @@ import keras
 import tensorflow as tf
 from keras.layers import Layer
 
-from dsr_tf.artifacts.gaps import pack
-from dsr_tf.artifacts.packed_kernel import PackedKernel
-from dsr_tf.artifacts.packed_kernel import UnpackedVariable
-from dsr_tf.convert import densify
 from dsr_tf.convert.clone import clone_with
 from dsr_tf.convert.densify import copy_out
-from dsr_tf.convert.kinds import dense_twin
+from dsr_tf.convert.densify import densify
+from dsr_tf.exporting.gaps import pack
+from dsr_tf.exporting.packed_kernel import PackedKernel
+from dsr_tf.exporting.packed_kernel import UnpackedVariable
+from dsr_tf.graph.kinds import dense_twin
 from dsr_tf.layers import MaskedKernel
 
 

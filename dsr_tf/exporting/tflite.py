@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dsr_tf.artifacts.saved_model import write_dense
-from dsr_tf.convert import densify
+from dsr_tf.convert.densify import densify
+from dsr_tf.exporting.saved_model import write_dense
 
 # What outputs may differ by, as a share of the largest: float32 sums in
 # another order, 11 bits of a half, 8 of a byte through several layers.

@@ -8,13 +8,13 @@ from typing import Any
 
 import keras
 
-from dsr_tf.artifacts.arrays import write_csr
-from dsr_tf.artifacts.arrays import write_npz
-from dsr_tf.artifacts.saved_model import write_dense
-from dsr_tf.artifacts.saved_model import write_packed
-from dsr_tf.artifacts.tflite import TOLERANCES
-from dsr_tf.artifacts.tflite import write_tflite
 from dsr_tf.convert.clone import check_convertible
+from dsr_tf.exporting.arrays import write_csr
+from dsr_tf.exporting.arrays import write_npz
+from dsr_tf.exporting.saved_model import write_dense
+from dsr_tf.exporting.saved_model import write_packed
+from dsr_tf.exporting.tflite import TOLERANCES
+from dsr_tf.exporting.tflite import write_tflite
 from dsr_tf.files import replacing
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import budgeted_layers

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dsr_tf.artifacts.gaps import Packed
+from dsr_tf.exporting.gaps import Packed
 
 
 class UnpackedVariable(tf.saved_model.experimental.TrackableResource):

@@ -1,3 +1,0 @@
-from dsr_tf.artifacts.export import export
-
-__all__ = ["export"]

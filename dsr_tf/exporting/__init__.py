@@ -1,0 +1,3 @@
+from dsr_tf.exporting.export import export
+
+__all__ = ["export"]
