@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from dsr_tf.callbacks.compiled import CompiledReallocation
+from dsr_tf.callbacks.slots import find_slots
 
 from dsr_tf import methods
 from dsr_tf.callbacks import DSR
-from dsr_tf.callbacks.compiled import CompiledReallocation
-from dsr_tf.callbacks.slots import find_slots
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from dsr_tf.methods.tensors import Tensors
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dsr_tf.methods import grow as module
 from dsr_tf.methods.grow import AtRandom
 from dsr_tf.methods.grow import random_inactive
-from dsr_tf.methods.tensors import Tensors
 
 
 def grow(mask, count, seed=0, stddev=0.0):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from dsr_tf.methods.tensors import num_active
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,7 +9,6 @@ from dsr_tf import methods
 from dsr_tf.methods import Tensors
 from dsr_tf.methods.grow import AtRandom
 from dsr_tf.methods.prune import AdaptiveThreshold
-from dsr_tf.methods.tensors import num_active
 
 
 def network(weights, masks, unit_sizes=None):

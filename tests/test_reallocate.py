@@ -2,12 +2,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from dsr_tf.callbacks.slots import find_slots
 
 from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import SET
 from dsr_tf.callbacks import GradualPruning
 from dsr_tf.callbacks import Reallocate
-from dsr_tf.callbacks.slots import find_slots
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-
-from dsr_tf.methods import Tensors
 from dsr_tf.methods.signs import SignFlipped
 from dsr_tf.methods.signs import flipped
+
+from dsr_tf.methods import Tensors
 
 
 def test_weights_whose_sign_flipped_go():

@@ -14,13 +14,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from dsr_tf.callbacks.slots import find_slots
 
 from dsr_tf import distribute
 from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import SET
 from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import GradualPruning
-from dsr_tf.callbacks.slots import find_slots
 from dsr_tf.data.images import Images
 from dsr_tf.layers import HashedDense
 from dsr_tf.layers import SparseConv2D
