@@ -17,7 +17,7 @@ def flat_tensors(layers: Sequence[MaskedKernel]) -> Tensors:
     """Returns kernels and masks as a method sees them: flat, in units."""
     return Tensors(
         weights=in_turn(_scores, layers),
-        masks=[_units(layer, layer.kernel_mask)[0] for layer in layers],
+        masks=[_rows(layer, layer.kernel_mask)[0] for layer in layers],
         unit_sizes=[layer.unit_size for layer in layers],
     )
 
@@ -71,14 +71,14 @@ def _apply(
     variables = [layer.kernel_mask, layer.kernel]
     variables += [slot.variable for slot in slots]
     changed = _changed(
-        [_units(layer, variable) for variable in variables],
+        [_rows(layer, variable) for variable in variables],
         [slot.initial_value for slot in slots],
         gone,
         growth.positions,
         growth.values,
     )
-    for variable, units in zip(variables, changed, strict=True):
-        variable.assign(tf.reshape(units, variable.shape))
+    for variable, rows in zip(variables, changed, strict=True):
+        variable.assign(layer.kernel_units.kernel(rows))
     # To wait for these is to wait until the old values are gone.
     return [tf.convert_to_tensor(variable) for variable in variables]
 
@@ -112,12 +112,11 @@ def _changed(
 
 def _scores(layer: MaskedKernel) -> tf.Tensor:
     """Returns the weights, or the mean magnitudes of larger units."""
-    units = _units(layer, layer.kernel)
     if layer.unit_size == 1:
-        return units[0]
-    return tf.reduce_mean(tf.abs(units), axis=0)
+        return _rows(layer, layer.kernel)[0]
+    return layer.kernel_units.magnitudes(layer.kernel.value)
 
 
-def _units(layer: MaskedKernel, variable: Any) -> tf.Tensor:
-    """Returns a kernel's variable as `(unit_size, number of units)`."""
-    return tf.reshape(variable.value, [layer.unit_size, -1])
+def _rows(layer: MaskedKernel, variable: Any) -> tf.Tensor:
+    """Returns a variable of the kernel's shape with a column for each unit."""
+    return layer.kernel_units.rows(variable.value)
