@@ -6,7 +6,6 @@ import pytest
 
 import dsr_tf
 from dsr_tf.convert.select import convertible
-from dsr_tf.convert.shares import Kernel
 from dsr_tf.layers import sparse_layers
 
 # Network, size of image, and the layers left dense besides the first
@@ -36,10 +35,7 @@ def test_layers_left_dense_are_those_of_the_paper(network):
     sparse = dsr_tf.sparsify(model, 0.9)
     left = {x.name for x in convertible(sparse)}
     assert left == {first, *projections}
-    kernels = [
-        Kernel(x.name, tuple(x.kernel.shape)) for x in sparse_layers(sparse)
-    ]
-    size = sum(kernel.size for kernel in kernels)
+    size = sum(x.kernel_units.num_weights for x in sparse_layers(sparse))
     active = sum(layer.num_active for layer in sparse_layers(sparse))
     assert active == int(0.1 * size + 0.1)
 

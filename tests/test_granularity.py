@@ -184,7 +184,7 @@ def test_masks_in_part_of_a_slice_are_refused():
     layer = model().get_layer("three")
     mask = np.ones((3, 3, 4, 8))
     mask[0, 0, 0, 0] = 0
-    with pytest.raises(ValueError, match="equal throughout each slice of 9"):
+    with pytest.raises(ValueError, match="equal throughout each unit of 9"):
         layer.set_mask(mask)
 
 

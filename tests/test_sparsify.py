@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from keras import layers
 
 import dsr_tf
-from dsr_tf.convert.shares import Kernel
 from dsr_tf.convert.shares import share_out
 from dsr_tf.layers import SparseConv1D
 from dsr_tf.layers import SparseConv2D
@@ -16,6 +15,9 @@ from dsr_tf.layers import SparseConv3D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import SparseEinsumDense
 from dsr_tf.layers import sparse_layers
+from dsr_tf.units import KERNEL
+from dsr_tf.units import WEIGHT
+from dsr_tf.units import Units
 
 RNG = np.random.default_rng(0)
 
@@ -312,14 +314,14 @@ def test_mapping_must_be_unambiguous():
 def test_erk_worked_by_hand():
     # Dimensions 8+16, 16+12, 12+3 for 128, 192 and 36 weights. Of 89, one for
     # each, and 86 in proportion 24 : 28 : 15: 30.8, 35.9, 19.3.
-    kernels = [Kernel("", (8, 16)), Kernel("", (16, 12)), Kernel("", (12, 3))]
+    kernels = [Units(x, WEIGHT) for x in ((8, 16), (16, 12), (12, 3))]
     assert share_out(kernels, 0.75, "erk") == [32, 37, 20]
     model = dsr_tf.sparsify(mlp(), 0.75, "erk")
     assert list(active(model).values()) == [32, 37, 20]
 
 
 def test_erk_caps_at_density_1_and_solves_the_rest_again():
-    kernels = [Kernel("", (100, 100)), Kernel("", (4, 2))]
+    kernels = [Units(x, WEIGHT) for x in ((100, 100), (4, 2))]
     assert share_out(kernels, 0.5, "erk") == [4996, 8]
 
 
@@ -334,22 +336,21 @@ def test_erk_caps_at_density_1_and_solves_the_rest_again():
     st.booleans(),
 )
 def test_budget_is_shared_out_exactly(shapes, sparsity, share, slices):
-    kernels = [
-        Kernel("", (k, k, i, o), k * k if slices else 1) for k, i, o in shapes
-    ]
-    size = sum(kernel.size for kernel in kernels)
+    granularity = KERNEL if slices else WEIGHT
+    kernels = [Units((k, k, i, o), granularity) for k, i, o in shapes]
+    size = sum(kernel.num_weights for kernel in kernels)
     budget = max(1, int((1 - sparsity) * size + 0.1))
-    needed = sum(kernel.unit_size for kernel in kernels)
+    needed = sum(kernel.size for kernel in kernels)
     if budget < needed:
         with pytest.raises(ValueError, match="must leave every kernel a weig"):
             share_out(kernels, sparsity, share)
         return
     counts = share_out(kernels, sparsity, share)
-    largest = max(kernel.unit_size for kernel in kernels)
+    largest = max(kernel.size for kernel in kernels)
     assert budget - largest < sum(counts) <= budget
     assert slices or sum(counts) == budget
     for count, kernel in zip(counts, kernels, strict=True):
-        assert 0 < count <= kernel.size and count % kernel.unit_size == 0
+        assert 0 < count <= kernel.num_weights and count % kernel.size == 0
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,5 @@
 """Any Keras model, made sparse."""
 
-import math
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -16,12 +15,13 @@ from dsr_tf.convert.clone import clone_with
 from dsr_tf.convert.select import matched
 from dsr_tf.convert.select import select
 from dsr_tf.convert.shares import DISTRIBUTIONS
-from dsr_tf.convert.shares import Kernel
 from dsr_tf.convert.shares import share_out
-from dsr_tf.graph.kinds import CONVOLUTIONS
 from dsr_tf.graph.kinds import sparse_twin
+from dsr_tf.graph.kinds import units_of
 from dsr_tf.layers import MaskedKernel
 from dsr_tf.layers import copy_weights
+from dsr_tf.units import Granularity
+from dsr_tf.units import Units
 
 
 def sparsify(
@@ -84,10 +84,10 @@ def sparsify(
         [Evci et al., 2020](https://arxiv.org/abs/1911.11134) for `"erk"`.
     """
     check_convertible(model)
-    _check_choice("granularity", granularity, ("weight", "kernel"))
+    moves = Granularity.of(granularity)
     _check_choice("keep", keep, ("random", "magnitude"))
     chosen = select(model, include, exclude)
-    budgets = _budgets(chosen, sparsity, distribution, granularity)
+    budgets = _budgets(chosen, sparsity, distribution, moves)
     generator = np.random.SeedSequence(checked_count("seed", seed))
     seeds = generator.generate_state(len(chosen)).tolist()
     seed_of = {id(x): s for x, s in zip(chosen, seeds, strict=True)}
@@ -95,14 +95,16 @@ def sparsify(
     def exchange(layer: Layer) -> Layer | None:
         if id(layer) not in budgets:
             return None
-        moves = granularity if isinstance(layer, CONVOLUTIONS) else "weight"
+        units = units_of(layer, moves)
         # The fraction for which the first mask has just so many ones.
-        zeros = 1 - budgets[id(layer)] / math.prod(layer.kernel.shape)
-        return sparse_twin(layer, zeros, moves, seed_of[id(layer)])
+        zeros = 1 - budgets[id(layer)] / units.num_weights
+        return sparse_twin(layer, zeros, units.granularity, seed_of[id(layer)])
 
     def copy(old: Layer, new: Layer) -> None:
         if keep == "magnitude" and isinstance(new, MaskedKernel):
-            new.set_mask(_largest(old.kernel, budgets[id(old)], new.unit_size))
+            new.set_mask(
+                _largest(new.kernel_units, old.kernel, budgets[id(old)])
+            )
         copy_weights(old, new)
 
     return clone_with(model, exchange, copy)
@@ -112,7 +114,7 @@ def _budgets(
     layers: Sequence[Layer],
     sparsity: float | None,
     distribution: Any,
-    granularity: str,
+    granularity: Granularity,
 ) -> dict[int, int]:
     """Returns how many weights each layer keeps, by `id(layer)`."""
     if not isinstance(distribution, Mapping):
@@ -124,7 +126,7 @@ def _budgets(
         share = "uniform"
     budgets: dict[int, int] = {}
     for members, fraction in groups:
-        kernels = [_kernel(layer, granularity) for layer in members]
+        kernels = [units_of(layer, granularity) for layer in members]
         counts = share_out(kernels, fraction, share)
         ids = [id(layer) for layer in members]
         budgets |= dict(zip(ids, counts, strict=True))
@@ -156,19 +158,13 @@ def _groups(
     return groups
 
 
-def _kernel(layer: Layer, granularity: str) -> Kernel:
-    shape = tuple(layer.kernel.shape)
-    whole = granularity == "kernel" and isinstance(layer, CONVOLUTIONS)
-    return Kernel(layer.name, shape, math.prod(shape[:-2]) if whole else 1)
-
-
-def _largest(kernel: Any, budget: int, unit_size: int) -> np.ndarray:
+def _largest(units: Units, kernel: Any, budget: int) -> np.ndarray:
     """Returns the mask of the largest units; ties go by lower index."""
-    weights = keras.ops.convert_to_numpy(kernel)
-    units = np.abs(weights).reshape(unit_size, -1).mean(axis=0)
-    mask = np.zeros((unit_size, units.size), np.uint8)
-    mask[:, np.argsort(-units, kind="stable")[: budget // unit_size]] = 1
-    return mask.reshape(weights.shape)
+    magnitudes = units.magnitudes(keras.ops.convert_to_numpy(kernel))
+    mask = np.zeros(units.count, np.uint8)
+    order = np.argsort(-magnitudes, kind="stable")
+    mask[order[: budget // units.size]] = 1
+    return units.spread(mask)
 
 
 def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:

@@ -5,8 +5,11 @@ from typing import Any
 import keras
 
 from dsr_tf import layers
+from dsr_tf.units import WEIGHT
+from dsr_tf.units import Granularity
+from dsr_tf.units import Units
 
-SPARSE_OF = {
+SPARSE_OF: dict[type[keras.layers.Layer], type[layers.MaskedKernel]] = {
     keras.layers.Dense: layers.SparseDense,
     keras.layers.EinsumDense: layers.SparseEinsumDense,
     keras.layers.Conv1D: layers.SparseConv1D,
@@ -44,8 +47,24 @@ def is_kernel(weight: keras.Variable) -> bool:
     return len(weight.shape) > 1 and weight.name not in _NO_KERNELS
 
 
+def units_of(layer: keras.layers.Layer, granularity: Granularity) -> Units:
+    """Returns the units of a layer's kernel, once it is made sparse.
+
+    Args:
+        layer: A built layer of a kind that has a sparse one.
+        granularity: What is to make up a unit; single weights do where the
+            sparse kind does not know it.
+    """
+    known = SPARSE_OF[type(layer)].granularities
+    fitting = granularity if granularity in known else WEIGHT
+    return Units(tuple(layer.kernel.shape), fitting)
+
+
 def sparse_twin(
-    layer: keras.layers.Layer, sparsity: float, granularity: str, seed: int
+    layer: keras.layers.Layer,
+    sparsity: float,
+    granularity: Granularity,
+    seed: int,
 ) -> keras.layers.Layer:
     """Makes the sparse layer of a Keras layer: equal name, dtype, arguments."""
     kind: Any = SPARSE_OF[type(layer)]
@@ -53,7 +72,7 @@ def sparse_twin(
         {
             **layer.get_config(),
             "sparsity": sparsity,
-            "granularity": granularity,
+            "granularity": str(granularity),
             "seed": seed,
         }
     )

@@ -5,6 +5,8 @@ from typing import Any
 import keras
 
 from dsr_tf.layers.masked_kernel import MaskedKernel
+from dsr_tf.units import KERNEL
+from dsr_tf.units import WEIGHT
 
 
 class SparseConv(MaskedKernel):
@@ -20,7 +22,7 @@ class SparseConv(MaskedKernel):
         **kwargs: Arguments of the Keras layer.
     """
 
-    granularities = ("weight", "kernel")
+    granularities = (WEIGHT, KERNEL)
 
     def __init__(
         self,

@@ -6,6 +6,8 @@ import keras
 from keras import ops
 
 from dsr_tf.checks import checked_number
+from dsr_tf.units import KERNEL
+from dsr_tf.units import Units
 
 
 @keras.saving.register_keras_serializable(package="dsr_tf")
@@ -30,7 +32,8 @@ class GroupLasso(keras.regularizers.L1L2):
         self.group = checked_number("group", group)
 
     def __call__(self, x: Any) -> Any:
-        squares = ops.sum(ops.square(x), axis=tuple(range(len(x.shape) - 2)))
+        slices = Units(tuple(x.shape), KERNEL)
+        squares = ops.sum(slices.rows(ops.square(x)), axis=0)
         occupied = squares > 0
         # The root's gradient at 0 is infinite, and stays so under a mask.
         norms = ops.sqrt(ops.where(occupied, squares, ops.ones_like(squares)))

@@ -1,6 +1,5 @@
 """What every sparse layer adds to the Keras layer it extends."""
 
-import math
 import random
 from typing import Any
 
@@ -9,12 +8,14 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from dsr_tf.budget import num_kept
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
 from dsr_tf.layers.penalty import is_simple
 from dsr_tf.layers.penalty import penalty
 from dsr_tf.layers.random_mask import random_mask
+from dsr_tf.units import WEIGHT
+from dsr_tf.units import Granularity
+from dsr_tf.units import Units
 
 
 @ops.custom_gradient
@@ -93,7 +94,7 @@ class MaskedKernel(keras.layers.Layer):
         ValueError: If an argument is out of its range.
     """
 
-    granularities: tuple[str, ...] = ("weight",)
+    granularities: tuple[Granularity, ...] = (WEIGHT,)
 
     def __init__(
         self,
@@ -103,16 +104,12 @@ class MaskedKernel(keras.layers.Layer):
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        if granularity not in self.granularities:
-            raise ValueError(
-                f"`granularity` must be one of {self.granularities}. "
-                f"Received: granularity={granularity}"
-            )
+        checked = Granularity.of(granularity, self.granularities)
         if kwargs.get("lora_rank") is not None:
             raise ValueError(_NO_LORA)
         super().__init__(*args, **kwargs)
         self.sparsity = checked_fraction("sparsity", sparsity)
-        self.granularity = granularity
+        self.granularity = str(checked)
         # `random` is what Keras' own initializers draw their seeds from.
         self.seed = checked_count(
             "seed", random.randint(0, 2**31 - 1) if seed is None else seed
@@ -121,7 +118,11 @@ class MaskedKernel(keras.layers.Layer):
     def add_weight(self, *args: Any, **kwargs: Any) -> keras.Variable:
         if kwargs.get("name") != "kernel":
             return super().add_weight(*args, **kwargs)
-        mask = self._first_mask(tuple(kwargs["shape"]))
+        # Not `units`, which is the size of a `Dense`.
+        self.kernel_units = Units(
+            tuple(kwargs["shape"]), Granularity.of(self.granularity)
+        )
+        mask = self._first_mask()
         self.kernel_mask = super().add_weight(
             name="kernel_mask",
             shape=mask.shape,
@@ -160,12 +161,11 @@ class MaskedKernel(keras.layers.Layer):
             "constraint": MaskConstraint(self.kernel_mask, constraint),
         }
 
-    def _first_mask(self, shape: tuple[int, ...]) -> np.ndarray:
-        whole = self.granularity == "weight"
-        units = random_mask(
-            shape if whole else shape[-2:], self.sparsity, self.seed
+    def _first_mask(self) -> np.ndarray:
+        grid = self.kernel_units.grid
+        return self.kernel_units.spread(
+            random_mask(grid, self.sparsity, self.seed)
         )
-        return np.broadcast_to(units, shape)
 
     def masked(self, kernel: Any) -> Any:
         """Returns the kernel to compute with: its gradient is masked."""
@@ -180,11 +180,11 @@ class MaskedKernel(keras.layers.Layer):
 
         Args:
             mask: Array of the kernel's shape, of zeros and ones; equal
-                throughout a slice where slices move as one.
+                throughout each unit.
 
         Raises:
             ValueError: If the shape differs, there are other values, or a
-                slice is masked in part.
+                unit is masked in part.
         """
         mask = np.asarray(mask)
         if mask.shape != tuple(self.kernel.shape):
@@ -197,13 +197,7 @@ class MaskedKernel(keras.layers.Layer):
                 "`mask` must hold only zeros and ones. "
                 f"Received: {np.unique(mask)[:5]}"
             )
-        units = mask.reshape(self.unit_size, -1)
-        if (units != units[0]).any():
-            raise ValueError(
-                f"`mask` must be equal throughout each slice of "
-                f"{self.unit_size} weights, as granularity='kernel' moves "
-                "slices. Received: a slice with zeros and ones"
-            )
+        self.kernel_units.of_mask(mask)
         self.kernel_mask.assign(mask.astype(bool))
         self.kernel.assign(_masked(ops.convert_to_tensor(self.kernel), mask))
 
@@ -215,14 +209,11 @@ class MaskedKernel(keras.layers.Layer):
     @property
     def unit_size(self) -> int:
         """Number of weights that the mask moves as one."""
-        if self.granularity == "weight":
-            return 1
-        return math.prod(self.kernel.shape[:-2])
+        return self.kernel_units.size
 
     def num_kept(self, sparsity: float) -> int:
         """Returns how many weights a new mask of this sparsity would keep."""
-        num_units = math.prod(self.kernel.shape) // self.unit_size
-        return num_kept(num_units, sparsity) * self.unit_size
+        return self.kernel_units.num_kept(sparsity)
 
     @property
     def trained_kernel(self) -> keras.Variable:

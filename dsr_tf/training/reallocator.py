@@ -359,13 +359,9 @@ def strategy_of(layers: Sequence[MaskedKernel]) -> tf.distribute.Strategy:
 
 
 def _extent(layer: MaskedKernel) -> Extent:
-    size = layer.unit_size
-    return Extent(
-        layer.name,
-        layer.num_active // size,
-        int(layer.kernel_mask.value.shape.num_elements()) // size,
-        size,
-    )
+    units = layer.kernel_units
+    active = layer.num_active // units.size
+    return Extent(layer.name, active, units.count, units.size)
 
 
 def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:

@@ -33,10 +33,10 @@ def masked_tensors(
     rows = zip(layers, slots, arrays, num_active, strict=True)
     return [
         MaskedTensor(
-            mask=_units(layer, layer.kernel_mask)[0],
-            rows=_units(layer, layer.kernel),
+            mask=_rows(layer, layer.kernel_mask)[0],
+            rows=_rows(layer, layer.kernel),
             shape=tuple(layer.kernel.shape),
-            slots={slot.name: _units(layer, slot.variable) for slot in own},
+            slots={slot.name: _rows(layer, slot.variable) for slot in own},
             arrays={name: x.value() for name, x in kept.items()},
             num_active=active,
         )
@@ -54,7 +54,7 @@ def assign_values(
     for layer, tensor, own in zip(layers, tensors, values, strict=True):
         shape = tuple(layer.kernel.shape)
         layer.kernel.assign(dense(tensor.positions, own, shape))
-        rows = _units(layer, layer.kernel)
+        rows = _rows(layer, layer.kernel)
         changed.append(PerturbedTensor(tensor, rows, own))
     return changed
 
@@ -128,14 +128,14 @@ def _apply(
     variables = [layer.kernel_mask, layer.kernel]
     variables += [slot.variable for slot in slots]
     changed = _changed(
-        [_units(layer, variable) for variable in variables],
+        [_rows(layer, variable) for variable in variables],
         [slot.initial_value for slot in slots],
         gone,
         growth.positions,
         growth.values,
     )
-    for variable, units in zip(variables, changed, strict=True):
-        variable.assign(tf.reshape(units, variable.shape))
+    for variable, rows in zip(variables, changed, strict=True):
+        variable.assign(layer.kernel_units.kernel(rows))
     # To wait for these is to wait until the old values are gone.
     return [tf.convert_to_tensor(variable) for variable in variables]
 
@@ -167,6 +167,6 @@ def _changed(
     ]
 
 
-def _units(layer: MaskedKernel, variable: Any) -> tf.Tensor:
-    """Returns a kernel's variable as `(unit_size, number of units)`."""
-    return tf.reshape(variable.value, [layer.unit_size, -1])
+def _rows(layer: MaskedKernel, variable: Any) -> tf.Tensor:
+    """Returns a variable of the kernel's shape with a column for each unit."""
+    return layer.kernel_units.rows(variable.value)
