@@ -21,6 +21,7 @@ from dsr_tf.callbacks.sparsity_logger import SparsityLogger
 from dsr_tf.checks import checked_count
 from dsr_tf.distribute import is_chief
 from dsr_tf.distribute.agree import largest
+from dsr_tf.training.steps import read_step
 
 # Larger than any number of a checkpoint.
 _UNREADABLE = 2**62
@@ -317,5 +318,4 @@ class Checkpoint(keras.callbacks.Callback):
         )
 
     def _num_steps(self) -> int:
-        iterations = self.model.optimizer.iterations
-        return int(keras.ops.convert_to_numpy(iterations))
+        return read_step(self.model.optimizer)

@@ -64,6 +64,6 @@ class DSR(Reallocate):
     @property
     def threshold(self) -> float:
         """Threshold of the next reallocation, on the magnitude of a weight."""
-        if self.model is None:
+        if self._current is None:
             return self.method.rule.initial_state()["threshold"]
         return self.state.method["threshold"]

@@ -69,6 +69,7 @@ class Reallocate(keras.callbacks.Callback):
         self.seed = checked_seed(seed)
         # Those of the `fit` that it is, or was last, used in.
         self._params: Any = None
+        self._current: Reallocator | None = None
         self._reallocators: WeakKeyDictionary[keras.Model, Reallocator] = (
             WeakKeyDictionary()
         )
@@ -85,12 +86,12 @@ class Reallocate(keras.callbacks.Callback):
         Raises:
             ValueError: If no model has been trained.
         """
-        if self.model is None:
+        if self._current is None:
             raise ValueError(
                 "The callback must have been given to `fit` before it has a "
                 f"`reallocator`. Received: {type(self).__name__}, not yet used"
             )
-        return self.reallocator_of(self.model)
+        return self._current
 
     @property
     def state(self) -> Counters:
@@ -124,7 +125,7 @@ class Reallocate(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._check_alone()
-        reallocator = self.reallocator_of(self.model)
+        reallocator = self._current = self.reallocator_of(self.model)
         reallocator.check()
         reallocator.begin()
         check_trainable(self.model)

@@ -19,6 +19,7 @@ from dsr_tf.checks import checked_count
 from dsr_tf.graph.places import places
 from dsr_tf.layers import MaskedKernel
 from dsr_tf.layers import budgeted_layers
+from dsr_tf.training.steps import read_step
 
 
 class SparsityLogger(keras.callbacks.Callback):
@@ -123,7 +124,7 @@ class SparsityLogger(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         if not self._seen_method():
             self.history.update(self._mask())
-        step = _num_steps(self.model.optimizer)
+        step = read_step(self.model.optimizer)
         if self._writer is None:
             self._writer = tf.summary.create_file_writer(str(self.log_dir))
         with self._writer.as_default():
@@ -222,8 +223,3 @@ def _weights(layer: Any) -> np.ndarray:
     if not isinstance(layer, MaskedKernel):
         return weights
     return weights[keras.ops.convert_to_numpy(layer.kernel_mask) != 0]
-
-
-def _num_steps(optimizer: Any) -> int:
-    # `int(iterations)` raises on a mirrored variable.
-    return int(keras.ops.convert_to_numpy(optimizer.iterations))

@@ -31,6 +31,7 @@ from dsr_tf.training.slots import find_slots
 from dsr_tf.training.slots import trained_variables
 from dsr_tf.training.state import Arrays
 from dsr_tf.training.state import Counters
+from dsr_tf.training.steps import read_step
 from dsr_tf.training.storage import masked_tensors
 from dsr_tf.training.storage import spread
 
@@ -303,9 +304,7 @@ class Reallocator:
         )
 
     def _read_step(self) -> int:
-        # `int(iterations)` raises on a mirrored variable.
-        iterations = self.optimizer.iterations
-        return int(keras.ops.convert_to_numpy(iterations))
+        return read_step(self.optimizer)
 
 
 def trainable_layers(
