@@ -512,10 +512,10 @@ def main(argv: Sequence[str]) -> None:
         from tensorflow import errors
 
         from dsr_tf import reports
-        from dsr_tf import train
+        from dsr_tf import runs
     try:
         if _MODE.value == "export":
-            path = train.export_run(
+            path = runs.export_run(
                 settings()["run_dir"],
                 _FORMAT.value,
                 _QUANTIZE.value,
@@ -524,7 +524,7 @@ def main(argv: Sequence[str]) -> None:
             )
             print(f"written to      {path}")
         elif _MODE.value == "evaluate":
-            train.evaluate(
+            runs.evaluate(
                 _MODEL_PATH.value or settings()["run_dir"],
                 # The default is that of training.
                 _named("dataset"),
@@ -538,8 +538,8 @@ def main(argv: Sequence[str]) -> None:
         elif _MODE.value == "compare":
             print(reports.compare(_RUNS.value), end="")
         else:
-            train.run(train.Config(**settings()))
-    except train.PreemptedError as stopped:
+            runs.run(runs.Config(**settings()))
+    except runs.PreemptedError as stopped:
         _fail(f"{stopped}, on SIGTERM; run the same command to go on", _RESUME)
     except (
         ValueError,
@@ -564,7 +564,7 @@ def _named(name: str) -> Any:
 
 
 def settings() -> dict[str, Any]:
-    """Returns the settings of a run, as `train.Config` takes them."""
+    """Returns the settings of a run, as `runs.Config` takes them."""
     values = {flag.name: flag.value for flag in _RUN_FLAGS}
     return values | {
         "run_dir": _RUN_DIR.value or _default_run_dir(values),

@@ -29,7 +29,7 @@ from dsr_tf.callbacks import Checkpoint
 from dsr_tf.data import Images
 from dsr_tf.data import load_images
 from dsr_tf.data import train_batches
-from dsr_tf.train import build
+from dsr_tf.runs import build
 
 BATCH = 100
 EPOCHS = 4

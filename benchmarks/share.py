@@ -22,8 +22,8 @@ from benchmarks.training import DATASETS
 from benchmarks.training import Training
 from benchmarks.training import paper_config
 from dsr_tf.methods.schedules import piecewise
-from dsr_tf.train import Config
-from dsr_tf.train import build
+from dsr_tf.runs import Config
+from dsr_tf.runs import build
 
 # Flagfile, executions in a round, and the batch that is timed.
 NETWORKS = {

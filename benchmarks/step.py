@@ -22,7 +22,7 @@ from benchmarks import timing
 from benchmarks.training import SMALL_WIDE_RESNET
 from benchmarks.training import Training
 from benchmarks.training import paper_config
-from dsr_tf.train import Config
+from dsr_tf.runs import Config
 
 NEVER = {0: 10**9}
 METHODS = ("dense", "dsr", "hashed", "deepr")

@@ -16,8 +16,8 @@ from absl import flags
 from absl.testing import flagsaver
 
 import main
-from dsr_tf.train import Config
-from dsr_tf.train import build
+from dsr_tf.runs import Config
+from dsr_tf.runs import build
 
 # Images, classes and number of images of the data sets.
 DATASETS = {

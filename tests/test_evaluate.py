@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dsr_tf import train
+from dsr_tf import runs
 from dsr_tf.data import load_images
-from dsr_tf.train.export_run import NAMES
+from dsr_tf.runs.export_run import NAMES
 from tests.command_line import main
 from tests.test_train import config
 
@@ -17,15 +17,15 @@ from tests.test_train import config
 def finished(tmp_path_factory):
     """Returns the folder of a run with all its exports, and its summary."""
     path = tmp_path_factory.mktemp("runs") / "run"
-    summary = train.run(config(path, epochs=2))
+    summary = runs.run(config(path, epochs=2))
     for format in NAMES:
-        train.export_run(str(path), format)
+        runs.export_run(str(path), format)
     return path, summary
 
 
 def test_run_is_as_good_as_its_summary_says(finished, capsys):
     path, summary = finished
-    result = train.evaluate(str(path))
+    result = runs.evaluate(str(path))
     accuracy = summary["test_accuracy"]
     assert result["accuracy"] == pytest.approx(accuracy, abs=1e-6)
     assert result["recorded_accuracy"] == accuracy
@@ -43,10 +43,10 @@ def test_run_is_as_good_as_its_summary_says(finished, capsys):
 )
 def test_files_of_a_run_are_as_good_as_it(finished, name):
     path, summary = finished
-    result = train.evaluate(str(path / name), "digits")
+    result = runs.evaluate(str(path / name), "digits")
     expected = summary["test_accuracy"]
     assert result["accuracy"] == pytest.approx(expected, abs=1e-6)
-    run = train.evaluate(str(path))
+    run = runs.evaluate(str(path))
     assert result["loss"] == pytest.approx(run["loss"], rel=1e-5)
     assert "recorded_accuracy" not in result
 
@@ -57,7 +57,7 @@ def test_loss_is_the_cross_entropy_of_keras(finished):
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     images, labels = next(iter(load_images("digits").eval_batches(297)))
     expected = float(loss(labels, model(images)))
-    assert train.evaluate(str(path))["loss"] == pytest.approx(expected)
+    assert runs.evaluate(str(path))["loss"] == pytest.approx(expected)
 
 
 def test_change_since_the_run_ended_is_told(finished, tmp_path, capsys):
@@ -65,7 +65,7 @@ def test_change_since_the_run_ended_is_told(finished, tmp_path, capsys):
     shutil.copytree(finished[0], copy)
     summary = finished[1] | {"test_accuracy": 1.0}
     (copy / "summary.json").write_text(json.dumps(summary))
-    result = train.evaluate(str(copy))
+    result = runs.evaluate(str(copy))
     missed = f"{result['accuracy'] - 1:+.4f} since"
     assert capsys.readouterr().out.splitlines()[-1].endswith(missed)
 
@@ -83,13 +83,13 @@ def test_change_since_the_run_ended_is_told(finished, tmp_path, capsys):
 )
 def test_what_cannot_be_evaluated_is_refused(finished, name, dataset, message):
     with pytest.raises(ValueError, match=message):
-        train.evaluate(str(finished[0] / name), dataset)
+        runs.evaluate(str(finished[0] / name), dataset)
 
 
 def test_unfinished_run_is_refused(finished, tmp_path):
     shutil.copy(finished[0] / "model.keras", tmp_path)
     with pytest.raises(ValueError, match="the folder of a finished run"):
-        train.evaluate(str(tmp_path), "digits")
+        runs.evaluate(str(tmp_path), "digits")
 
 
 @pytest.mark.parametrize("name", ["a.keras", "a.tflite", "a/saved_model.pb"])
@@ -99,14 +99,14 @@ def test_foreign_files_are_one_line(tmp_path, name):
     path.write_text("not a model")
     given = path.parent if path.suffix == ".pb" else path
     with pytest.raises(ValueError, match="a network that loads") as raised:
-        train.evaluate(str(given), "digits")
+        runs.evaluate(str(given), "digits")
     assert len(str(raised.value).splitlines()) == 1
 
 
 def test_saved_model_without_the_endpoint_is_refused(tmp_path):
     tf.saved_model.save(tf.Module(), str(tmp_path))
     with pytest.raises(ValueError, match="endpoint `serve`. Received:.*KeyErr"):
-        train.evaluate(str(tmp_path), "digits")
+        runs.evaluate(str(tmp_path), "digits")
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_networks_that_do_not_fit_are_refused(
     )
     model.export(tmp_path / "model", verbose=False)
     with pytest.raises(ValueError, match=message):
-        train.evaluate(str(tmp_path / "model"), "digits")
+        runs.evaluate(str(tmp_path / "model"), "digits")
 
 
 def test_plain_keras_exports_of_open_size_are_evaluated(tmp_path):
@@ -139,7 +139,7 @@ def test_plain_keras_exports_of_open_size_are_evaluated(tmp_path):
     layers = [keras.Input((None, None, 1)), pool, keras.layers.Dense(10)]
     model = keras.Sequential(layers)
     model.export(tmp_path / "model", verbose=False)
-    result = train.evaluate(str(tmp_path / "model"), "digits")
+    result = runs.evaluate(str(tmp_path / "model"), "digits")
     images, labels = next(iter(load_images("digits").eval_batches(297)))
     right = np.argmax(model(images), axis=1) == labels.numpy()
     assert result["accuracy"] == pytest.approx(right.mean())

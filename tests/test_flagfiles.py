@@ -10,8 +10,8 @@ from absl.testing import flagsaver
 
 import main
 from dsr_tf.layers import budgeted_layers
-from dsr_tf.train import Config
-from dsr_tf.train import build
+from dsr_tf.runs import Config
+from dsr_tf.runs import build
 
 ROOT = Path(__file__).parents[1]
 FLAGFILES = sorted((ROOT / "flags").glob("*.cfg"))

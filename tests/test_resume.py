@@ -5,13 +5,13 @@ import shutil
 import keras
 import pytest
 
-from dsr_tf import train
+from dsr_tf import runs
 from dsr_tf.data import load_images
 from tests.event_file import read
 from tests.test_train import CONFIG
 
-# `train.run` is the function of the same name.
-run_module = importlib.import_module("dsr_tf.train.run")
+# `runs.run` is the function of the same name.
+run_module = importlib.import_module("dsr_tf.runs.run")
 
 
 class Interrupted(run_module.EpochLine):
@@ -32,7 +32,7 @@ def interrupted(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_module, "EpochLine", Interrupted)
         with pytest.raises(KeyboardInterrupt):
-            train.run(config(path))
+            runs.run(config(path))
     return path
 
 
@@ -45,14 +45,14 @@ def folder(tmp_path, interrupted):
 def test_an_interrupted_run_goes_on_and_says_from_where(
     folder, tmp_path, capsys
 ):
-    summary = train.run(config(folder))
+    summary = runs.run(config(folder))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == (
         f"goes on after epoch 2/4, step 30 of the run, "
         f"from {folder / 'checkpoints'}"
     )
     assert lines[1].startswith("epoch 3/4")
-    whole = train.run(config(tmp_path / "whole"))
+    whole = runs.run(config(tmp_path / "whole"))
     for name in ("train_seconds", "reallocation_seconds"):
         assert summary.pop(name) > 0 and whole.pop(name) > 0
     assert summary == whole
@@ -69,26 +69,26 @@ def test_a_run_of_other_flags_is_refused_with_the_differences(folder):
         match="other flags.*with --dataset=digits there and mnist here, "
         r"--seed=\(not given\) there and 1 here",
     ):
-        train.run(config(folder, flags=flags))
+        runs.run(config(folder, flags=flags))
     assert {p: p.stat().st_mtime_ns for p in folder.glob("**/*")} == before
 
 
 def test_overwrite_replaces_a_run_of_other_flags(folder, capsys):
     flags = "--dataset=digits\n--seed=1\n"
-    train.run(config(folder, flags=flags, seed=1, overwrite=True))
+    runs.run(config(folder, flags=flags, seed=1, overwrite=True))
     assert capsys.readouterr().out.startswith("epoch 1/4")
     assert (folder / "flags.cfg").read_text() == flags
 
 
 def test_overwrite_goes_on_with_a_run_of_the_same_flags(folder, capsys):
-    train.run(config(folder, overwrite=True))
+    runs.run(config(folder, overwrite=True))
     assert capsys.readouterr().out.startswith("goes on after epoch 2/4")
 
 
 def test_a_damaged_checkpoint_is_told(folder, capsys):
     newest = folder / "checkpoints" / "checkpoint-2.data-00000-of-00001"
     newest.write_bytes(newest.read_bytes()[:1000])
-    train.run(config(folder))
+    runs.run(config(folder))
     lines = capsys.readouterr().out.splitlines()
     assert "checkpoint-2 cannot be read (" in lines[0]
     assert lines[0].endswith("; the one before it is used")
@@ -99,7 +99,7 @@ def test_a_damaged_checkpoint_is_told(folder, capsys):
 def test_the_network_of_the_best_epoch_is_kept(tmp_path, metric):
     # At such a rate the last epoch is not the best.
     rates = {0: 0.1, 3: 4.0}
-    train.run(config(tmp_path, keep_best=metric, learning_rate=rates))
+    runs.run(config(tmp_path, keep_best=metric, learning_rate=rates))
     rows = run_module.RunFolder(tmp_path, True).metrics()
     values = [float(row[metric]) for row in rows]
     best = min(values) if metric == "val_loss" else max(values)
@@ -108,18 +108,18 @@ def test_the_network_of_the_best_epoch_is_kept(tmp_path, metric):
     batches = load_images("digits").eval_batches()
     result = model.evaluate(batches, verbose=0, return_dict=True)
     assert result[metric.removeprefix("val_")] == pytest.approx(best, rel=1e-6)
-    train.run(config(tmp_path, overwrite=True, learning_rate=rates))
+    runs.run(config(tmp_path, overwrite=True, learning_rate=rates))
     assert not (tmp_path / "best.keras").exists()
 
 
 def test_a_resumed_run_goes_on_writing_for_tensorboard(tmp_path, monkeypatch):
     whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    train.run(config(whole, tensorboard=True))
+    runs.run(config(whole, tensorboard=True))
     with monkeypatch.context() as patch:
         patch.setattr(run_module, "EpochLine", Interrupted)
         with pytest.raises(KeyboardInterrupt):
-            train.run(config(stopped, tensorboard=True))
-    train.run(config(stopped, tensorboard=True))
+            runs.run(config(stopped, tensorboard=True))
+    runs.run(config(stopped, tensorboard=True))
     expected, found = read(whole / "tensorboard"), read(stopped / "tensorboard")
     assert sorted(found) == sorted(expected)
     for tag, rows in expected.items():

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from dsr_tf import train
+from dsr_tf import runs
 from dsr_tf.layers import sparse_layers
-from dsr_tf.train import build
-from dsr_tf.train.config import Config
-from dsr_tf.train.folder import RunFolder
-from dsr_tf.train.start import start_models
+from dsr_tf.runs import build
+from dsr_tf.runs.config import Config
+from dsr_tf.runs.folder import RunFolder
+from dsr_tf.runs.start import start_models
 from tests.event_file import read
 from tests.imagenet_form import write_imagenet
 
@@ -69,7 +69,7 @@ def config(path, **changes):
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "dsr"
-    return path, train.run(config(path))
+    return path, runs.run(config(path))
 
 
 def test_run_writes_its_files(finished):
@@ -120,8 +120,8 @@ def test_run_learns(finished):
 
 
 def test_run_repeats_bit_for_bit(finished, tmp_path):
-    train.run(config(tmp_path / "again"))
-    train.run(config(tmp_path / "other", seed=1))
+    runs.run(config(tmp_path / "again"))
+    runs.run(config(tmp_path / "other", seed=1))
     models = [
         keras.models.load_model(p / "model.keras").get_weights()
         for p in (finished[0], tmp_path / "again", tmp_path / "other")
@@ -131,7 +131,7 @@ def test_run_repeats_bit_for_bit(finished, tmp_path):
 
 
 def test_static_run_keeps_its_masks(tmp_path):
-    summary = train.run(config(tmp_path, method="static"))
+    summary = runs.run(config(tmp_path, method="static"))
     model = keras.models.load_model(tmp_path / "model.keras")
     fresh = build.build_model(CONFIG, (8, 8, 1), 10)
     for old, new in zip(
@@ -146,50 +146,50 @@ def test_static_run_keeps_its_masks(tmp_path):
 def test_finished_run_is_not_replaced(finished):
     path, summary = finished
     with pytest.raises(ValueError, match="Add --overwrite"):
-        train.run(config(path))
+        runs.run(config(path))
     assert json.loads((path / "summary.json").read_text()) == summary
 
 
 def test_overwrite_replaces_a_finished_run(tmp_path):
-    train.run(config(tmp_path, epochs=1))
-    summary = train.run(config(tmp_path, epochs=2, overwrite=True))
+    runs.run(config(tmp_path, epochs=1))
+    summary = runs.run(config(tmp_path, epochs=2, overwrite=True))
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
 
 
 def test_failed_run_does_not_count_as_finished(tmp_path):
     with pytest.raises(FloatingPointError, match="optimizer step"):
-        train.run(config(tmp_path, learning_rate={0: 1e30}))
+        runs.run(config(tmp_path, learning_rate={0: 1e30}))
     assert not (tmp_path / "summary.json").exists()
-    train.run(config(tmp_path, epochs=1))
+    runs.run(config(tmp_path, epochs=1))
     assert (tmp_path / "summary.json").exists()
 
 
 def test_refused_settings_write_nothing(tmp_path):
     path = tmp_path / "run"
     with pytest.raises(ValueError, match="`batch_size` must be"):
-        train.run(config(path, batch_size=2000))
+        runs.run(config(path, batch_size=2000))
     assert not path.exists()
 
 
 def test_budget_is_checked_before_anything_is_written(tmp_path):
     path = tmp_path / "run"
     with pytest.raises(ValueError, match="budget=5020"):
-        train.run(config(path, num_pruned=5020))
+        runs.run(config(path, num_pruned=5020))
     assert not path.exists()
 
 
 def test_refused_settings_leave_a_finished_run(tmp_path):
-    summary = train.run(config(tmp_path, epochs=1))
+    summary = runs.run(config(tmp_path, epochs=1))
     with pytest.raises(ValueError, match="budget=5020"):
-        train.run(config(tmp_path, num_pruned=5020, overwrite=True))
+        runs.run(config(tmp_path, num_pruned=5020, overwrite=True))
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
 
 
 @pytest.mark.parametrize("method", ["dsr", "static"])
 def test_non_finite_loss_is_no_finished_run(tmp_path, method):
     with pytest.raises(FloatingPointError, match="finite"):
-        train.run(config(tmp_path, method=method, learning_rate={0: 1e30}))
+        runs.run(config(tmp_path, method=method, learning_rate={0: 1e30}))
     assert not (tmp_path / "summary.json").exists()
 
 
@@ -241,7 +241,7 @@ def test_steps_are_executed_up_to_the_next_reallocation():
 
 
 def test_stop_epoch_ends_reallocation(tmp_path):
-    summary = train.run(config(tmp_path, stop_epoch=1))
+    summary = runs.run(config(tmp_path, stop_epoch=1))
     assert summary["reallocations"] == 1
 
 
@@ -258,7 +258,7 @@ def test_momentum_and_penalties_reach_the_optimizer_and_the_model():
 
 @pytest.mark.parametrize("method", ["dense", "thin_dense"])
 def test_dense_runs_have_no_budget(tmp_path, method):
-    summary = train.run(config(tmp_path, method=method, width=0.1, epochs=1))
+    summary = runs.run(config(tmp_path, method=method, width=0.1, epochs=1))
     assert summary["num_weights"] == summary["budget"] == 0
     # 8x8 images: 64*30 + 30*10 + 10*10 weights, and 2 * 50 of normalisation.
     assert summary["model_parameters"] == 2320 + 100
@@ -267,14 +267,14 @@ def test_dense_runs_have_no_budget(tmp_path, method):
 
 @pytest.mark.parametrize("method", ["set", "deepr"])
 def test_rewiring_runs_keep_the_count_of_each_layer(tmp_path, method):
-    summary = train.run(config(tmp_path, method=method, epochs=1))
+    summary = runs.run(config(tmp_path, method=method, epochs=1))
     active = [layer["num_active"] for layer in summary["layers"]]
     assert active == [1920, 3000, 100]
     assert summary["weights_moved"] > 0
 
 
 def test_hashed_runs_count_their_banks(tmp_path):
-    summary = train.run(config(tmp_path, method="hashed", epochs=1))
+    summary = runs.run(config(tmp_path, method="hashed", epochs=1))
     assert summary["num_weights"] == 50_200
     assert summary["budget"] == summary["num_active"] == 5020
     assert summary["model_parameters"] == 5020 + 820
@@ -284,14 +284,14 @@ def test_hashed_runs_count_their_banks(tmp_path):
 @pytest.fixture(scope="module")
 def dense(tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "dense"
-    train.run(config(path, method="dense", epochs=2))
+    runs.run(config(path, method="dense", epochs=2))
     return path
 
 
 @pytest.mark.parametrize("file", ["", "model.keras"])
 def test_compressed_run_reaches_its_budget_exactly(dense, tmp_path, file):
     begin = config(tmp_path, method="compressed", init_from=str(dense / file))
-    summary = train.run(begin)
+    summary = runs.run(begin)
     assert summary["budget"] == summary["num_active"] == 5020
     assert summary["reallocations"] == 3 and summary["prunes"] == 2
     first = keras.models.load_model(tmp_path / "initial.keras")
@@ -305,7 +305,7 @@ def test_compressed_run_reaches_its_budget_exactly(dense, tmp_path, file):
 
 def test_too_short_a_compression_is_announced(dense, tmp_path, capsys):
     begin = config(tmp_path, method="compressed", init_from=str(dense))
-    train.run(dataclasses.replace(begin, epochs=1))
+    runs.run(dataclasses.replace(begin, epochs=1))
     printed = capsys.readouterr().out
     assert "too many: 1 of 2 prunes done" in printed
 
@@ -372,14 +372,14 @@ def test_first_weights_are_those_of_a_run(finished):
 
 
 def test_overwriting_leaves_nothing_of_the_old_run(tmp_path):
-    train.run(config(tmp_path, epochs=1))
-    train.run(config(tmp_path, method="hashed", epochs=1, overwrite=True))
+    runs.run(config(tmp_path, epochs=1))
+    runs.run(config(tmp_path, method="hashed", epochs=1, overwrite=True))
     assert not (tmp_path / "initial.keras").exists()
 
 
 def test_stop_epoch_ends_compression(dense, tmp_path):
     begin = config(tmp_path, method="compressed", init_from=str(dense))
-    summary = train.run(dataclasses.replace(begin, stop_epoch=1))
+    summary = runs.run(dataclasses.replace(begin, stop_epoch=1))
     assert summary["prunes"] == 1
 
 
@@ -396,12 +396,12 @@ def test_convolutions_are_compiled_where_that_helps():
 
 
 def test_run_trains_on_so_many_images(tmp_path):
-    summary = train.run(config(tmp_path, train_examples=300, period={0: 3}))
+    summary = runs.run(config(tmp_path, train_examples=300, period={0: 3}))
     assert summary["reallocations"] == 3
 
 
 def test_slices_move_in_a_run_of_a_wide_resnet(tmp_path):
-    summary = train.run(
+    summary = runs.run(
         config(
             tmp_path,
             model="wide_resnet",
@@ -423,7 +423,7 @@ def test_slices_move_in_a_run_of_a_wide_resnet(tmp_path):
 
 def test_resnet50_takes_steps_on_files_in_imagenets_form(tmp_path):
     write_imagenet(tmp_path)
-    summary = train.run(
+    summary = runs.run(
         config(
             tmp_path / "run",
             dataset="imagenet2012",
@@ -446,7 +446,7 @@ def test_resnet50_takes_steps_on_files_in_imagenets_form(tmp_path):
 
 def test_tensorboard_shows_what_the_run_did(finished, tmp_path):
     path, summary = finished
-    train.run(config(tmp_path, tensorboard=True))
+    runs.run(config(tmp_path, tensorboard=True))
     values = read(tmp_path / "tensorboard")
     for layer in summary["layers"]:
         logged = values[f"sparsity/{layer['name']}"]
@@ -461,13 +461,13 @@ def test_tensorboard_shows_what_the_run_did(finished, tmp_path):
         for p in (path, tmp_path)
     )
     assert all((a == b).all() for a, b in zip(model, other, strict=True))
-    train.run(config(tmp_path, epochs=1, overwrite=True))
+    runs.run(config(tmp_path, epochs=1, overwrite=True))
     assert not (tmp_path / "tensorboard").exists()
 
 
 @pytest.mark.parametrize("method", ["static", "hashed", "deepr"])
 def test_tensorboard_serves_every_method(tmp_path, method):
-    train.run(config(tmp_path, method=method, epochs=2, tensorboard=True))
+    runs.run(config(tmp_path, method=method, epochs=2, tensorboard=True))
     values = read(tmp_path / "tensorboard")
     assert list(values["active_weights"].values()) == [5020, 5020]
     assert ("overlap_with_start" in values) == (method != "hashed")
@@ -478,5 +478,5 @@ def test_tensorboard_serves_every_method(tmp_path, method):
 def test_tensorboard_has_nothing_to_show_of_a_dense_run(tmp_path):
     path = tmp_path / "run"
     with pytest.raises(ValueError, match="must have a sparse or hashed layer"):
-        train.run(config(path, method="dense", tensorboard=True))
+        runs.run(config(path, method="dense", tensorboard=True))
     assert not path.exists()

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dsr_tf.train.folder import FLAGS
-from dsr_tf.train.folder import METRICS
-from dsr_tf.train.folder import SUMMARY
-from dsr_tf.train.folder import parsed_flags
+from dsr_tf.runs.folder import FLAGS
+from dsr_tf.runs.folder import METRICS
+from dsr_tf.runs.folder import SUMMARY
+from dsr_tf.runs.folder import parsed_flags
 
 _TEXTS = ("dataset", "model", "method")
 _COUNTS = (

@@ -8,11 +8,11 @@ import keras
 from dsr_tf.layers import copy_masks
 from dsr_tf.layers import copy_weights
 from dsr_tf.layers import sparse_layers
-from dsr_tf.train import build
-from dsr_tf.train.config import Config
-from dsr_tf.train.folder import INITIAL
-from dsr_tf.train.folder import MODEL
-from dsr_tf.train.folder import SUMMARY
+from dsr_tf.runs import build
+from dsr_tf.runs.config import Config
+from dsr_tf.runs.folder import INITIAL
+from dsr_tf.runs.folder import MODEL
+from dsr_tf.runs.folder import SUMMARY
 
 
 def start_models(

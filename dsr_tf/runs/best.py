@@ -5,8 +5,8 @@ from typing import Any
 
 import keras
 
-from dsr_tf.train.folder import BEST
-from dsr_tf.train.folder import RunFolder
+from dsr_tf.runs.folder import BEST
+from dsr_tf.runs.folder import RunFolder
 
 
 class KeepBest(keras.callbacks.Callback):

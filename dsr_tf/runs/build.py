@@ -14,7 +14,7 @@ from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import GradualPruning
 from dsr_tf.callbacks import Reallocate
 from dsr_tf.layers import budgeted_layers
-from dsr_tf.train.config import Config
+from dsr_tf.runs.config import Config
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "lenet_300_100": models.lenet_300_100,

@@ -8,7 +8,7 @@ import keras
 
 from dsr_tf.callbacks import Reallocate
 from dsr_tf.layers import budgeted_layers
-from dsr_tf.train.config import Config
+from dsr_tf.runs.config import Config
 
 
 class EpochLine(keras.callbacks.Callback):

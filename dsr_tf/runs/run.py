@@ -22,18 +22,18 @@ from dsr_tf.distribute import share_batches
 from dsr_tf.distribute.agree import largest
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.layers import sparse_layers
-from dsr_tf.train import build
-from dsr_tf.train.best import KeepBest
-from dsr_tf.train.config import Config
-from dsr_tf.train.folder import CHECKPOINTS
-from dsr_tf.train.folder import INITIAL
-from dsr_tf.train.folder import METRICS
-from dsr_tf.train.folder import TENSORBOARD
-from dsr_tf.train.folder import RunFolder
-from dsr_tf.train.report import EpochLine
-from dsr_tf.train.report import closing_lines
-from dsr_tf.train.report import summarize
-from dsr_tf.train.start import start_models
+from dsr_tf.runs import build
+from dsr_tf.runs.best import KeepBest
+from dsr_tf.runs.config import Config
+from dsr_tf.runs.folder import CHECKPOINTS
+from dsr_tf.runs.folder import INITIAL
+from dsr_tf.runs.folder import METRICS
+from dsr_tf.runs.folder import TENSORBOARD
+from dsr_tf.runs.folder import RunFolder
+from dsr_tf.runs.report import EpochLine
+from dsr_tf.runs.report import closing_lines
+from dsr_tf.runs.report import summarize
+from dsr_tf.runs.start import start_models
 
 
 def run(config: Config) -> dict[str, Any]:

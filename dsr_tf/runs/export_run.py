@@ -8,8 +8,8 @@ import keras
 
 from dsr_tf.artifacts import export
 from dsr_tf.data import load_images
-from dsr_tf.train.folder import MODEL
-from dsr_tf.train.folder import SUMMARY
+from dsr_tf.runs.folder import MODEL
+from dsr_tf.runs.folder import SUMMARY
 
 NAMES = {
     "saved_model": "saved_model",

@@ -16,8 +16,8 @@ import tensorflow as tf
 
 from dsr_tf.data import ImageSet
 from dsr_tf.data import load_images
-from dsr_tf.train.folder import MODEL
-from dsr_tf.train.folder import SUMMARY
+from dsr_tf.runs.folder import MODEL
+from dsr_tf.runs.folder import SUMMARY
 
 _GRAPH = "saved_model.pb"
 
