@@ -1,20 +1,12 @@
-"""How a report calls things."""
+"""The words of a report for methods, networks, settings and numbers."""
 
 import math
 from collections.abc import Sequence
 
+from dsr_tf.methods.records import find
+from dsr_tf.methods.records import records
 from dsr_tf.reports.runs import Run
 
-_METHODS = {
-    "dsr": "DSR",
-    "compressed": "compressed",
-    "deepr": "DeepR",
-    "set": "SET",
-    "hashed": "hashed",
-    "thin_dense": "thin dense",
-    "static": "static",
-    "dense": "dense",
-}
 _DATASETS = {
     "mnist": "MNIST",
     "fashion_mnist": "Fashion-MNIST",
@@ -26,18 +18,19 @@ _NETWORKS = {"lenet_300_100": "LeNet-300-100", "resnet50": "ResNet-50"}
 
 
 def method(name: str) -> str:
-    """Returns how a method is called in the text."""
-    return _METHODS.get(name, name)
+    """Returns the label of a method: its name, if it has no record."""
+    record = find(name)
+    return record.label if record else name
 
 
 def rank(name: str) -> int:
-    """Returns the place of a method in legends and tables."""
-    known = list(_METHODS)
+    """Returns the place of a method; those without a record come last."""
+    known = [record.name for record in records()]
     return known.index(name) if name in known else len(known)
 
 
 def network(run: Run) -> str:
-    """Returns the name of a network; that of a thin one is the full one's."""
+    """Returns the name of a network; a thin one has that of the full one."""
     model = str(run.summary["model"])
     thin = run.summary["method"] == "thin_dense"
     width = None if thin else run.settings.get("width")
@@ -48,7 +41,7 @@ def network(run: Run) -> str:
 
 
 def experiment(run: Run) -> str:
-    """Returns data set, network, and what was left out of them."""
+    """Returns data set and network, and what of them was used if not all."""
     dataset = str(run.summary["dataset"])
     parts = [_DATASETS.get(dataset, dataset), network(run)]
     if "image_size" in run.settings:
@@ -60,7 +53,7 @@ def experiment(run: Run) -> str:
 
 
 def setting(name: str, value: str | None) -> str:
-    """Returns a flag as it is given, short of its dashes."""
+    """Returns a flag and its value, without dashes."""
     if value is None:
         return f"no {name}"
     return f"{name}={value}"
@@ -72,7 +65,7 @@ def kept(density: float | None) -> str:
 
 
 def epochs(first: int, last: int) -> str:
-    """Returns one number of epochs, or the least and the greatest."""
+    """Returns a number of epochs, or a range."""
     if first != last:
         return f"{first}–{last} epochs"
     return "1 epoch" if last == 1 else f"{last} epochs"
