@@ -93,8 +93,10 @@ def plain_epochs(images: Images) -> Callable[[], float]:
 
 def own_epochs(images: Images, method: str, quick: bool) -> Callable[[], float]:
     steps = images.num_train // BATCH
-    small = {"num_pruned": 100, "period": {0: steps}} if quick else {}
-    config = paper_config("mnist_lenet_dsr_99", method=method, l1=1e-4, **small)
+    changes = [f"--method={method}", "--l1=1e-4"]
+    if quick:
+        changes += ["--num_pruned=100", f"--period={steps}"]
+    config = paper_config("mnist_lenet_dsr_99", *changes)
     model = build.build_model(config, images.image_shape, 10)
     model.compile(
         build.build_optimizer(config, steps),

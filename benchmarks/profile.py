@@ -40,8 +40,8 @@ def by_operation(run: Callable[[], Any], times: int) -> dict[str, Any]:
 
 
 def step(rounds: int, quick: bool) -> dict[str, Any]:
-    changes = SMALL_WIDE_RESNET if quick else {}
-    config = paper_config("cifar10_wrn_28_2_dsr_90", **changes)
+    changes = SMALL_WIDE_RESNET if quick else ()
+    config = paper_config("cifar10_wrn_28_2_dsr_90", *changes)
     training = Training(config, executions=rounds)
     training()
     # One step more than are timed.

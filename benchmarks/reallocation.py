@@ -27,13 +27,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import tensorflow as tf
+from dsr_tf.callbacks.compiled import CompiledReallocation
+from dsr_tf.callbacks.slots import find_slots
 
 from benchmarks import command
 from benchmarks import timing
 from benchmarks.profiler import events
 from dsr_tf import methods
-from dsr_tf.callbacks.compiled import CompiledReallocation
-from dsr_tf.callbacks.slots import find_slots
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
 from dsr_tf.models import lenet_300_100

@@ -21,9 +21,9 @@ from benchmarks import command
 from benchmarks.training import DATASETS
 from benchmarks.training import Training
 from benchmarks.training import paper_config
-from dsr_tf.methods.schedules import piecewise
 from dsr_tf.runs import Config
 from dsr_tf.runs import build
+from dsr_tf.schedules import Moment
 
 # Flagfile, executions in a round, and the batch that is timed.
 NETWORKS = {
@@ -35,18 +35,19 @@ NETWORKS = {
 
 def counted(config: Config) -> dict[str, int]:
     """Counts the steps and reallocations of a whole run, by its schedule."""
-    steps = DATASETS[config.dataset][2] // config.batch_size
-    last = config.epochs if config.stop_epoch is None else config.stop_epoch
+    training, moves = config.training, config.moves
+    steps = DATASETS[config.data.dataset][2] // training.batch_size
+    last = training.epochs if moves.stop_epoch is None else moves.stop_epoch
     reallocations = 0
     for epoch in range(last):
-        period = piecewise(config.period, epoch)
+        period = moves.period(Moment(epoch * steps, epoch))
         reallocations += (epoch + 1) * steps // period - epoch * steps // period
-    return {"steps": config.epochs * steps, "reallocations": reallocations}
+    return {"steps": training.epochs * steps, "reallocations": reallocations}
 
 
 def measured_round(training: Training) -> dict[str, float]:
     """Trains, and returns seconds of a step and of a reallocation."""
-    state = training.callback.state
+    state = training.callback.reallocator_of(training.model).counters
     before, times = state.seconds, state.num_reallocations
     seconds = training()
     reallocating = state.seconds - before
@@ -67,12 +68,13 @@ def measured(name: str, rounds: int) -> dict[str, Any]:
     flagfile, executions, batch_size = NETWORKS[name]
     config = paper_config(flagfile)
     counts = counted(config)
-    steps = build.steps_per_execution(config, counts["steps"] // config.epochs)
+    epoch = counts["steps"] // config.training.epochs
+    steps = build.steps_per_execution(config, epoch)
     training = Training(
         paper_config(
             flagfile,
-            batch_size=batch_size,
-            period={0: (executions + 1) * steps},
+            f"--batch_size={batch_size}",
+            f"--period={(executions + 1) * steps}",
         ),
         executions,
         jit_compile=build.jit_compile(config) == "auto",

@@ -10,7 +10,6 @@ not among these steps. DeepR rewires after every step, and so is timed one step
 at a time only.
 """
 
-import dataclasses
 import os
 from collections.abc import Iterator
 from typing import Any
@@ -22,25 +21,24 @@ from benchmarks import timing
 from benchmarks.training import SMALL_WIDE_RESNET
 from benchmarks.training import Training
 from benchmarks.training import paper_config
-from dsr_tf.runs import Config
 
-NEVER = {0: 10**9}
+NEVER = f"--period={10**9}"
 METHODS = ("dense", "dsr", "hashed", "deepr")
+# A file of `flags/`, and changes to it.
+Flags = tuple[str, ...]
 
 
-def lenet() -> Config:
-    return paper_config("mnist_lenet_dsr_99", period=NEVER)
+def lenet() -> Flags:
+    return "mnist_lenet_dsr_99", NEVER
 
 
-def wide_resnet(quick: bool) -> Config:
-    changes = {"batch_size": 128, "period": NEVER}
-    if quick:
-        changes |= SMALL_WIDE_RESNET
-    return paper_config("cifar10_wrn_28_2_dsr_90", **changes)
+def wide_resnet(quick: bool) -> Flags:
+    own = SMALL_WIDE_RESNET if quick else ("--batch_size=128",)
+    return "cifar10_wrn_28_2_dsr_90", NEVER, *own
 
 
-def settings(quick: bool) -> Iterator[tuple[str, Config, int, int, bool]]:
-    """Yields name, configuration, executions, steps in each, and XLA."""
+def settings(quick: bool) -> Iterator[tuple[str, Flags, int, int, bool]]:
+    """Yields name, flags, executions, steps in each, and XLA."""
     if quick:
         yield "LeNet-300-100", lenet(), 10, 1, True
         yield "WRN-10-1", wide_resnet(quick), 1, 1, False
@@ -52,12 +50,12 @@ def settings(quick: bool) -> Iterator[tuple[str, Config, int, int, bool]]:
 
 
 def compared(
-    config: Config, executions: int, steps: int, xla: bool, rounds: int
+    given: Flags, executions: int, steps: int, xla: bool, rounds: int
 ) -> dict[str, Any]:
     methods = METHODS if steps == 1 else METHODS[:-1]
     trainings = {
         method: Training(
-            dataclasses.replace(config, method=method), executions, xla, steps
+            paper_config(*given, f"--method={method}"), executions, xla, steps
         )
         for method in methods
     }
@@ -78,12 +76,12 @@ def measure(rounds: int, quick: bool) -> dict[str, Any]:
         "networks": [
             {
                 "network": name,
-                "batch_size": config.batch_size,
+                "batch_size": paper_config(*given).training.batch_size,
                 "steps_per_execution": steps,
                 "jit_compile": xla,
-                **compared(config, executions, steps, xla, rounds),
+                **compared(given, executions, steps, xla, rounds),
             }
-            for name, config, executions, steps, xla in settings(quick)
+            for name, given, executions, steps, xla in settings(quick)
         ],
     }
 

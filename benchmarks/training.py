@@ -5,7 +5,6 @@ are compared differ in their method alone: images, batch, optimizer, penalties,
 precision, threads and how steps are compiled are the same.
 """
 
-import dataclasses
 import time
 from typing import Any
 
@@ -15,7 +14,7 @@ import tensorflow as tf
 from absl import flags
 from absl.testing import flagsaver
 
-import main
+from dsr_tf import cli
 from dsr_tf.runs import Config
 from dsr_tf.runs import build
 
@@ -26,20 +25,19 @@ DATASETS = {
     "imagenet2012": ((224, 224, 3), 1000, 1_281_167),
 }
 # What makes a wide ResNet small enough to see only that a benchmark runs.
-SMALL_WIDE_RESNET = {
-    "depth": 10,
-    "width": 1,
-    "batch_size": 16,
-    "num_pruned": 500,
-}
+SMALL_WIDE_RESNET = (
+    "--depth=10",
+    "--width=1",
+    "--batch_size=16",
+    "--num_pruned=500",
+)
 
 
-def paper_config(name: str, **changes: Any) -> Config:
-    """Reads a file of `flags/`, and replaces some of its settings."""
+def paper_config(name: str, *changes: str) -> Config:
+    """Reads a file of `flags/`, and flags that change some of its settings."""
     with flagsaver.flagsaver():
-        flags.FLAGS(["main.py", f"--flagfile=flags/{name}.cfg"])
-        config = Config(**main.settings())
-    return dataclasses.replace(config, **changes)
+        flags.FLAGS(["main.py", f"--flagfile=flags/{name}.cfg", *changes])
+        return cli.config()
 
 
 class Training:
@@ -62,10 +60,11 @@ class Training:
         jit_compile: bool = False,
         steps_per_execution: int = 1,
     ) -> None:
-        shape, classes, num_images = DATASETS[config.dataset]
+        shape, classes, num_images = DATASETS[config.data.dataset]
+        batch_size = config.training.batch_size
         self.model = build.build_model(config, shape, classes)
         self.model.compile(
-            build.build_optimizer(config, num_images // config.batch_size),
+            build.build_optimizer(config, num_images // batch_size),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
             jit_compile=jit_compile,
@@ -76,8 +75,8 @@ class Training:
         self.steps = executions * steps_per_execution
         self._more = steps_per_execution
         rng = np.random.default_rng(0)
-        images = rng.normal(size=(config.batch_size, *shape)).astype("float32")
-        labels = rng.integers(0, classes, config.batch_size)
+        images = rng.normal(size=(batch_size, *shape)).astype("float32")
+        labels = rng.integers(0, classes, batch_size)
         self._batches = tf.data.Dataset.from_tensors((images, labels)).repeat()
 
     def __call__(self) -> float:

@@ -9,11 +9,13 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 
 
-def start(*arguments: Any, **environment: str) -> subprocess.Popen[str]:
-    """Starts main.py, and returns its process."""
+def start(
+    *arguments: Any, folder: Path = ROOT, **environment: str
+) -> subprocess.Popen[str]:
+    """Starts main.py, that of a folder, and returns its process."""
     return subprocess.Popen(
         [sys.executable, "main.py", *map(str, arguments)],
-        cwd=ROOT,
+        cwd=folder,
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -22,10 +24,10 @@ def start(*arguments: Any, **environment: str) -> subprocess.Popen[str]:
 
 
 def main(
-    *arguments: Any, **environment: str
+    *arguments: Any, folder: Path = ROOT, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs main.py to its end."""
-    process = start(*arguments, **environment)
+    """Runs main.py, that of a folder, to its end."""
+    process = start(*arguments, folder=folder, **environment)
     try:
         stdout, stderr = process.communicate(timeout=300)
     finally:

@@ -34,7 +34,8 @@ ROOMS = (
 def imported(path):
     """Returns the modules that a file imports, by their full names."""
     nodes = list(ast.walk(ast.parse(path.read_text())))
-    plain = [x.name for n in nodes if isinstance(n, ast.Import) for x in n.names]
+    bare = [node for node in nodes if isinstance(node, ast.Import)]
+    plain = [x.name for node in bare for x in node.names]
     fro = [n for n in nodes if isinstance(n, ast.ImportFrom)]
     assert all(node.level == 0 for node in fro), path
     return plain + [f"{n.module}.{x.name}" for n in fro for x in n.names]

@@ -10,7 +10,7 @@ from dsr_tf import runs
 from dsr_tf.data import load_images
 from dsr_tf.runs.export_run import NAMES
 from tests.command_line import main
-from tests.test_train import config
+from tests.configs import config
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-import main
+from dsr_tf import cli
 from dsr_tf.layers import budgeted_layers
-from dsr_tf.runs import Config
+from dsr_tf.methods.context import Extent
 from dsr_tf.runs import build
 
 ROOT = Path(__file__).parents[1]
@@ -27,7 +27,11 @@ def parsed(monkeypatch, *arguments):
     monkeypatch.chdir(ROOT)
     with flagsaver.flagsaver():
         flags.FLAGS(["main.py", *arguments])
-        return Config(**main.settings())
+        return cli.config()
+
+
+def run_dir(monkeypatch, *arguments):
+    return parsed(monkeypatch, *arguments).execution.run_dir
 
 
 @functools.cache
@@ -42,7 +46,7 @@ def networks(sparsity, method, model, depth, width, logits, granularity, data):
         arguments.remove("--init_from=run")
     with flagsaver.flagsaver():
         flags.FLAGS(arguments)
-        config = Config(**main.settings())
+        config = cli.config()
     network = build.build_model(config, *SHAPES[data])
     trained = sum(v.shape.num_elements() for v in network.trainable_variables)
     return build.budget(config, network), len(budgeted_layers(network)), trained
@@ -76,27 +80,28 @@ def test_flagfile_says_what_it_is(path):
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda p: p.stem)
 def test_flagfile_parses_and_builds_its_network(path, monkeypatch):
     config = parsed(monkeypatch, f"--flagfile={path}")
+    network = config.network
     budget, num_layers, _ = networks(
-        config.sparsity,
-        config.method,
-        config.model,
-        config.depth,
-        config.width,
-        config.sparse_logits,
-        config.granularity,
-        config.dataset,
+        config.budget.sparsity,
+        config.budget.method,
+        network.model,
+        network.depth,
+        network.width,
+        network.sparse_logits,
+        config.budget.granularity,
+        config.data.dataset,
     )
     reallocation = build.build_reallocation(config)
-    if config.method in build.DENSE_METHODS:
+    if config.record.kernels == "dense":
         assert num_layers == 0
         return
     layers = {"lenet_300_100": 3, "wide_resnet": 24, "resnet50": 49}
-    depth = layers[config.model] if config.depth == 28 else 6
+    depth = layers[network.model] if network.depth == 28 else 6
     assert num_layers == depth
     if reallocation:
-        reallocation.method.prune.check(
-            budget // (9 if config.granularity == "kernel" else 1)
-        )
+        size = 9 if config.budget.granularity == "kernel" else 1
+        extent = Extent("all", budget // size, 2 * budget, size)
+        reallocation.method.rule.check([extent])
 
 
 @pytest.mark.parametrize(
@@ -112,24 +117,21 @@ def test_thin_networks_have_no_more_parameters(name, parameters, monkeypatch):
 
 
 def test_runs_that_build_on_others_name_their_folders(monkeypatch):
-    folders = {
-        parsed(monkeypatch, f"--flagfile={path}").run_dir for path in FLAGFILES
-    }
+    folders = {run_dir(monkeypatch, f"--flagfile={path}") for path in FLAGFILES}
     # No two experiments share one, and no quick try has that of the whole run.
     assert len(folders) == len(FLAGFILES)
     quick = "--epochs=1", "--train_examples=2000"
     tries = {
-        parsed(monkeypatch, f"--flagfile={path}", *quick).run_dir
-        for path in FLAGFILES
+        run_dir(monkeypatch, f"--flagfile={path}", *quick) for path in FLAGFILES
     }
     assert not tries & folders
     for path in FLAGFILES:
-        config = parsed(monkeypatch, f"--flagfile={path}")
-        for needed in (config.init_from, config.masks_from):
+        begin = parsed(monkeypatch, f"--flagfile={path}").start
+        for needed in (begin.init_from, begin.masks_from):
             assert needed is None or needed in folders
-        if config.init_from or config.masks_from:
+        if begin.init_from or begin.masks_from:
             first = re.search(r"# Run (\S+\.cfg) first", path.read_text())
-            first = parsed(
+            first = run_dir(
                 monkeypatch, f"--flagfile={ROOT / 'flags' / first[1]}"
             )
-            assert first.run_dir in (config.init_from, config.masks_from)
+            assert first in (begin.init_from, begin.masks_from)

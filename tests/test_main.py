@@ -4,8 +4,11 @@ import json
 import re
 
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
-from tests.command_line import ROOT
+from dsr_tf import cli
+from dsr_tf.methods import evolution
 from tests.command_line import main
 
 
@@ -92,7 +95,7 @@ def test_second_run_is_refused(finished):
         ("--initial_threshold=0", "a number above 0"),
         ("--epochs=0", "is not a positive integer"),
         ("--num_pruned=0", "is not a positive integer"),
-        ("--method=rigl", "should be one of <dense|thin_dense|static|set|"),
+        ("--method=rigl", "should be one of <dsr|compressed|deepr|set|"),
         ("--method=thin_dense", "--method=thin_dense needs --width"),
         ("--width=0", "a number above 0"),
         ("--method=dense --tensorboard", "--tensorboard needs a --method"),
@@ -112,7 +115,27 @@ def test_second_run_is_refused(finished):
             "--granularity=kernel --model=resnet50 --method=deepr",
             "does not go with --method=deepr",
         ),
+        (
+            "--granularity=kernel --model=resnet50 --method=hashed",
+            "does not go with --method=hashed",
+        ),
+        (
+            "--group_lasso=1 --model=resnet50 --method=hashed",
+            "--group_lasso does not go with --method=hashed",
+        ),
+        (
+            "--distribution=erk --method=hashed",
+            "trains under masks: dsr, deepr, set or static",
+        ),
+        ("--distribution=erk --method=compressed --init_from=a", "under masks"),
         ("--temperature=-1", "one float from 0, or a schedule"),
+        ("--temperature=linear:0", "or KIND:START:END, such as cosine:8:4"),
+        ("--temperature=linear:1:2:3:4", "or KIND:START:END, such as"),
+        ("--drop_fraction=cosine:1:0", "one float from 0, below 1, or a sch"),
+        ("--drop_fraction=0:0.1,5:1", "one float from 0, below 1, or a sch"),
+        ("--learning_rate=linear:0.1:0.01", "a schedule of EPOCH:VALUE"),
+        ("--period=linear:0:8", "one int from 1, or a schedule"),
+        ("--period=linear:4:8:-1", "one int from 1, or a schedule"),
         ("--quantize=int8", "--quantize needs --format=tflite"),
         ("--train_examples=0", "is not a positive integer"),
         ("--prune_schedule=linear", "should be one of <cubic|exponential>"),
@@ -168,17 +191,17 @@ def test_too_many_examples_are_refused(tmp_path):
     assert_refused(result, "`train_examples` must be from 1 to .* 1500", 1)
 
 
+def config(*arguments):
+    with flagsaver.flagsaver():
+        flags.FLAGS(["main.py", *arguments])
+        return cli.config()
+
+
+def run_dir(*arguments):
+    return config(*arguments).execution.run_dir
+
+
 def test_runs_get_folders_of_their_own():
-    from absl import flags
-    from absl.testing import flagsaver
-
-    import main as program
-
-    def run_dir(*arguments):
-        with flagsaver.flagsaver():
-            flags.FLAGS(["main.py", *arguments])
-            return program.settings()["run_dir"]
-
     assert run_dir() == "runs/digits_lenet_300_100_dsr_s0.9_e100_seed0"
     wide = "--model=wide_resnet", "--dataset=cifar10"
     assert run_dir(*wide, "--depth=10", "--granularity=kernel") == (
@@ -191,6 +214,56 @@ def test_runs_get_folders_of_their_own():
     assert run_dir(*structure).endswith("static_s0.9_fresh_weights_e100_seed0")
     stopped = run_dir("--stop_epoch=3", "--epochs=9", "--train_examples=500")
     assert stopped.endswith("dsr_s0.9_stop3_e9_n500_seed0")
+    assert run_dir("--stop_epoch=3", "--method=static").endswith(
+        "static_s0.9_e100_seed0"
+    )
+    assert run_dir("--distribution=erk", "--run_dir=") == (
+        "runs/digits_lenet_300_100_dsr_s0.9_erk_e100_seed0"
+    )
+    assert run_dir("--run_dir=own") == "own"
+
+
+@pytest.mark.parametrize(
+    "given, written",
+    [
+        # As runs have them that were made before there were other schedules.
+        ("--period=15", "--period=0:15"),
+        ("--period=0:15,5:30", "--period=0:15,5:30"),
+        ("--period=linear:100:400:0.5", "--period=linear:100:400:0.5"),
+        ("--temperature=1e-3", "--temperature=0:0.001"),
+        ("--learning_rate=0.5", "--learning_rate=0:0.5"),
+        ("--drop_fraction=0.1", "--drop_fraction=0.1"),
+        ("--drop_fraction=0:0.3,2:0.1", "--drop_fraction=0:0.3,2:0.1"),
+        ("--drop_fraction=cosine:0.3:0", "--drop_fraction=cosine:0.3:0.0"),
+        ("--distribution=erk", "--distribution=erk"),
+    ],
+)
+def test_flags_are_written_in_one_form(given, written):
+    method = "--method=deepr" if "temperature" in given else "--method=set"
+    text = config(method, given).flags
+    assert written in text.splitlines()
+    assert config(method, written).flags == text
+
+
+def test_a_run_has_the_settings_of_its_own_method_only():
+    text = config("--method=set", "--drop_fraction=0.2").flags
+    assert "--drop_fraction=0.2" in text
+    assert "num_pruned" not in text and "temperature" not in text
+    # Older runs have no such flag, and did the same.
+    assert "distribution" not in text
+    assert isinstance(config("--method=set").settings, evolution.Settings)
+
+
+def test_flags_of_older_runs_are_taken(tmp_path):
+    path = tmp_path / "flags.cfg"
+    path.write_text(
+        "--method=set\n--num_pruned=150\n--tolerance=0.1\n"
+        "--drop_fraction=0.1\n--temperature=0:1e-05,25:1e-08\n"
+        "--noise_rate=0.01\n--prune_across_tensors\n--period=0:15\n"
+    )
+    assert config(f"--flagfile={path}").flags == (
+        config("--method=set", "--period=15").flags
+    )
 
 
 def test_data_that_cannot_be_had_is_one_line(tmp_path):
@@ -219,10 +292,13 @@ def test_help_lists_flags_with_their_defaults():
 
 
 def test_help_names_every_flag_once():
-    source = (ROOT / "main.py").read_text()
-    defined = re.findall(r"(?:DEFINE_\w+|_define_\w+)\(\s*\"(\w+)\"", source)
-    lines = main("--help").stdout.splitlines()
-    named = [x.strip().replace("[no]", "") for x in lines if x[:4] == "  --"]
-    assert sorted(named) == sorted(
-        f"--{name}" for name in [*defined, "verbosity"]
-    )
+    printed = main("--help").stdout.splitlines()
+    named = [x.strip().replace("[no]", "") for x in printed if x[:4] == "  --"]
+    own = {
+        flag.name
+        for module, row in flags.FLAGS.flags_by_module_dict().items()
+        for flag in row
+        if module.startswith("dsr_tf.")
+    }
+    assert {"l1", "mode", "num_pruned", "temperature"} < own
+    assert sorted(named) == sorted(f"--{name}" for name in own | {"verbosity"})

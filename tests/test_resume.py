@@ -1,4 +1,3 @@
-import dataclasses
 import importlib
 import shutil
 
@@ -7,8 +6,8 @@ import pytest
 
 from dsr_tf import runs
 from dsr_tf.data import load_images
+from tests import configs
 from tests.event_file import read
-from tests.test_train import CONFIG
 
 # `runs.run` is the function of the same name.
 run_module = importlib.import_module("dsr_tf.runs.run")
@@ -22,7 +21,7 @@ class Interrupted(run_module.EpochLine):
 
 
 def config(path, **changes):
-    return dataclasses.replace(CONFIG, run_dir=str(path), epochs=4, **changes)
+    return configs.config(path, epochs=4, **changes)
 
 
 @pytest.fixture(scope="module")

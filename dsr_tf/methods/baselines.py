@@ -20,6 +20,7 @@ THIN_DENSE = Record(
     help="a narrower network, by --width",
     label="thin dense",
     kernels="dense",
+    requires=("width",),
 )
 DENSE = Record(
     name="dense", help="the full network", label="dense", kernels="dense"

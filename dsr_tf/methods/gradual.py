@@ -222,4 +222,5 @@ RECORD = Record(
     settings=Settings,
     build=_build,
     starts_dense=True,
+    requires=("init_from",),
 )

@@ -29,6 +29,7 @@ class Record:
             which share values, or `"dense"`.
         starts_dense: Whether training begins with all weights active.
         every_step: Whether it acts after every optimizer step.
+        requires: Flags that must be given with it, by name.
         keeps_counts: Whether each layer ends with the count of active weights
             that it began with.
         moves_units: Whether units of several weights can move.
@@ -42,5 +43,16 @@ class Record:
     kernels: Literal["masked", "hashed", "dense"] = "masked"
     starts_dense: bool = False
     every_step: bool = False
+    requires: tuple[str, ...] = ()
     keeps_counts: bool = False
     moves_units: bool = True
+
+    @property
+    def moves_weights(self) -> bool:
+        """Whether its masks change while it trains."""
+        return self.build is not None
+
+    @property
+    def starts_sparse(self) -> bool:
+        """Whether training begins under masks that hold weights back."""
+        return self.kernels == "masked" and not self.starts_dense

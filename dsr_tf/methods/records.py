@@ -1,22 +1,29 @@
 """All methods, in the order of help and reports: a line each."""
 
-from dsr_tf.methods import baselines
-from dsr_tf.methods import deep_rewiring
-from dsr_tf.methods import dynamic_reparameterization
-from dsr_tf.methods import evolution
-from dsr_tf.methods import gradual
+from importlib import import_module
+
 from dsr_tf.methods.record import Record
 
-RECORDS: tuple[Record, ...] = (
-    dynamic_reparameterization.RECORD,
-    gradual.RECORD,
-    deep_rewiring.RECORD,
-    evolution.RECORD,
-    baselines.HASHED,
-    baselines.THIN_DENSE,
-    baselines.STATIC,
-    baselines.DENSE,
+# The file in this folder, and the record in it.
+_PLACES = (
+    "dynamic_reparameterization.RECORD",
+    "gradual.RECORD",
+    "deep_rewiring.RECORD",
+    "evolution.RECORD",
+    "baselines.HASHED",
+    "baselines.THIN_DENSE",
+    "baselines.STATIC",
+    "baselines.DENSE",
 )
+
+
+def _read(place: str) -> Record:
+    file, _, name = place.partition(".")
+    record: Record = getattr(import_module(f"dsr_tf.methods.{file}"), name)
+    return record
+
+
+RECORDS: tuple[Record, ...] = tuple(map(_read, _PLACES))
 
 
 def records() -> tuple[Record, ...]:

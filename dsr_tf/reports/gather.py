@@ -17,6 +17,7 @@ from dsr_tf.reports.runs import Run
 # Flags that a run leaves out of its file if they are not given.
 _WITHOUT_DEFAULT = (
     "data_dir",
+    "distribution",
     "image_size",
     "stop_epoch",
     "train_examples",

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from dsr_tf.files import replacing
+from dsr_tf.methods.records import find
+from dsr_tf.methods.records import records
+from dsr_tf.methods.settings import settings_of
 
 BEST = "best.keras"
 CHECKPOINTS = "checkpoints"
@@ -129,7 +132,22 @@ def _differences(old: str, new: str) -> list[str]:
 
 
 def parsed_flags(flagfile: str) -> dict[str, str]:
-    """Returns the flags of a run by name, dashes included, as text."""
+    """Returns the flags of a run by name, dashes included, as text.
+
+    Settings of other methods, which older runs have too, are left out.
+    """
     lines = [x for x in flagfile.splitlines() if x.startswith("--")]
     pairs = [line.partition("=") for line in lines]
-    return {name: value for name, _, value in pairs}
+    flags = {name: value for name, _, value in pairs}
+    unused = _unused_flags(flags.get("--method", ""))
+    return {name: x for name, x in flags.items() if name not in unused}
+
+
+def _unused_flags(method: str) -> set[str]:
+    """Returns the flags of settings that a method does not have."""
+    record = find(method)
+    if record is None:
+        return set()
+    own = {x.name for x in settings_of(record.settings)}
+    known = {x.name for r in records() for x in settings_of(r.settings)}
+    return {f"--{no}{name}" for name in known - own for no in ("", "no")}

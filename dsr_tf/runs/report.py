@@ -71,13 +71,12 @@ def summarize(
     trained = sum(math.prod(layer.trained_kernel.shape) for layer in budgeted)
     parameters += num_weights - trained
     state = reallocation.state if reallocation else None
-    pruned = config.method == "compressed"
     return {
-        "dataset": config.dataset,
-        "model": config.model,
-        "method": config.method,
-        "seed": config.seed,
-        "epochs": config.epochs,
+        "dataset": config.data.dataset,
+        "model": config.network.model,
+        "method": config.record.name,
+        "seed": config.training.seed,
+        "epochs": config.training.epochs,
         "test_accuracy": test_accuracy,
         "budget": budget,
         "num_active": num_active,
@@ -89,7 +88,7 @@ def summarize(
         "weights_moved": state.weights_moved if state else 0,
         "threshold": state.method.get("threshold") if state else None,
         "prunes": state.method.get("prunes") if state else None,
-        "num_prunes": config.num_prunes if pruned else None,
+        "num_prunes": getattr(config.settings, "num_prunes", None),
         "train_seconds": round(train_seconds, 3),
         "reallocation_seconds": round(state.seconds if state else 0.0, 3),
         "layers": layers,
@@ -132,8 +131,10 @@ def _budget_rows(summary: dict[str, Any]) -> dict[str, str]:
         f"{summary['reallocations']:,} reallocations",
     }
     if missed > 0:
-        rows["active weights"] += (
-            f", {missed:,} too many: {summary['prunes']} of "
-            f"{summary['num_prunes']} prunes done; it needs more --epochs"
+        rows["active weights"] += f", {missed:,} too many" + (
+            f": {summary['prunes']} of {summary['num_prunes']} prunes done; "
+            "it needs more --epochs"
+            if summary["num_prunes"]
+            else ""
         )
     return rows

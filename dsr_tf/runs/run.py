@@ -21,7 +21,6 @@ from dsr_tf.distribute import is_chief
 from dsr_tf.distribute import share_batches
 from dsr_tf.distribute.agree import largest
 from dsr_tf.layers import budgeted_layers
-from dsr_tf.layers import sparse_layers
 from dsr_tf.runs import build
 from dsr_tf.runs.best import KeepBest
 from dsr_tf.runs.config import Config
@@ -57,7 +56,7 @@ def run(config: Config) -> dict[str, Any]:
         PreemptedError: After SIGTERM, once a checkpoint is written.
     """
     # Before anything else of TensorFlow, as several workers need it.
-    strategy = choose_strategy(config.strategy)
+    strategy = choose_strategy(config.execution.strategy)
     with _own_folder(config, strategy) as folder:
         return _run(config, strategy, folder)
 
@@ -67,37 +66,38 @@ def _run(
 ) -> dict[str, Any]:
     chief = is_chief(strategy)
     (resumes,) = largest(strategy, [chief and folder.resumes(config.flags)])
-    keras.utils.set_random_seed(config.seed)
+    data, training, execution = config.data, config.training, config.execution
+    keras.utils.set_random_seed(training.seed)
     images = load_images(
-        config.dataset,
-        config.data_dir,
-        image_size=config.image_size,
-        train_examples=config.train_examples,
+        data.dataset,
+        data.data_dir,
+        image_size=data.image_size,
+        train_examples=data.train_examples,
     )
     # Refused here, if at all, before anything is written.
-    images.train_batches(config.batch_size, config.seed)
-    steps = images.num_train // config.batch_size
+    images.train_batches(training.batch_size, training.seed)
+    steps = images.num_train // training.batch_size
     with strategy.scope():
         model, initial = _compiled(config, strategy, images, steps)
     budget = build.budget(config, model)
     starts = [layer.num_active for layer in budgeted_layers(model)]
     reallocation = build.build_reallocation(config)
     if reallocation:
-        reallocation.check(sparse_layers(model))
+        reallocation.reallocator_of(model)
     logger = None
-    if config.tensorboard:
+    if execution.tensorboard:
         logger = SparsityLogger(folder.path / TENSORBOARD, reallocation)
         logger.check(model)
     checkpoint = Checkpoint(
-        Path(config.run_dir) / CHECKPOINTS,
+        Path(execution.run_dir) / CHECKPOINTS,
         reallocation,
-        config.checkpoint_steps,
-        config.keep_checkpoints,
+        execution.checkpoint_steps,
+        execution.keep_checkpoints,
         logger,
         strategy,
     )
     if resumes:
-        _resume(folder, checkpoint, config.epochs, steps)
+        _resume(folder, checkpoint, training.epochs, steps)
     else:
         folder.begin(config.flags)
         if initial:
@@ -127,7 +127,8 @@ def _own_folder(
 ) -> Iterator[RunFolder]:
     """Gives the chief the run's folder, and others one that is thrown away."""
     if is_chief(strategy):
-        yield RunFolder(config.run_dir, config.overwrite)
+        execution = config.execution
+        yield RunFolder(execution.run_dir, execution.overwrite)
         return
     with tempfile.TemporaryDirectory() as scratch:
         yield RunFolder(scratch)
@@ -184,20 +185,26 @@ def _fit(
     steps: int,
     checkpoint: Checkpoint,
 ) -> None:
-    strategy = checkpoint.strategy
+    strategy, training = checkpoint.strategy, config.training
+    keep_best = config.execution.keep_best
     own = (
         checkpoint.reallocation,
         checkpoint.logger,
-        EpochLine(config.epochs) if is_chief(strategy) else None,
+        EpochLine(training.epochs) if is_chief(strategy) else None,
         keras.callbacks.CSVLogger(str(folder.path / METRICS), append=True),
-        KeepBest(folder, config.keep_best) if config.keep_best else None,
+        KeepBest(folder, keep_best) if keep_best else None,
     )
 
     def batches(epoch: int, step: int) -> Any:
         return share_batches(
             strategy,
             lambda num_workers, index: images.train_batches(
-                config.batch_size, config.seed, epoch, step, num_workers, index
+                training.batch_size,
+                training.seed,
+                epoch,
+                step,
+                num_workers,
+                index,
             ),
         )
 
@@ -206,7 +213,7 @@ def _fit(
             model,
             batches,
             checkpoint,
-            epochs=config.epochs,
+            epochs=training.epochs,
             steps_per_epoch=steps,
             callbacks=[callback for callback in own if callback],
             validation_data=images.eval_batches(),

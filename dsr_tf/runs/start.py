@@ -33,19 +33,20 @@ def start_models(
     Raises:
         ValueError: If a run or a file to start from cannot serve.
     """
-    if config.method == "hashed":
+    if config.record.kernels == "hashed":
         return build.build_model(config, image_shape, num_classes), None
     dense = build.build_dense(config, image_shape, num_classes)
-    if config.init_from:
-        _copy("init_from", config.init_from, MODEL, copy_weights, dense)
-    if config.weights_from and config.weights_from != "random":
-        run = config.weights_from
+    start = config.start
+    if start.init_from:
+        _copy("init_from", start.init_from, MODEL, copy_weights, dense)
+    if start.weights_from and start.weights_from != "random":
+        run = start.weights_from
         _copy("weights_from", run, INITIAL, copy_weights, dense)
-    if config.method in build.DENSE_METHODS:
+    if config.record.kernels == "dense":
         return dense, dense
     model = build.build_model(config, image_shape, num_classes)
-    if config.masks_from:
-        _start_with_masks(model, config.masks_from)
+    if start.masks_from:
+        _start_with_masks(model, start.masks_from)
     copy_weights(dense, model)
     return model, dense
 

@@ -10,60 +10,15 @@ import tensorflow as tf
 from dsr_tf import runs
 from dsr_tf.layers import sparse_layers
 from dsr_tf.runs import build
-from dsr_tf.runs.config import Config
 from dsr_tf.runs.folder import RunFolder
+from dsr_tf.runs.folder import parsed_flags
 from dsr_tf.runs.start import start_models
+from dsr_tf.schedules import Constant
+from dsr_tf.schedules import Linear
+from tests.configs import CONFIG
+from tests.configs import config
 from tests.event_file import read
 from tests.imagenet_form import write_imagenet
-
-CONFIG = Config(
-    dataset="digits",
-    image_size=None,
-    train_examples=None,
-    model="lenet_300_100",
-    depth=28,
-    width=None,
-    sparse_logits=False,
-    method="dsr",
-    sparsity=0.9,
-    granularity="weight",
-    epochs=3,
-    batch_size=100,
-    learning_rate={0: 0.1, 2: 0.01},
-    momentum=0.9,
-    l1=1e-4,
-    l2=0.0,
-    group_lasso=0.0,
-    num_pruned=100,
-    tolerance=0.1,
-    initial_threshold=0.01,
-    regrow_stddev=1e-3,
-    drop_fraction=0.1,
-    temperature={0: 1e-5},
-    noise_rate=0.01,
-    num_prunes=2,
-    prune_schedule="cubic",
-    prune_across_tensors=True,
-    period={0: 15},
-    stop_epoch=None,
-    init_from=None,
-    masks_from=None,
-    weights_from=None,
-    seed=0,
-    data_dir=None,
-    run_dir="",
-    overwrite=False,
-    strategy="none",
-    checkpoint_steps=None,
-    keep_checkpoints=3,
-    keep_best=None,
-    tensorboard=False,
-    flags="--dataset=digits\n",
-)
-
-
-def config(path, **changes):
-    return dataclasses.replace(CONFIG, run_dir=str(path), **changes)
 
 
 @pytest.fixture(scope="module")
@@ -243,6 +198,13 @@ def test_steps_are_executed_up_to_the_next_reallocation():
     # Periods that never come into force do not count.
     unused = config("", epochs=2, period={0: 15, 25: 7})
     assert build.steps_per_execution(unused, 15) == 15
+    assert build.steps_per_execution(config("", period=Constant(15)), 15) == 15
+    # Where the period is another one at each step, so is what it divides.
+    ramp = config("", period=Linear(10, 30))
+    assert build.steps_per_execution(ramp, 600) == 1
+    # Nor do those of methods that move nothing.
+    still = config("", method="static", period=Linear(10, 30))
+    assert build.steps_per_execution(still, 600) == 100
     # So few that a signal is heard in time.
     for method in ("static", "dense", "hashed"):
         assert build.steps_per_execution(config("", method=method), 600) == 100
@@ -251,6 +213,60 @@ def test_steps_are_executed_up_to_the_next_reallocation():
     wide = config("", model="wide_resnet", method="dense")
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
     assert build.steps_per_execution(wide, 600) == (10 if has_gpu else 1)
+
+
+def test_callback_of_a_method_is_built_from_its_record():
+    changes = {"period": Constant(7), "stop_epoch": 2, "seed": 3}
+    for method in ("dsr", "set", "compressed"):
+        moves = build.build_reallocation(config("", method=method, **changes))
+        assert moves.period == Constant(7)
+        assert (moves.stop_epoch, moves.seed) == (2, 3)
+    assert build.build_reallocation(config("", method="deepr")).every_step
+    for method in ("static", "hashed", "thin_dense", "dense"):
+        assert build.build_reallocation(config("", method=method)) is None
+
+
+def test_distribution_reaches_the_model(monkeypatch):
+    given = []
+
+    def network(**arguments):
+        given.append(arguments.get("distribution"))
+
+    monkeypatch.setitem(build.MODELS, "lenet_300_100", network)
+    for distribution in ("uniform", "erk"):
+        begin = config("", distribution=distribution)
+        build.build_dense(begin, (8, 8, 1), 10)
+        build.build_model(begin, (8, 8, 1), 10)
+    assert given == [None, None, None, "erk"]
+
+
+def test_settings_of_another_method_are_refused():
+    with pytest.raises(ValueError, match="`settings` must be of .*Settings"):
+        dataclasses.replace(CONFIG, settings=None)
+    with pytest.raises(ValueError, match="`method` must be one of .*dsr"):
+        budget = dataclasses.replace(CONFIG.budget, method="rigl")
+        dataclasses.replace(CONFIG, budget=budget)
+
+
+def test_settings_of_other_methods_are_no_part_of_a_run():
+    older = "--method=compressed\n--num_pruned=150\n--num_prunes=3\n"
+    flags = parsed_flags(older + "--noprune_across_tensors\n--seed=0\n")
+    assert flags == {
+        "--method": "compressed",
+        "--num_prunes": "3",
+        "--noprune_across_tensors": "",
+        "--seed": "0",
+    }
+    unknown = parsed_flags("--method=own\n--num_pruned=150\n")
+    assert set(unknown) == {"--method", "--num_pruned"}
+
+
+def test_schedule_of_a_setting_changes_a_run(tmp_path):
+    moved = [
+        runs.run(config(tmp_path / str(i), method="set", drop_fraction=value))
+        for i, value in enumerate((0.2, Linear(0.2, 0.0)))
+    ]
+    assert 0 < moved[1]["weights_moved"] < moved[0]["weights_moved"]
 
 
 def test_stop_epoch_ends_reallocation(tmp_path):
@@ -317,8 +333,10 @@ def test_compressed_run_reaches_its_budget_exactly(dense, tmp_path, file):
 
 
 def test_too_short_a_compression_is_announced(dense, tmp_path, capsys):
-    begin = config(tmp_path, method="compressed", init_from=str(dense))
-    runs.run(dataclasses.replace(begin, epochs=1))
+    begin = config(
+        tmp_path, method="compressed", init_from=str(dense), epochs=1
+    )
+    runs.run(begin)
     printed = capsys.readouterr().out
     assert "too many: 1 of 2 prunes done" in printed
 
@@ -356,9 +374,12 @@ def test_structure_of_a_run_with_its_weights_or_fresh_ones(finished, weights):
 
 
 def test_masks_of_another_budget_are_refused(finished):
-    begin = config("", method="static", sparsity=0.8)
-    begin = dataclasses.replace(
-        begin, masks_from=str(finished[0]), weights_from="random"
+    begin = config(
+        "",
+        method="static",
+        sparsity=0.8,
+        masks_from=str(finished[0]),
+        weights_from="random",
     )
     with pytest.raises(ValueError, match="10040: give the --sparsity of that"):
         start_models(begin, (8, 8, 1), 10)
@@ -372,8 +393,9 @@ def test_runs_to_start_from_must_be_there(tmp_path, name):
 
 
 def test_masks_of_runs_without_masks_are_refused(dense):
-    begin = config("", method="static", weights_from="random")
-    begin = dataclasses.replace(begin, masks_from=str(dense))
+    begin = config(
+        "", method="static", weights_from="random", masks_from=str(dense)
+    )
     with pytest.raises(ValueError, match="`masks_from` must lead to a networ"):
         start_models(begin, (8, 8, 1), 10)
 
@@ -391,8 +413,10 @@ def test_overwriting_leaves_nothing_of_the_old_run(tmp_path):
 
 
 def test_stop_epoch_ends_compression(dense, tmp_path):
-    begin = config(tmp_path, method="compressed", init_from=str(dense))
-    summary = runs.run(dataclasses.replace(begin, stop_epoch=1))
+    begin = config(
+        tmp_path, method="compressed", init_from=str(dense), stop_epoch=1
+    )
+    summary = runs.run(begin)
     assert summary["prunes"] == 1
 
 

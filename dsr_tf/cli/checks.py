@@ -1,0 +1,137 @@
+"""What flags have to do with each other."""
+
+from collections.abc import Callable
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from absl import flags
+
+from dsr_tf.cli import groups  # noqa: F401  It defines the flags.
+from dsr_tf.methods.record import Record
+from dsr_tf.methods.records import find
+from dsr_tf.methods.records import records
+
+Values = dict[str, Any]
+# Returns what is wrong, if anything is.
+Check = Callable[[Values], str | None]
+# What a method that requires a flag wants of it, where more is to be said.
+_WANTED = {"init_from": ", a trained dense network"}
+
+
+def check(*names: str) -> Callable[[Check], Check]:
+    """Registers a check of the values of some flags."""
+
+    def register(problem: Check) -> Check:
+        def passes(values: Values) -> bool:
+            text = problem(values)
+            if text:
+                raise flags.ValidationError(text)
+            return True
+
+        flags.register_multi_flags_validator(names, passes)
+        return problem
+
+    return register
+
+
+def _record(values: Values) -> Record:
+    record = find(values["method"])
+    # The flag takes no other name.
+    assert record
+    return record
+
+
+def _listed(chosen: Iterable[Record]) -> str:
+    *names, last = [record.name for record in chosen]
+    return f"{', '.join(names)} or {last}" if names else last
+
+
+def _missing(flag: str, values: Values) -> str | None:
+    record = _record(values)
+    if flag in record.requires and values[flag] is None:
+        return f"--method={record.name} needs --{flag}{_WANTED.get(flag, '')}"
+    return None
+
+
+for _name in ("init_from", "masks_from", "weights_from"):
+    flags.register_validator(_name, lambda v: v != "", "must not be empty")
+for _name in sorted({name for x in records() for name in x.requires}):
+    check("method", _name)(partial(_missing, _name))
+
+
+@check("mode", "format", "quantize")
+def _tflite_is_quantized(values: Values) -> str | None:
+    if values["quantize"] and values["format"] != "tflite":
+        return "--quantize needs --format=tflite"
+    return None
+
+
+@check("method", "tensorboard")
+def _logged_have_a_budget(values: Values) -> str | None:
+    if values["tensorboard"] and _record(values).kernels == "dense":
+        dense = _listed(x for x in records() if x.kernels == "dense")
+        return f"--tensorboard needs a --method that has a budget, not {dense}"
+    return None
+
+
+@check("method", "init_from")
+def _hashed_start_fresh(values: Values) -> str | None:
+    record = _record(values)
+    if values["init_from"] is not None and record.kernels == "hashed":
+        return f"--method={record.name} cannot use --init_from"
+    return None
+
+
+@check("masks_from", "weights_from", "init_from")
+def _ablations_are_whole(values: Values) -> str | None:
+    masks, weights = values["masks_from"], values["weights_from"]
+    together = (masks is None) == (weights is None)
+    if not together or (masks is not None and values["init_from"] is not None):
+        return (
+            "--masks_from and --weights_from go together, without --init_from"
+        )
+    return None
+
+
+def _needs_masks(option: str, record: Record) -> str | None:
+    if record.starts_sparse:
+        return None
+    masked = _listed(x for x in records() if x.starts_sparse)
+    return f"{option} needs a --method that trains under masks: {masked}"
+
+
+@check("method", "masks_from")
+def _masks_have_a_use(values: Values) -> str | None:
+    if values["masks_from"] is None:
+        return None
+    return _needs_masks("--masks_from", _record(values))
+
+
+@check("method", "distribution")
+def _distributed_have_masks(values: Values) -> str | None:
+    if values["distribution"] == "uniform":
+        return None
+    option = f"--distribution={values['distribution']}"
+    return _needs_masks(option, _record(values))
+
+
+@check("model", "granularity", "group_lasso")
+def _slices_need_convolutions(values: Values) -> str | None:
+    slices = values["granularity"] == "kernel" or values["group_lasso"] > 0
+    if slices and values["model"] == "lenet_300_100":
+        return (
+            "--granularity=kernel and --group_lasso need a network with "
+            "convolutions: wide_resnet or resnet50"
+        )
+    return None
+
+
+@check("method", "granularity", "group_lasso")
+def _slices_can_move(values: Values) -> str | None:
+    record = _record(values)
+    if values["granularity"] == "kernel" and not record.moves_units:
+        return f"--granularity=kernel does not go with --method={record.name}"
+    if values["group_lasso"] > 0 and record.kernels == "hashed":
+        return f"--group_lasso does not go with --method={record.name}"
+    return None

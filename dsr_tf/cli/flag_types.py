@@ -1,0 +1,124 @@
+"""Kinds of flags that absl does not have: bounded numbers and schedules."""
+
+import math
+from typing import Any
+
+from absl import flags
+
+from dsr_tf import schedules
+from dsr_tf.schedules import ByEpoch
+from dsr_tf.schedules import Constant
+
+
+class Number(flags.FloatParser):
+    """Parses a finite number, at least `lower`, below `below`.
+
+    Args:
+        lower: Smallest value.
+        below: What values must be below.
+        above: Whether `lower` itself is refused.
+    """
+
+    def __init__(
+        self, lower: float = 0.0, below: float = math.inf, above: bool = False
+    ) -> None:
+        super().__init__()
+        self._lower, self._below, self._above = lower, below, above
+        self.syntactic_help = f"a number {'above' if above else 'from'} " + (
+            f"{lower:g}" + (f", below {below:g}" if below < math.inf else "")
+        )
+
+    def parse(self, argument: Any) -> float:
+        number = super().parse(argument)
+        if not self.allows(number):
+            raise ValueError(f"must be {self.syntactic_help}")
+        return number
+
+    def allows(self, number: float) -> bool:
+        """Tells whether a number is within the bounds."""
+        above = number > self._lower
+        within = above or (number == self._lower and not self._above)
+        return within and number < self._below
+
+
+class Schedule(flags.ArgumentParser):
+    """Parses a schedule from its text form, or one value for all epochs.
+
+    Args:
+        number: `int` or `float`.
+        bounds: What values must be.
+        by_epoch: Whether one value is written as that of epoch 0, as in
+            `0:15`; otherwise as in `15`.
+        ramps: Whether it may rise or fall from step to step.
+    """
+
+    def __init__(
+        self, number: type, bounds: Number, by_epoch: bool, ramps: bool
+    ) -> None:
+        self._number, self._bounds = number, bounds
+        self._by_epoch, self._ramps = by_epoch, ramps
+        self.syntactic_help = _schedule_help(number, bounds, ramps)
+
+    def flag_type(self) -> str:
+        return f"schedule of {self._number.__name__}"
+
+    def parse(self, argument: Any) -> Any:
+        try:
+            schedule = self._schedule(argument)
+            allowed = all(map(self._bounds.allows, schedule.values))
+        # A text may have too many parts, or none.
+        except (ValueError, TypeError):
+            allowed = False
+        if not allowed:
+            raise ValueError(f"must be {self.syntactic_help}")
+        return schedule
+
+    def _schedule(self, argument: Any) -> Any:
+        if not callable(argument):
+            argument = schedules.parse(str(argument), self._number)
+        if self._by_epoch and isinstance(argument, Constant):
+            return ByEpoch(((0, argument.value),))
+        if isinstance(argument, schedules.Ramp) and not self._ramps:
+            raise ValueError("no ramp")
+        return argument
+
+
+def _schedule_help(number: type, bounds: Number, ramps: bool) -> str:
+    limits = bounds.syntactic_help.removeprefix("a number ")
+    text = (
+        f"one {number.__name__} {limits}, or a schedule of EPOCH:VALUE with an "
+        "entry for epoch 0, such as 0:8,25:4"
+    )
+    return f"{text}, or KIND:START:END, such as cosine:8:4" if ramps else text
+
+
+def define_number(
+    name: str, default: float | None, help: str, **bounds: Any
+) -> Any:
+    """Defines a flag of a `Number`."""
+    return flags.DEFINE(
+        Number(**bounds),
+        name,
+        default,
+        help,
+        serializer=flags.ArgumentSerializer(),
+    )
+
+
+def define_schedule(
+    name: str,
+    default: Any,
+    help: str,
+    number: type = float,
+    by_epoch: bool = True,
+    ramps: bool = True,
+    **bounds: Any,
+) -> Any:
+    """Defines a flag of a `Schedule`."""
+    return flags.DEFINE(
+        Schedule(number, Number(**bounds), by_epoch, ramps),
+        name,
+        default,
+        help,
+        serializer=flags.ArgumentSerializer(),
+    )

@@ -1,0 +1,69 @@
+"""What the command line does: one function for each `--mode`."""
+
+from collections.abc import Callable
+from typing import Any
+
+from absl import flags
+
+from dsr_tf import reports
+from dsr_tf import runs
+from dsr_tf.cli.settings import config
+
+
+def train() -> None:
+    """Trains a network."""
+    runs.run(config())
+
+
+def export() -> None:
+    """Writes the network of a run for use without this library."""
+    path = runs.export_run(
+        _run_dir(),
+        flags.FLAGS.format,
+        flags.FLAGS.quantize,
+        flags.FLAGS.data_dir,
+        flags.FLAGS.overwrite,
+    )
+    print(f"written to      {path}")
+
+
+def evaluate() -> None:
+    """Prints accuracy and loss of a network."""
+    runs.evaluate(
+        flags.FLAGS.model_path or _run_dir(),
+        # The default is that of training.
+        _given("dataset"),
+        flags.FLAGS.data_dir,
+    )
+
+
+def report() -> None:
+    """Writes a page on finished runs."""
+    page = reports.write_report(
+        flags.FLAGS.runs, flags.FLAGS.out, flags.FLAGS.overwrite
+    )
+    print(f"written to      {page}")
+
+
+def compare() -> None:
+    """Prints a table of finished runs."""
+    print(reports.compare(flags.FLAGS.runs), end="")
+
+
+MODES: dict[str, Callable[[], None]] = {
+    "train": train,
+    "export": export,
+    "evaluate": evaluate,
+    "report": report,
+    "compare": compare,
+}
+
+
+def _run_dir() -> str:
+    return config().execution.run_dir
+
+
+def _given(name: str) -> Any:
+    """Returns the value of a flag that was given, else None."""
+    flag = flags.FLAGS[name]
+    return flag.value if flag.present else None

@@ -1,0 +1,66 @@
+"""The program: it parses flags, does one thing, and ends with a status."""
+
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import tensorflow as tf
+from absl import app
+from absl import flags
+from absl import logging
+
+from dsr_tf.cli import checks  # noqa: F401  Flags are checked as they parse.
+from dsr_tf.cli.help import help_text
+from dsr_tf.cli.modes import MODES
+from dsr_tf.runs import PreemptedError
+
+FAILED = 1
+BAD_FLAGS = 2
+# The exit status "temporary failure: try again" of sysexits.h.
+RESUME = 75
+
+
+def main() -> None:
+    """Does what the command line of this process says, and ends it."""
+    app.run(_do, flags_parser=_parse_flags)
+
+
+def _do(argv: Sequence[str]) -> None:
+    if len(argv) > 1:
+        text = f"unexpected argument '{argv[1]}'; flags begin with --"
+        _fail(text, BAD_FLAGS)
+    if flags.FLAGS.verbosity <= 0:
+        logging.set_verbosity(logging.ERROR)
+    try:
+        MODES[flags.FLAGS.mode]()
+    except PreemptedError as stopped:
+        _fail(f"{stopped}, on SIGTERM; run the same command to go on", RESUME)
+    except (ValueError, RuntimeError, FloatingPointError, OSError) as error:
+        logging.debug("The run failed.", exc_info=True)
+        _fail(str(error), FAILED)
+    except tf.errors.OpError as error:
+        logging.debug("The run failed.", exc_info=True)
+        kind = type(error).__name__
+        _fail(f"TensorFlow failed ({kind}): {_cause(error.message)}", FAILED)
+
+
+def _cause(message: str) -> str:
+    """Returns what stands after a trace, whose lines are indented."""
+    lines = message.splitlines()
+    return [x for x in lines if x.strip() and not x[0].isspace()][-1]
+
+
+def _parse_flags(argv: Sequence[str]) -> list[str]:
+    """Parses flags; a bad one ends the program with one line."""
+    if {"--help", "-help", "-h", "-?"} & set(argv[1:]):
+        print(help_text())
+        sys.exit(0)
+    try:
+        return flags.FLAGS(argv)
+    except flags.Error as error:
+        _fail(" ".join(str(error).split()), BAD_FLAGS)
+
+
+def _fail(message: str, status: int) -> NoReturn:
+    print(f"main.py: {message}", file=sys.stderr)
+    sys.exit(status)

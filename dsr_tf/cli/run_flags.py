@@ -1,0 +1,145 @@
+"""Flags that say what a run computes, but for those of its method."""
+
+from absl import flags
+
+from dsr_tf.cli.flag_types import define_number
+from dsr_tf.cli.flag_types import define_schedule
+from dsr_tf.methods.records import records
+from dsr_tf.runs.build import MODELS
+
+DATA = (
+    flags.DEFINE_string(
+        "dataset",
+        "digits",
+        "Data set: digits, which is built in, or an image-classification set "
+        "of TensorFlow Datasets, such as mnist, cifar10 or imagenet2012.",
+    ),
+    flags.DEFINE_string(
+        "data_dir", None, "Where TensorFlow Datasets keeps prepared sets."
+    ),
+    flags.DEFINE_integer(
+        "image_size",
+        None,
+        "Height and width to crop images to, in sets whose images vary in "
+        "size; 224 if it is not given.",
+        lower_bound=1,
+    ),
+    flags.DEFINE_integer(
+        "train_examples",
+        None,
+        "Train on the first so many images only.",
+        lower_bound=1,
+    ),
+)
+NETWORK = (
+    flags.DEFINE_enum("model", "lenet_300_100", list(MODELS), "Network."),
+    flags.DEFINE_integer(
+        "depth", 28, "Layers of wide_resnet: 6n + 4.", lower_bound=10
+    ),
+    define_number(
+        "width",
+        None,
+        "Factor of the channels; without it 2 for wide_resnet, else 1.",
+        above=True,
+    ),
+    flags.DEFINE_bool(
+        "sparse_logits",
+        False,
+        "Make the last layer of wide_resnet sparse too, as in the paper's "
+        "text; in the authors' code it is dense.",
+    ),
+)
+BUDGET = (
+    flags.DEFINE_enum(
+        "method",
+        "dsr",
+        [record.name for record in records()],
+        "How parameters are kept within the budget. "
+        + "; ".join(f"{record.name}: {record.help}" for record in records())
+        + ".",
+    ),
+    define_number(
+        "sparsity",
+        0.9,
+        "Fraction of zeros in the sparse tensors, or of parameters that "
+        "hashed ones save.",
+        below=1,
+    ),
+    flags.DEFINE_enum(
+        "distribution",
+        "uniform",
+        ["uniform", "erk"],
+        "How the budget is shared out between layers at the start. uniform: "
+        "every layer has the sparsity. erk: large layers are sparser than "
+        "small ones.",
+    ),
+    flags.DEFINE_enum(
+        "granularity",
+        "weight",
+        ["weight", "kernel"],
+        "What is moved as one: single weights, or, in convolutions, all "
+        "weights between one input and one output channel.",
+    ),
+)
+TRAINING = (
+    flags.DEFINE_integer("epochs", 100, "Epochs to train.", lower_bound=1),
+    flags.DEFINE_integer(
+        "batch_size", 100, "Images in a batch.", lower_bound=1
+    ),
+    define_schedule(
+        "learning_rate",
+        "0:0.1,25:0.02,50:0.004,75:0.0008",
+        "Learning rate, by epoch.",
+        ramps=False,
+        above=True,
+    ),
+    define_number("momentum", 0.9, "Nesterov momentum.", below=1),
+    define_number("l1", 1e-4, "L1 penalty: adds l1 * sign(w) to gradients."),
+    define_number("l2", 0.0, "L2 penalty: adds l2 * w to gradients."),
+    define_number(
+        "group_lasso",
+        0.0,
+        "Penalty on the norm of each slice that --granularity=kernel moves.",
+    ),
+    flags.DEFINE_integer(
+        "seed",
+        0,
+        "Seed of everything.",
+        lower_bound=0,
+        upper_bound=2**31 - 1,
+    ),
+)
+MOVES = (
+    define_schedule(
+        "period",
+        "0:15,25:30,50:60,75:120",
+        "Optimizer steps between reallocations, or prunes.",
+        int,
+        lower=1,
+    ),
+    flags.DEFINE_integer(
+        "stop_epoch",
+        None,
+        "Epoch from which on masks stay as they are.",
+        lower_bound=0,
+    ),
+)
+START = (
+    flags.DEFINE_string(
+        "init_from",
+        None,
+        "Start with the weights of this: the folder of a finished run, or a "
+        ".keras file of the same network.",
+    ),
+    flags.DEFINE_string(
+        "masks_from",
+        None,
+        "Start with the last masks of this run; needs --weights_from.",
+    ),
+    flags.DEFINE_string(
+        "weights_from",
+        None,
+        "Start with the first weights of this run, or with fresh ones, which "
+        "no run has: random.",
+    ),
+)

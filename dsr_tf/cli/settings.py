@@ -1,0 +1,73 @@
+"""From flags to the settings of a run."""
+
+import dataclasses
+from typing import Any
+
+from absl import flags
+
+from dsr_tf.cli.run_dir import default_run_dir
+from dsr_tf.methods.record import Record
+from dsr_tf.runs.config import Budget
+from dsr_tf.runs.config import Config
+from dsr_tf.runs.config import Data
+from dsr_tf.runs.config import Execution
+from dsr_tf.runs.config import Moves
+from dsr_tf.runs.config import Network
+from dsr_tf.runs.config import Start
+from dsr_tf.runs.config import Training
+
+_REMARK = "# python main.py --flagfile=THIS_FILE --run_dir=ANOTHER_FOLDER"
+# Older runs have no such flag: runs that do the same have no line of it.
+_LEFT_OUT = {"distribution": "uniform"}
+
+
+def config() -> Config:
+    """Returns the settings of a run, as the flags have them."""
+    parts: dict[str, Any] = {
+        "data": Data(**_values(Data)),
+        "network": Network(**_values(Network)),
+        "budget": Budget(**_values(Budget)),
+        "training": Training(**_values(Training)),
+        "moves": Moves(**_values(Moves)),
+        "start": Start(**_values(Start)),
+    }
+    settings = _settings(parts["budget"].record)
+    execution = _values(Execution)
+    execution["run_dir"] = execution["run_dir"] or default_run_dir(**parts)
+    return Config(
+        **parts,
+        settings=settings,
+        execution=Execution(**execution),
+        flags=_flagfile(*parts.values(), settings),
+    )
+
+
+def _values(group: type) -> dict[str, Any]:
+    """Returns the values of the flags that a group's fields are named after."""
+    names = [field.name for field in dataclasses.fields(group)]
+    return {name: flags.FLAGS[name].value for name in names}
+
+
+def _settings(record: Record) -> Any:
+    """Returns the method's own settings, by its record."""
+    values = _values(record.settings)
+    # A flag of several methods has no default where theirs differ.
+    given = {name: x for name, x in values.items() if x is not None}
+    return record.settings(**given)
+
+
+def _flagfile(*groups: Any) -> str:
+    """Returns the settings as a flagfile, without the folder they go to."""
+    values = {k: v for group in groups for k, v in vars(group).items()}
+    lines = [
+        _line(flags.FLAGS[name], value)
+        for name, value in values.items()
+        if value is not None and value != _LEFT_OUT.get(name)
+    ]
+    return "\n".join([_REMARK, *lines]) + "\n"
+
+
+def _line(flag: Any, value: Any) -> str:
+    if flag.boolean:
+        return f"--{flag.name}" if value else f"--no{flag.name}"
+    return f"--{flag.name}={flag.serializer.serialize(value)}"
