@@ -21,6 +21,9 @@ from dsr_tf.callbacks import resumable_fit
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
+from dsr_tf.methods.allocate import in_proportion_to_survivors
+from dsr_tf.methods.grow import ByScore
+from dsr_tf.methods.prune import SmallestFraction
 from dsr_tf.training.slots import trained_variables
 
 RNG = np.random.default_rng(0)
@@ -408,3 +411,61 @@ def test_resumable_fit_without_validation_goes_on_in_an_epoch(tmp_path):
     net = model(seed=1)
     run(net, "c")
     assert equal(whole, net)
+
+
+def scores_of(net, seed=0):
+    rng = np.random.default_rng(seed)
+    return [
+        tf.constant(rng.normal(size=x.kernel.shape), tf.float32)
+        for x in sparse_layers(net)
+    ]
+
+
+@pytest.mark.parametrize("across", [False, True])
+def test_units_grow_where_scores_are_largest(across):
+    net = model()
+    share = in_proportion_to_survivors if across else None
+    method = methods.Method(SmallestFraction(0.3), share, ByScore())
+    scores = scores_of(net)
+    moves = Reallocator(
+        net, net.optimizer, method, growth_scores=lambda: scores
+    )
+    before = [x.kernel_mask.numpy() for x in sparse_layers(net)]
+    budget = moves.num_active
+    moves.reallocate()
+    assert moves.num_active == budget
+    for layer, old, score in zip(moves.layers, before, scores, strict=True):
+        came = layer.kernel_mask.numpy() & ~old
+        worth = np.abs(score.numpy())
+        assert came.any()
+        # None that could have come is worth more.
+        rest = ~layer.kernel_mask.numpy() & ~old
+        assert worth[came].min() >= worth[rest].max()
+        assert not layer.kernel.numpy()[came].any()
+
+
+def test_slices_grow_by_the_mean_of_their_scores():
+    net = keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            SparseConv2D(8, 3, 0.5, granularity="kernel", seed=0),
+        ]
+    )
+    optimizer = keras.optimizers.SGD()
+    optimizer.build(net.trainable_variables)
+    (score,) = scores_of(net)
+    method = methods.Method(SmallestFraction(0.3), grow=ByScore())
+    moves = Reallocator(net, optimizer, method, growth_scores=lambda: [score])
+    (layer,) = moves.layers
+    old = layer.kernel_mask.numpy()[0, 0]
+    moves.reallocate()
+    new = layer.kernel_mask.numpy()[0, 0]
+    worth = np.abs(score.numpy()).mean(axis=(0, 1))
+    assert worth[new & ~old].min() >= worth[~new & ~old].max()
+
+
+def test_scores_are_asked_for_by_name():
+    net = model()
+    method = methods.Method(SmallestFraction(0.3), grow=ByScore())
+    with pytest.raises(ValueError, match="`growth_scores` must be given"):
+        Reallocator(net, net.optimizer, method)

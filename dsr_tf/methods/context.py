@@ -33,6 +33,8 @@ class SparseTensor:
             own names, such as `"momentum"`: of the shape of `values`.
         arrays: What the method keeps for each unit, by name: shape
             `(num_active,)`.
+        growth_scores: How much every unit would be worth, active or not: shape
+            `(num_units,)`, float32. None where the method did not ask.
     """
 
     shape: tuple[int, ...]
@@ -43,6 +45,7 @@ class SparseTensor:
     values: tf.Tensor
     slots: Mapping[str, tf.Tensor]
     arrays: Mapping[str, tf.Tensor]
+    growth_scores: tf.Tensor | None = None
 
     @property
     def magnitudes(self) -> tf.Tensor:

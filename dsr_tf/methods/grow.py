@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from dsr_tf.checks import checked_number
 from dsr_tf.methods.context import Context
+from dsr_tf.methods.context import SparseTensor
 from dsr_tf.methods.masked import in_a_row
 from dsr_tf.methods.masked import split
 from dsr_tf.methods.tracing import compiled
@@ -79,6 +80,42 @@ class AtRandom:
         return list(
             map(Growth, positions, split(values, counts, len(positions)))
         )
+
+
+@dataclass(frozen=True)
+class ByScore:
+    """Grows the inactive units of the largest growth scores, at exactly 0.
+
+    Ties go to the lower position.
+    """
+
+    needs_scores = True
+
+    def __call__(
+        self, ctx: Context, counts: tf.Tensor, seed: tf.Tensor
+    ) -> list[Growth]:
+        """Chooses positions for every tensor.
+
+        Args:
+            ctx: The network before pruning, with growth scores.
+            counts: Units to grow in each tensor, shape `(L,)`, int64.
+            seed: Not used.
+
+        Returns:
+            One `Growth` a tensor.
+        """
+        counts = tf.unstack(counts, len(ctx.tensors))
+        positions = map(_best_inactive, ctx.tensors, counts)
+        return [Growth(row) for row in positions]
+
+
+def _best_inactive(tensor: SparseTensor, count: tf.Tensor) -> tf.Tensor:
+    lowest = tf.fill(tf.shape(tensor.positions), -float("inf"))
+    scores = tf.tensor_scatter_nd_update(
+        tensor.growth_scores, tensor.positions[:, None], lowest
+    )
+    best = tf.math.top_k(scores, tf.cast(count, tf.int32)).indices
+    return tf.cast(best, tf.int64)
 
 
 @compiled

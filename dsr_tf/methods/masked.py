@@ -29,6 +29,7 @@ class MaskedTensor(SparseTensor):
         slots: Of the shape of `rows`, by name.
         arrays: Shape `(n,)`, by name.
         num_active: The count of True in `mask`, where it is known.
+        growth_scores: Shape `(n,)`, float32, where the method asks for them.
     """
 
     def __init__(
@@ -39,8 +40,10 @@ class MaskedTensor(SparseTensor):
         slots: Mapping[str, tf.Tensor] | None = None,
         arrays: Mapping[str, tf.Tensor] | None = None,
         num_active: tf.Tensor | None = None,
+        growth_scores: tf.Tensor | None = None,
     ) -> None:
         self.mask = mask
+        self.growth_scores = growth_scores
         self.rows = rows
         self.unit_size, self.num_units = map(int, rows.shape)
         self.shape = shape or (self.num_units,)
@@ -121,6 +124,7 @@ class PerturbedTensor(MaskedTensor):
     ) -> None:
         super().__init__(before.mask, rows, before.shape)
         self.slots, self.arrays = before.slots, before.arrays
+        self.growth_scores = before.growth_scores
         self.num_active = before.num_active
         self.positions = before.positions
         self.values = values

@@ -113,6 +113,11 @@ class Method:
             return self.prune
         return Stateless(self.prune)
 
+    @property
+    def needs_scores(self) -> bool:
+        """Whether `grow` reads the growth scores of all units."""
+        return getattr(self.grow, "needs_scores", False)
+
     def reallocate(
         self,
         ctx: Context,

@@ -77,6 +77,7 @@ class Program:
                 tf.TensorSpec([2], tf.int32),
                 [tf.TensorSpec([None], tf.int64)] * len(layers),
                 tf.TensorSpec([4, len(layers)], tf.int64),
+                self._score_specs(),
             ],
             autograph=False,
         )
@@ -88,6 +89,7 @@ class Program:
         num_steps: int | None,
         seed: tf.Tensor,
         unspent: int,
+        growth_scores: Sequence[tf.Tensor] = (),
     ) -> Done:
         """Reallocates, and returns how many units went and came.
 
@@ -97,22 +99,30 @@ class Program:
             seed: Shape `(2,)`, int32: the seed and the optimizer step; equal
                 seeds, equal results.
             unspent: What the last reallocation left unspent.
+            growth_scores: A score for each weight, of the shape of each
+                kernel, where the method asks for them.
 
         Raises:
             NonFiniteWeightError: If a weight is NaN or infinite; no mask has
                 changed then.
         """
-        packed = self._pack(numbers, num_steps)
+        packed, scores = self._pack(numbers, num_steps), list(growth_scores)
         if self.method.allocate is None:
-            table = self._at_once(packed, seed).numpy()
+            table = self._at_once(packed, seed, scores).numpy()
             counts, plan = table[:4], Plan(*table[4:])
             check_finite(counts)
         else:
-            counts, plan, unspent = self._in_two(packed, seed, unspent)
+            counts, plan, unspent = self._in_two(packed, seed, unspent, scores)
         grown = np.asarray(plan.grown)
         return Done(
             num_pruned(counts, plan), int((grown * self._sizes).sum()), unspent
         )
+
+    def _score_specs(self) -> list[tf.TensorSpec]:
+        if not self.method.needs_scores:
+            return []
+        kernels = [layer.kernel for layer in self.layers]
+        return [tf.TensorSpec(x.shape, tf.float32) for x in kernels]
 
     @property
     def num_traces(self) -> int:
@@ -133,36 +143,49 @@ class Program:
         return known[1]
 
     def _in_two(
-        self, packed: tf.Tensor, seed: tf.Tensor, unspent: int
+        self,
+        packed: tf.Tensor,
+        seed: tf.Tensor,
+        unspent: int,
+        scores: list[tf.Tensor],
     ) -> tuple[np.ndarray, Plan, int]:
         gone, counts, proportions = self._begin(packed, seed)
         proposal = Proposal(gone, counts.numpy(), proportions.numpy())
         plan, unspent = self.method.plan_across(self._sizes, proposal, unspent)
-        self._end(packed, seed, gone, tf.constant(np.stack(plan.rows)))
+        rows = tf.constant(np.stack(plan.rows))
+        self._end(packed, seed, gone, rows, scores)
         return proposal.counts, plan, unspent
 
     def _context(
         self,
         packed: tf.Tensor,
         seed: tf.Tensor,
-        num_active: Sequence[tf.Tensor | None] | None = None,
+        num_active: Sequence[tf.Tensor | None] = (),
+        scores: Sequence[tf.Tensor | None] = (),
     ) -> MaskedContext:
+        unknown = [None] * len(self.layers)
         *numbers, num_steps = tf.unstack(packed, len(self.names) + 1)
         return MaskedContext(
             masked_tensors(
                 self.layers,
                 self.slots,
                 self.arrays,
-                num_active or [None] * len(self.layers),
+                num_active or unknown,
+                scores or unknown,
             ),
             dict(zip(self.names, numbers, strict=True)),
             tf.cast(seed[1], tf.int64),
             num_steps,
         )
 
-    def _perturbed(self, packed: tf.Tensor, seed: tf.Tensor) -> MaskedContext:
+    def _perturbed(
+        self,
+        packed: tf.Tensor,
+        seed: tf.Tensor,
+        scores: Sequence[tf.Tensor] = (),
+    ) -> MaskedContext:
         """Returns the network, its weights changed where the method does so."""
-        ctx = self._context(packed, seed)
+        ctx = self._context(packed, seed, scores=scores)
         values = self.method.rule.perturb(ctx, seed)
         if values is None:
             return ctx
@@ -170,8 +193,10 @@ class Program:
         changed = assign_values(self.layers, tensors, values)
         return MaskedContext(changed, ctx.numbers, ctx.step, ctx.num_steps)
 
-    def _run(self, packed: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        ctx = self._perturbed(packed, seed)
+    def _run(
+        self, packed: tf.Tensor, seed: tf.Tensor, scores: list[tf.Tensor]
+    ) -> tf.Tensor:
+        ctx = self._perturbed(packed, seed, scores)
         proposal = self.method.propose(ctx)
         plan = self.method.plan_within(proposal.counts)
         self._apply(*self.method.carry_out(ctx, proposal.gone, plan, seed))
@@ -189,10 +214,11 @@ class Program:
         seed: tf.Tensor,
         gone: list[tf.Tensor],
         rows: tf.Tensor,
+        scores: list[tf.Tensor],
     ) -> None:
         plan = Plan(*tf.unstack(rows))
         active = tf.unstack(plan.active, len(self.layers))
-        ctx = self._context(packed, seed, active)
+        ctx = self._context(packed, seed, active, scores)
         self._apply(*self.method.carry_out(ctx, gone, plan, seed))
 
     def _apply(

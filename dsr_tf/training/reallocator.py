@@ -2,6 +2,7 @@
 
 import time
 import zlib
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
@@ -59,6 +60,11 @@ class Reallocator:
             epoch and nobody calls `begin_epoch`.
         num_steps: Optimizer steps of the whole training, where schedules go by
             shares of it.
+        growth_scores: For methods whose `grow` reads them, such as
+            `methods.grow.ByScore`: a function that is called before each
+            reallocation, and returns how much each weight would be worth, a
+            float32 tensor of the kernel's shape for each layer. A unit is
+            worth the mean magnitude of its weights' scores.
 
     Attributes:
         counters: What was done so far, and the numbers that the method
@@ -93,6 +99,7 @@ class Reallocator:
         *,
         steps_per_epoch: int | None = None,
         num_steps: int | None = None,
+        growth_scores: Callable[[], Sequence[tf.Tensor]] | None = None,
     ) -> None:
         self.layers = trainable_layers(model_or_layers)
         self.optimizer = optimizer
@@ -110,6 +117,7 @@ class Reallocator:
         self.arrays = Arrays()
         self._slots: list[list[Slot]] | None = None
         self._program: Program | None = None
+        self._growth_scores = _checked_scores(method, growth_scores)
         self._epoch: int | None = None
         self.check()
         self.begin()
@@ -210,7 +218,13 @@ class Reallocator:
         seed = tf.constant([self.seed, self._step], tf.int32)
         program = self._compiled(tuple(numbers))
         try:
-            done = program(numbers, counters.num_steps, seed, counters.unspent)
+            done = program(
+                numbers,
+                counters.num_steps,
+                seed,
+                counters.unspent,
+                self._growth_scores(),
+            )
         except NonFiniteWeightError as error:
             raise self._non_finite(
                 error.index, " No mask was changed."
@@ -247,6 +261,7 @@ class Reallocator:
                 self.layers,
                 [()] * len(self.layers),
                 [self.arrays.of(i) for i in range(len(self.layers))],
+                [None] * len(self.layers),
                 [None] * len(self.layers),
             )
         )
@@ -371,3 +386,15 @@ def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
 
 def _checked_period(name: str, value: Any) -> int:
     return checked_count(name, value, minimum=1)
+
+
+def _checked_scores(
+    method: Method, function: Callable[[], Sequence[tf.Tensor]] | None
+) -> Callable[[], Sequence[tf.Tensor]]:
+    """Returns the function that gives growth scores, if there are to be any."""
+    if method.needs_scores and function is None:
+        raise ValueError(
+            "`growth_scores` must be given for a method that grows by scores. "
+            f"Received: growth_scores=None, grow={method.grow}"
+        )
+    return function if function and method.needs_scores else tuple

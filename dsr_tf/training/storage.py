@@ -21,6 +21,7 @@ def masked_tensors(
     slots: Sequence[Sequence[Slot]],
     arrays: Sequence[Mapping[str, tf.Variable]],
     num_active: Sequence[tf.Tensor | None],
+    growth_scores: Sequence[tf.Tensor | None],
 ) -> list[MaskedTensor]:
     """Returns the kernels of layers as a method sees them.
 
@@ -29,8 +30,9 @@ def masked_tensors(
         slots: Optimizer slots of each layer's kernel.
         arrays: What the method keeps for the units of each.
         num_active: Active units of each, where they are known.
+        growth_scores: Scores of all weights of each, where they are asked for.
     """
-    rows = zip(layers, slots, arrays, num_active, strict=True)
+    rows = zip(layers, slots, arrays, num_active, growth_scores, strict=True)
     return [
         MaskedTensor(
             mask=_rows(layer, layer.kernel_mask)[0],
@@ -39,8 +41,9 @@ def masked_tensors(
             slots={slot.name: _rows(layer, slot.variable) for slot in own},
             arrays={name: x.value() for name, x in kept.items()},
             num_active=active,
+            growth_scores=_unit_scores(layer, scores),
         )
-        for layer, own, kept, active in rows
+        for layer, own, kept, active, scores in rows
     ]
 
 
@@ -170,3 +173,12 @@ def _changed(
 def _rows(layer: MaskedKernel, variable: Any) -> tf.Tensor:
     """Returns a variable of the kernel's shape with a column for each unit."""
     return layer.kernel_units.rows(variable.value)
+
+
+def _unit_scores(
+    layer: MaskedKernel, scores: tf.Tensor | None
+) -> tf.Tensor | None:
+    """Returns the mean magnitude of the scores of each unit, float32."""
+    if scores is None:
+        return None
+    return layer.kernel_units.magnitudes(tf.cast(scores, tf.float32))
