@@ -8,35 +8,38 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+SCREEN = os.dup(2)
+# The exit status "temporary failure: try again" of sysexits.h.
+RESUME = 75
+
 
 @contextlib.contextmanager
 def quiet_start() -> Iterator[None]:
     """Keeps TensorFlow's start-up messages off the screen, unless it fails.
 
-    They are written by C++ before any log level is obeyed, so the file
-    descriptor itself is turned aside.
+    C++ writes them before any log level is obeyed, so the file descriptor
+    itself is redirected.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.stderr.flush()
-    screen = os.dup(2)
     with tempfile.TemporaryFile() as aside:
         os.dup2(aside.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             aside.seek(0)
-            os.write(screen, aside.read())
+            os.write(SCREEN, aside.read())
             raise
         finally:
-            os.dup2(screen, 2)
-            os.close(screen)
+            os.dup2(SCREEN, 2)
 
 
 def leave(*_: Any) -> None:
     """Ends the program while there is nothing to save."""
+    os.dup2(SCREEN, 2)
     message = "stopped on SIGTERM; run the same command to go on"
     print(f"main.py: {message}", file=sys.stderr)
-    sys.exit(75)
+    sys.exit(RESUME)
 
 
 if __name__ == "__main__":

@@ -66,8 +66,8 @@ def _help(rows: Owners) -> str:
 
 def _small(text: str) -> str:
     """Begins a sentence with a small letter, unless it begins with a name."""
-    is_name = not text[1:2].islower()
-    return text if is_name else text[0].lower() + text[1:]
+    is_name = text[1:2].isupper() or text[1:2].isdigit()
+    return text if is_name else text[:1].lower() + text[1:]
 
 
 def _defaults(rows: Owners) -> str:
