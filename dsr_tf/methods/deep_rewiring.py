@@ -60,8 +60,8 @@ class SignFlipped(Prune):
         self, state: Mapping[str, float], moment: Moment
     ) -> Mapping[str, float]:
         schedule = as_schedule("temperature", self.temperature, checked_number)
-        variance = 2 * self.noise_rate * schedule(moment)
-        return {"stddev": variance**0.5}
+        temperature = checked_number("temperature", schedule(moment))
+        return {"stddev": (2 * self.noise_rate * temperature) ** 0.5}
 
     def check(self, extents: Sequence[Extent]) -> None:
         """Refuses tensors that move several weights as one."""
@@ -117,7 +117,10 @@ def _first_signs(
     tensor: SparseTensor, seed: tf.Tensor, index: int
 ) -> tf.Tensor:
     drawn = random_signs(tf.constant([tensor.num_units]), seed, index)
-    before = tensor.arrays.get(SIGNS, tf.gather(drawn, tensor.positions))
+    drawn = tf.gather(drawn, tensor.positions)
+    before = tensor.arrays.get(SIGNS, drawn)
+    # None was drawn for what became active by assignment, from outside.
+    before = tf.where(before == 0, drawn, before)
     signs = tf.cast(tf.sign(tensor.values), tf.int8)
     return tf.where(signs == 0, before, signs)
 

@@ -161,7 +161,8 @@ class Method:
         proportions = None
         if self.allocate:
             exempt = tf.cast((active == chosen) & (chosen > 0), tf.int64)
-            proportions = self.allocate(ctx, chosen - exempt)
+            shares = self.allocate(ctx, chosen - exempt)
+            proportions = tf.convert_to_tensor(shares)
         return Proposal(gone, tf.stack(counts), proportions)
 
     def plan_within(self, counts: tf.Tensor) -> Plan:
