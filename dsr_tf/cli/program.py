@@ -9,7 +9,7 @@ from absl import app
 from absl import flags
 from absl import logging
 
-from dsr_tf.cli import checks  # noqa: F401  Flags are checked as they parse.
+from dsr_tf.cli import flag_checks  # noqa: F401  Flags are checked as they parse.
 from dsr_tf.cli.help import help_text
 from dsr_tf.cli.modes import MODES
 from dsr_tf.runs import PreemptedError
