@@ -9,6 +9,7 @@ from dsr_tf import models
 from dsr_tf import schedules
 from dsr_tf.analysis import summary
 from dsr_tf.convert import densify
+from dsr_tf.convert import hash_kernels
 from dsr_tf.convert import load_dense_weights
 from dsr_tf.convert import sparsify
 from dsr_tf.exporting import export
@@ -21,6 +22,7 @@ __all__ = [
     "densify",
     "distribute",
     "export",
+    "hash_kernels",
     "layers",
     "load_dense_weights",
     "methods",

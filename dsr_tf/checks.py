@@ -1,6 +1,7 @@
 """Refusing bad arguments at the door, with one wording everywhere."""
 
 import math
+from collections.abc import Sequence
 from numbers import Integral
 from numbers import Real
 from typing import Any
@@ -74,6 +75,19 @@ def checked_number(name: str, value: Any, positive: bool = False) -> float:
     raise ValueError(
         f"`{name}` must be a number {'above' if positive else 'of at least'} "
         f"0. Received: {name}={value!r}"
+    )
+
+
+def checked_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
+    """Returns one of some choices.
+
+    Raises:
+        ValueError: If `value` is none of them.
+    """
+    if value in choices:
+        return value
+    raise ValueError(
+        f"`{name}` must be one of {tuple(choices)}. Received: {name}={value!r}"
     )
 
 

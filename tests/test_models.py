@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+import dsr_tf
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.layers import sparse_layers
 from dsr_tf.models import lenet_300_100
@@ -148,11 +149,56 @@ def test_networks_take_a_training_step():
 
 
 @pytest.mark.parametrize(
-    "slices", [{"granularity": "kernel"}, {"group_lasso": 0.1}]
+    "slices, message",
+    [
+        ({"granularity": "kernel"}, "`granularity` must be left alone where"),
+        ({"group_lasso": 0.1}, "must not be a GroupLasso.*_conv_1'"),
+    ],
 )
-def test_hashed_kernels_have_no_slices(slices):
-    with pytest.raises(ValueError, match="must be left alone where kernels"):
+def test_hashed_kernels_have_no_slices(slices, message):
+    with pytest.raises(ValueError, match=message):
         wide_resnet(10, 1, hashed=True, **slices)
+
+
+@pytest.mark.parametrize("granularity", ["weight", "kernel"])
+def test_erk_moves_the_budget_of_the_same_layers_to_small_kernels(granularity):
+    arguments = {"sparsity": 0.9, "granularity": granularity, "seed": 3}
+    uniform = sparse_layers(wide_resnet(10, 1, **arguments))
+    erk = sparse_layers(wide_resnet(10, 1, **arguments, distribution="erk"))
+    assert [x.name for x in erk] == [x.name for x in uniform]
+    assert [x.seed for x in erk] == [x.seed for x in uniform]
+    budget = int(0.1 * sum(x.kernel_units.num_weights for x in erk) + 0.1)
+    assert budget - 9 < sum(x.num_active for x in erk) <= budget
+    assert erk[0].num_active > uniform[0].num_active
+    assert erk[-1].num_active < uniform[-1].num_active
+
+
+def test_erk_is_that_of_sparsify():
+    plain = lenet_300_100(sparsity=None)
+    converted = sparse_layers(dsr_tf.sparsify(plain, 0.9, "erk"))
+    built = sparse_layers(lenet_300_100(sparsity=0.9, distribution="erk"))
+    counts = [layer.num_active for layer in built]
+    assert counts == [layer.num_active for layer in converted]
+
+
+@pytest.mark.parametrize("hashed", [False, True])
+def test_sparse_networks_have_the_weights_of_plain_ones(hashed):
+    plain = wide_resnet(10, 1, sparsity=None, sparse_logits=True, seed=4)
+    sparse = wide_resnet(
+        10, 1, sparsity=0.8, hashed=hashed, sparse_logits=True, seed=4
+    )
+    for layer in budgeted_layers(sparse):
+        kernel = plain.get_layer(layer.name).kernel.numpy()
+        if hashed:
+            assert np.isin(layer.bank.numpy(), kernel).all()
+        else:
+            expected = kernel * layer.kernel_mask.numpy()
+            assert np.array_equal(layer.kernel.numpy(), expected)
+
+
+def test_distribution_must_be_known():
+    with pytest.raises(ValueError, match="`distribution` must be one of"):
+        lenet_300_100(distribution="even")
 
 
 def test_hashed_networks_have_the_budget_of_sparse_ones():

@@ -381,11 +381,20 @@ def test_models_that_cannot_be_converted_are_refused():
         (layers.Dense(3), "must be a Keras model"),
         (
             keras.Sequential([keras.Input((3,)), layers.ReLU()]),
-            "must have a layer to be made",
+            "must have a layer to convert: one of Dense, EinsumDense, Conv1D",
         ),
     ):
         with pytest.raises(ValueError, match=message):
             dsr_tf.sparsify(model, 0.5)
+
+
+def test_inputs_keep_their_names():
+    for inputs in ({"a": keras.Input((4,), name="a")}, [keras.Input((4,))]):
+        outputs = layers.Dense(3)(keras.tree.flatten(inputs)[0])
+        model = keras.Model(inputs, outputs)
+        sparse = dsr_tf.sparsify(model, 0.5)
+        assert [x.name for x in sparse.layers] == [x.name for x in model.layers]
+        assert sparse.inputs[0].name == model.inputs[0].name
 
 
 def test_sparse_model_trains_within_its_budget():

@@ -1,5 +1,6 @@
 from dsr_tf.convert.densify import densify
 from dsr_tf.convert.densify import load_dense_weights
+from dsr_tf.convert.hashing import hash_kernels
 from dsr_tf.convert.sparsify import sparsify
 
-__all__ = ["densify", "load_dense_weights", "sparsify"]
+__all__ = ["densify", "hash_kernels", "load_dense_weights", "sparsify"]

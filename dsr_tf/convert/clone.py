@@ -87,11 +87,30 @@ def _cloned(
         pairs.append((layer, exchange(layer) or _copy(layer)))
         return pairs[-1][1]
 
-    new = keras.models.clone_model(model, clone_function=clone, recursive=True)
+    new = keras.models.clone_model(
+        model, _inputs(model), clone_function=clone, recursive=True
+    )
     for old, copied in pairs:
         if copied is not old:
             copy(old, copied)
     return new
+
+
+def _inputs(model: keras.Model) -> Any:
+    """Makes inputs of the same names, which Keras would give new ones.
+
+    None for a sequential model, where Keras does that itself.
+    """
+    if isinstance(model, keras.Sequential):
+        return None
+    inputs = [x for x in model.layers if isinstance(x, keras.layers.InputLayer)]
+    names = {id(layer.output): layer.name for layer in inputs}
+
+    def like(x: Any) -> Any:
+        tensor = keras.KerasTensor(x.shape, x.dtype, x.sparse, name=x.name)
+        return keras.Input(tensor=tensor, name=names.get(id(x), x.name))
+
+    return keras.tree.map_structure(like, model.input)
 
 
 def _copy(layer: Layer) -> Layer:

@@ -1,4 +1,4 @@
-"""Which layers of a model are made sparse."""
+"""Which layers of a model are made sparse, or hashed."""
 
 import fnmatch
 import re
@@ -8,7 +8,8 @@ from typing import Any
 
 import keras
 
-from dsr_tf.graph.kinds import has_sparse_kind
+from dsr_tf.graph.kinds import SPARSE_OF
+from dsr_tf.graph.kinds import Kinds
 from dsr_tf.graph.search import first_convolutions
 from dsr_tf.graph.search import is_graph
 from dsr_tf.graph.search import projections
@@ -40,11 +41,14 @@ def matches(pattern: Pattern, layer: keras.layers.Layer) -> bool:
 
 
 def select(
-    model: keras.Model, include: Any = None, exclude: Any = None
+    model: keras.Model,
+    include: Any = None,
+    exclude: Any = None,
+    kinds: Kinds = SPARSE_OF,
 ) -> list[keras.layers.Layer]:
-    """Chooses the layers of a model that are to be sparse, in order.
+    """Chooses the layers of a model that are to be replaced, in order.
 
-    Of the kinds that have a sparse one, and without patterns: all but the
+    Without patterns, these are all layers of the kinds that can be, but the
     first convolution behind each input and the projections of residual
     shortcuts, as in the paper.
 
@@ -53,15 +57,16 @@ def select(
         include: Pattern, or several: only these layers, the ones that are left
             out by default among them.
         exclude: Pattern, or several: not these.
+        kinds: Kinds of layers that can be replaced.
 
     Raises:
-        ValueError: If a pattern matches no layer that could be sparse, or none
+        ValueError: If a pattern matches no layer that can be replaced, or none
             is left.
 
     Reference:
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), section 4.
     """
-    candidates = convertible(model)
+    candidates = convertible(model, kinds)
     if include is None:
         unfit = first_convolutions(model) | projections(model)
         chosen = [layer for layer in candidates if id(layer) not in unfit]
@@ -72,26 +77,33 @@ def select(
         chosen = [layer for layer in chosen if id(layer) not in gone]
     if not chosen:
         raise ValueError(
-            "`model` must have a layer to be made sparse: Dense, EinsumDense "
-            "or Conv1D to Conv3D, which `include` and `exclude`, and the "
-            "layers left out by default, leave. "
+            "`model` must have a layer to convert: one of "
+            f"{', '.join(kind.__name__ for kind in kinds)} that neither "
+            "`include`, `exclude` nor the default leaves out. "
             f"Received: model '{model.name}' with candidates "
             f"{[layer.name for layer in candidates]}"
         )
     return chosen
 
 
-def convertible(model: keras.Model) -> list[keras.layers.Layer]:
-    """Returns the layers that have a sparse kind, each once, in order.
+def convertible(
+    model: keras.Model, kinds: Kinds = SPARSE_OF
+) -> list[keras.layers.Layer]:
+    """Returns the layers that can be replaced, each once, in order.
 
     Nested models are entered; wrappers and subclassed models are not, as their
-    layers cannot be exchanged.
+    layers cannot be exchanged. Nor can a subclass, whose `call` may compute
+    with the kernel in its own way.
+
+    Args:
+        model: A sequential or functional model.
+        kinds: Kinds of layers that can be replaced.
     """
     found: dict[int, keras.layers.Layer] = {}
     for layer in model.layers:
         if is_graph(layer):
-            found |= {id(inner): inner for inner in convertible(layer)}
-        elif has_sparse_kind(layer):
+            found |= {id(inner): inner for inner in convertible(layer, kinds)}
+        elif type(layer) in kinds:
             found[id(layer)] = layer
     return list(found.values())
 
@@ -115,7 +127,7 @@ def matched(
         hits = [layer for layer in layers if matches(pattern, layer)]
         if not hits:
             raise ValueError(
-                f"`{name}` must match a layer that could be sparse. "
+                f"`{name}` must match a layer that can be converted. "
                 f"Received: {name}={pattern!r}, which matches none of "
                 f"{[layer.name for layer in layers]}"
             )

@@ -1,27 +1,17 @@
 """Any Keras model, made sparse."""
 
 from collections.abc import Mapping
-from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
-from keras.layers import Layer
 
-from dsr_tf.checks import checked_count
-from dsr_tf.checks import checked_fraction
+from dsr_tf.checks import checked_choice
 from dsr_tf.convert.clone import check_convertible
-from dsr_tf.convert.clone import clone_with
-from dsr_tf.convert.select import matched
+from dsr_tf.convert.exchange import layer_seeds
+from dsr_tf.convert.exchange import with_sparse_kernels
+from dsr_tf.convert.layer_sparsities import layer_sparsities
 from dsr_tf.convert.select import select
-from dsr_tf.convert.shares import DISTRIBUTIONS
-from dsr_tf.convert.shares import share_out
-from dsr_tf.graph.kinds import sparse_twin
-from dsr_tf.graph.kinds import units_of
-from dsr_tf.layers import MaskedKernel
-from dsr_tf.layers import copy_weights
 from dsr_tf.units import Granularity
-from dsr_tf.units import Units
 
 
 def sparsify(
@@ -84,91 +74,13 @@ def sparsify(
         [Evci et al., 2020](https://arxiv.org/abs/1911.11134) for `"erk"`.
     """
     check_convertible(model)
-    moves = Granularity.of(granularity)
-    _check_choice("keep", keep, ("random", "magnitude"))
+    moved = Granularity.of(granularity)
+    checked_choice("keep", keep, ("random", "magnitude"))
     chosen = select(model, include, exclude)
-    budgets = _budgets(chosen, sparsity, distribution, moves)
-    generator = np.random.SeedSequence(checked_count("seed", seed))
-    seeds = generator.generate_state(len(chosen)).tolist()
-    seed_of = {id(x): s for x, s in zip(chosen, seeds, strict=True)}
-
-    def exchange(layer: Layer) -> Layer | None:
-        if id(layer) not in budgets:
-            return None
-        units = units_of(layer, moves)
-        # The fraction for which the first mask has just so many ones.
-        zeros = 1 - budgets[id(layer)] / units.num_weights
-        return sparse_twin(layer, zeros, units.granularity, seed_of[id(layer)])
-
-    def copy(old: Layer, new: Layer) -> None:
-        if keep == "magnitude" and isinstance(new, MaskedKernel):
-            new.set_mask(
-                _largest(new.kernel_units, old.kernel, budgets[id(old)])
-            )
-        copy_weights(old, new)
-
-    return clone_with(model, exchange, copy)
-
-
-def _budgets(
-    layers: Sequence[Layer],
-    sparsity: float | None,
-    distribution: Any,
-    granularity: Granularity,
-) -> dict[int, int]:
-    """Returns how many weights each layer keeps, by `id(layer)`."""
-    if not isinstance(distribution, Mapping):
-        _check_choice("distribution", distribution, tuple(DISTRIBUTIONS))
-        groups = [(list(layers), checked_fraction("sparsity", sparsity))]
-        share = distribution
-    else:
-        groups = _groups(layers, sparsity, distribution)
-        share = "uniform"
-    budgets: dict[int, int] = {}
-    for members, fraction in groups:
-        kernels = [units_of(layer, granularity) for layer in members]
-        counts = share_out(kernels, fraction, share)
-        ids = [id(layer) for layer in members]
-        budgets |= dict(zip(ids, counts, strict=True))
-    return budgets
-
-
-def _groups(
-    layers: Sequence[Layer],
-    sparsity: float | None,
-    distribution: Mapping[Any, float],
-) -> list[tuple[list[Layer], float]]:
-    left = {id(layer): layer for layer in layers}
-    groups = []
-    for pattern, fraction in distribution.items():
-        checked_fraction(f"distribution[{pattern!r}]", fraction)
-        members = matched("distribution", pattern, layers)
-        taken = [layer.name for layer in members if id(layer) not in left]
-        if taken:
-            raise ValueError(
-                "`distribution` must have one pattern at most for a layer. "
-                f"Received: two that match {taken}"
-            )
-        for layer in members:
-            del left[id(layer)]
-        groups.append((members, fraction))
-    if left and sparsity is not None:
-        rest = checked_fraction("sparsity", sparsity)
-        groups.append((list(left.values()), rest))
-    return groups
-
-
-def _largest(units: Units, kernel: Any, budget: int) -> np.ndarray:
-    """Returns the mask of the largest units; ties go by lower index."""
-    magnitudes = units.magnitudes(keras.ops.convert_to_numpy(kernel))
-    mask = np.zeros(units.count, np.uint8)
-    order = np.argsort(-magnitudes, kind="stable")
-    mask[order[: budget // units.size]] = 1
-    return units.spread(mask)
-
-
-def _check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(
-            f"`{name}` must be one of {choices}. Received: {name}={value!r}"
-        )
+    return with_sparse_kernels(
+        model,
+        layer_sparsities(chosen, sparsity, distribution, moved),
+        layer_seeds(chosen, seed),
+        moved,
+        keep_largest=keep == "magnitude",
+    )

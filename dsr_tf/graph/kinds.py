@@ -1,5 +1,6 @@
-"""Which Keras layer has which sparse one."""
+"""Which Keras layer has which sparse or hashed one."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ from dsr_tf.units import WEIGHT
 from dsr_tf.units import Granularity
 from dsr_tf.units import Units
 
+Kinds = Mapping[type[keras.layers.Layer], Any]
 SPARSE_OF: dict[type[keras.layers.Layer], type[layers.MaskedKernel]] = {
     keras.layers.Dense: layers.SparseDense,
     keras.layers.EinsumDense: layers.SparseEinsumDense,
@@ -16,10 +18,14 @@ SPARSE_OF: dict[type[keras.layers.Layer], type[layers.MaskedKernel]] = {
     keras.layers.Conv2D: layers.SparseConv2D,
     keras.layers.Conv3D: layers.SparseConv3D,
 }
+HASHED_OF = {
+    keras.layers.Dense: layers.HashedDense,
+    keras.layers.Conv2D: layers.HashedConv2D,
+}
 DENSE_OF = {
-    **{sparse: dense for dense, sparse in SPARSE_OF.items()},
-    layers.HashedDense: keras.layers.Dense,
-    layers.HashedConv2D: keras.layers.Conv2D,
+    new: dense
+    for kinds in (SPARSE_OF, HASHED_OF)
+    for dense, new in kinds.items()
 }
 CONVOLUTIONS = (
     keras.layers.Conv1D,
@@ -75,6 +81,26 @@ def sparse_twin(
             "granularity": str(granularity),
             "seed": seed,
         }
+    )
+
+
+def hashed_twin(
+    layer: keras.layers.Layer, sparsity: float, seed: int
+) -> keras.layers.Layer:
+    """Makes the hashed layer of a Keras layer: equal name, dtype, arguments.
+
+    Raises:
+        ValueError: If the kernel has a `GroupLasso`.
+    """
+    if isinstance(layer.kernel_regularizer, layers.GroupLasso):
+        raise ValueError(
+            "`kernel_regularizer` must not be a GroupLasso where a kernel is "
+            "hashed: the penalty acts on the bank of values, which has no "
+            f"slices. Received: layer '{layer.name}'"
+        )
+    kind: Any = HASHED_OF[type(layer)]
+    return kind.from_config(
+        {**layer.get_config(), "sparsity": sparsity, "seed": seed}
     )
 
 

@@ -34,6 +34,10 @@ def hashed_kernel(bank: Any, index: Any, order: Any) -> tuple[Any, Any]:
     return tf.gather(bank, index), grad
 
 
+def _sampled(kernel: Any, positions: Any) -> Any:
+    return tf.gather(tf.reshape(kernel, [-1]), positions)
+
+
 def _bank_gradient(upstream: Any, order: Any, count: int) -> Any:
     # Gathers only: to scatter is slow, and on a GPU sums in any order.
     ordered = tf.gather(tf.reshape(upstream, [-1]), order)
@@ -117,8 +121,7 @@ class HashedKernel(keras.layers.Layer):
 
         def initialize(_: Any, dtype: Any) -> Any:
             # At the dense shape, for the scale that the dense kernel has.
-            dense = initializer(shape, dtype=dtype)
-            return tf.gather(tf.reshape(dense, [-1]), order[:count])
+            return _sampled(initializer(shape, dtype=dtype), order[:count])
 
         self.bank = super().add_weight(
             *args,
@@ -155,6 +158,18 @@ class HashedKernel(keras.layers.Layer):
             tf.convert_to_tensor(self.bank_index),
             tf.convert_to_tensor(self.bank_order),
         )
+
+    def sample_kernel(self, kernel: Any) -> None:
+        """Sets the bank to values of a dense kernel.
+
+        Each bank entry gets the weight at one of its positions, drawn by the
+        seed of the map.
+
+        Args:
+            kernel: Array of the dense shape.
+        """
+        positions = ops.convert_to_tensor(self.bank_order)[: self.num_active]
+        self.bank.assign(_sampled(ops.convert_to_tensor(kernel), positions))
 
     @property
     def num_active(self) -> int:

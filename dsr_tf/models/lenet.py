@@ -3,9 +3,10 @@
 import keras
 from keras import layers
 
-from dsr_tf.models.kernels import Kernels
-from dsr_tf.models.kernels import batch_norm
-from dsr_tf.models.kernels import scaled
+from dsr_tf.models.budgeted import budgeted
+from dsr_tf.models.plain_layers import PlainLayers
+from dsr_tf.models.plain_layers import batch_norm
+from dsr_tf.models.plain_layers import scaled
 
 
 def lenet_300_100(
@@ -17,6 +18,7 @@ def lenet_300_100(
     l1: float = 0.0,
     l2: float = 0.0,
     seed: int = 0,
+    distribution: str = "uniform",
 ) -> keras.Model:
     """Builds the multilayer perceptron of the paper's MNIST experiments.
 
@@ -34,6 +36,8 @@ def lenet_300_100(
         l1: Factor of `sum(|w|)` over the kernels, in the loss.
         l2: Factor of `sum(w²) / 2` over the kernels, in the loss.
         seed: Seed of masks and weights. Kernels are U(±1/√fan_in).
+        distribution: `"uniform"`: every kernel has this sparsity. `"erk"`: all
+            together have it, and large kernels more than small ones.
 
     Returns:
         A model from images to logits.
@@ -41,13 +45,14 @@ def lenet_300_100(
     Reference:
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Appendix A.
     """
-    kernels = Kernels(sparsity, hashed, l1=l1, l2=l2, seed=seed)
+    plain = PlainLayers(l1, l2, seed=seed)
     inputs = keras.Input(input_shape)
     x = layers.Flatten()(inputs)
     for i, units in enumerate((300, 100, None), start=1):
         if i > 1:
             x = layers.ReLU()(x)
         units = scaled(units, width) if units else num_classes
-        x = kernels.dense(units, use_bias=False, name=f"dense_{i}")(x)
+        x = plain.dense(units, f"dense_{i}", use_bias=False)(x)
         x = batch_norm(name=f"norm_{i}")(x)
-    return keras.Model(inputs, x, name="lenet_300_100")
+    model = keras.Model(inputs, x, name="lenet_300_100")
+    return budgeted(model, plain.mask_seeds, sparsity, distribution, hashed)

@@ -5,9 +5,10 @@ from typing import Any
 import keras
 from keras import layers
 
-from dsr_tf.models.kernels import Kernels
-from dsr_tf.models.kernels import batch_norm
-from dsr_tf.models.kernels import scaled
+from dsr_tf.models.budgeted import budgeted
+from dsr_tf.models.plain_layers import PlainLayers
+from dsr_tf.models.plain_layers import batch_norm
+from dsr_tf.models.plain_layers import scaled
 
 # Blocks and channels of the four groups; a block ends with four times as many.
 _GROUPS = ((3, 64), (4, 128), (6, 256), (3, 512))
@@ -24,6 +25,7 @@ def resnet50(
     l2: float = 0.0,
     group_lasso: float = 0.0,
     seed: int = 0,
+    distribution: str = "uniform",
 ) -> keras.Model:
     """Builds a ResNet-50, post-activation, with strides on the 3×3.
 
@@ -44,6 +46,8 @@ def resnet50(
         group_lasso: Factor of `sum(‖slice‖₂)` over the convolutions' slices,
             in the loss.
         seed: Seed of masks and weights.
+        distribution: `"uniform"`: every kernel has this sparsity. `"erk"`: all
+            together have it, and large kernels more than small ones.
 
     Returns:
         A model from images to logits.
@@ -52,11 +56,9 @@ def resnet50(
         [He et al., 2015](https://arxiv.org/abs/1512.03385);
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Appendix A.
     """
-    kernels = Kernels(sparsity, hashed, granularity, l1, l2, group_lasso, seed)
+    plain = PlainLayers(l1, l2, group_lasso, seed)
     inputs = keras.Input(input_shape)
-    x = kernels.conv(
-        inputs, scaled(64, width), 7, 2, sparse=False, name="conv_1"
-    )
+    x = plain.conv(inputs, scaled(64, width), 7, 2, sparse=False, name="conv_1")
     x = layers.ReLU()(batch_norm(name="norm_1")(x))
     x = layers.ZeroPadding2D(1)(x)
     x = layers.MaxPooling2D(3, 2)(x)
@@ -64,24 +66,27 @@ def resnet50(
         for block in range(num_blocks):
             strides = 2 if group > 0 and block == 0 else 1
             name = f"group_{group + 1}_block_{block + 1}"
-            x = _block(x, kernels, scaled(channels, width), strides, name)
+            x = _block(x, plain, scaled(channels, width), strides, name)
     x = layers.GlobalAveragePooling2D()(x)
-    x = kernels.dense(num_classes, name="logits")(x)
-    return keras.Model(inputs, x, name="resnet50")
+    x = plain.dense(num_classes, name="logits")(x)
+    model = keras.Model(inputs, x, name="resnet50")
+    return budgeted(
+        model, plain.mask_seeds, sparsity, distribution, hashed, granularity
+    )
 
 
 def _block(
-    x: Any, kernels: Kernels, channels: int, strides: int, name: str
+    x: Any, plain: PlainLayers, channels: int, strides: int, name: str
 ) -> Any:
     shortcut = x
     if x.shape[-1] != 4 * channels:
-        shortcut = kernels.conv(
-            x, 4 * channels, 1, strides, False, f"{name}_shortcut"
+        shortcut = plain.conv(
+            x, 4 * channels, 1, strides, False, name=f"{name}_shortcut"
         )
         shortcut = batch_norm(name=f"{name}_shortcut_norm")(shortcut)
     widths = ((channels, 1, 1), (channels, 3, strides), (4 * channels, 1, 1))
     for i, (width, kernel_size, step) in enumerate(widths, start=1):
-        x = kernels.conv(x, width, kernel_size, step, name=f"{name}_conv_{i}")
+        x = plain.conv(x, width, kernel_size, step, name=f"{name}_conv_{i}")
         x = batch_norm(name=f"{name}_norm_{i}")(x)
         if i < len(widths):
             x = layers.ReLU()(x)

@@ -5,9 +5,10 @@ from typing import Any
 import keras
 from keras import layers
 
-from dsr_tf.models.kernels import Kernels
-from dsr_tf.models.kernels import batch_norm
-from dsr_tf.models.kernels import scaled
+from dsr_tf.models.budgeted import budgeted
+from dsr_tf.models.plain_layers import PlainLayers
+from dsr_tf.models.plain_layers import batch_norm
+from dsr_tf.models.plain_layers import scaled
 
 
 def wide_resnet(
@@ -23,6 +24,7 @@ def wide_resnet(
     l2: float = 0.0,
     group_lasso: float = 0.0,
     seed: int = 0,
+    distribution: str = "uniform",
 ) -> keras.Model:
     """Builds a WRN-`depth`-`width`, pre-activation.
 
@@ -47,6 +49,8 @@ def wide_resnet(
         group_lasso: Factor of `sum(‖slice‖₂)` over the convolutions' slices,
             in the loss.
         seed: Seed of masks and weights.
+        distribution: `"uniform"`: every kernel has this sparsity. `"erk"`: all
+            together have it, and large kernels more than small ones.
 
     Returns:
         A model from images to logits.
@@ -63,31 +67,34 @@ def wide_resnet(
             "`depth` must be 6n + 4, such as 10, 16 or 28. "
             f"Received: depth={depth}"
         )
-    kernels = Kernels(sparsity, hashed, granularity, l1, l2, group_lasso, seed)
+    plain = PlainLayers(l1, l2, group_lasso, seed)
     inputs = keras.Input(input_shape)
-    x = kernels.conv(inputs, 16, 3, sparse=False, name="conv_1")
+    x = plain.conv(inputs, 16, 3, sparse=False, name="conv_1")
     for group in range(3):
         channels = scaled(16 * 2**group, width)
         for block in range((depth - 4) // 6):
             strides = 2 if group > 0 and block == 0 else 1
             name = f"group_{group + 1}_block_{block + 1}"
-            x = _block(x, kernels, channels, strides, name)
+            x = _block(x, plain, channels, strides, name)
     x = layers.ReLU()(batch_norm(name="norm")(x))
     x = layers.GlobalAveragePooling2D()(x)
-    x = kernels.dense(num_classes, sparse=sparse_logits, name="logits")(x)
-    return keras.Model(inputs, x, name=f"wrn_{depth}_{width:g}")
+    x = plain.dense(num_classes, sparse=sparse_logits, name="logits")(x)
+    model = keras.Model(inputs, x, name=f"wrn_{depth}_{width:g}")
+    return budgeted(
+        model, plain.mask_seeds, sparsity, distribution, hashed, granularity
+    )
 
 
 def _block(
-    x: Any, kernels: Kernels, channels: int, strides: int, name: str
+    x: Any, plain: PlainLayers, channels: int, strides: int, name: str
 ) -> Any:
     activated = layers.ReLU()(batch_norm(name=f"{name}_norm_1")(x))
     shortcut = x
     if x.shape[-1] != channels:
-        shortcut = kernels.conv(
-            activated, channels, 1, strides, False, f"{name}_shortcut"
+        shortcut = plain.conv(
+            activated, channels, 1, strides, False, name=f"{name}_shortcut"
         )
-    x = kernels.conv(activated, channels, 3, strides, name=f"{name}_conv_1")
+    x = plain.conv(activated, channels, 3, strides, name=f"{name}_conv_1")
     x = layers.ReLU()(batch_norm(name=f"{name}_norm_2")(x))
-    x = kernels.conv(x, channels, 3, name=f"{name}_conv_2")
+    x = plain.conv(x, channels, 3, name=f"{name}_conv_2")
     return layers.Add()([shortcut, x])

@@ -1,0 +1,61 @@
+"""Any Keras model, with kernels that share values."""
+
+from typing import Any
+
+import keras
+
+from dsr_tf.checks import checked_fraction
+from dsr_tf.convert.clone import check_convertible
+from dsr_tf.convert.exchange import layer_seeds
+from dsr_tf.convert.exchange import with_hashed_kernels
+from dsr_tf.convert.select import select
+from dsr_tf.graph.kinds import HASHED_OF
+
+
+def hash_kernels(
+    model: keras.Model,
+    sparsity: float,
+    include: Any = None,
+    exclude: Any = None,
+    seed: int = 0,
+) -> keras.Model:
+    """Makes a model with hashed kernels of a Keras model.
+
+    Dense and Conv2D layers are replaced by `HashedDense` and `HashedConv2D`;
+    all others stay as they are. Names, dtype policies, biases, and what
+    `compile` was given are carried over; the optimizer starts anew. Every
+    value that a hashed kernel shares is a weight that `model` has at one of
+    its positions. The model itself is not changed.
+
+    By default the first convolution behind each input and the 1×1 convolutions
+    of residual shortcuts stay dense, as with `sparsify`.
+
+    Args:
+        model: A built sequential or functional model.
+        sparsity: Fraction of parameters saved in each kernel, in `[0, 1)`: it
+            has `round((1 - sparsity) * size)` values, at least 1.
+        include: Layers to hash: a name, a glob such as `"block_*"`, a compiled
+            regular expression, a class, a function from layer to bool, or a
+            list of these. Also reaches what is left dense by default.
+        exclude: Layers to leave as they are, given in the same ways.
+        seed: Non-negative integer: equal seeds, equal maps.
+
+    Returns:
+        A new model.
+
+    Raises:
+        ValueError: If an argument is out of its range, a pattern matches no
+            layer, or the model cannot be converted.
+
+    Example:
+    >>> model = dsr_tf.models.wide_resnet(28, 2, sparsity=None)
+    >>> hashed = dsr_tf.hash_kernels(model, 0.9)
+
+    Reference:
+        [Chen et al., 2015](https://arxiv.org/abs/1504.04788)
+    """
+    check_convertible(model)
+    checked_fraction("sparsity", sparsity)
+    chosen = select(model, include, exclude, HASHED_OF)
+    sparsities = {id(layer): sparsity for layer in chosen}
+    return with_hashed_kernels(model, sparsities, layer_seeds(chosen, seed))

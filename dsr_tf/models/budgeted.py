@@ -1,0 +1,55 @@
+"""Networks made sparse, each layer with the mask of its own seed."""
+
+from collections.abc import Mapping
+
+import keras
+
+from dsr_tf.convert.exchange import with_hashed_kernels
+from dsr_tf.convert.exchange import with_sparse_kernels
+from dsr_tf.convert.layer_sparsities import layer_sparsities
+from dsr_tf.units import WEIGHT
+from dsr_tf.units import Granularity
+
+
+def budgeted(
+    model: keras.Model,
+    mask_seeds: Mapping[str, int],
+    sparsity: float | None,
+    distribution: str = "uniform",
+    hashed: bool = False,
+    granularity: str = "weight",
+) -> keras.Model:
+    """Makes a network of plain Keras layers sparse.
+
+    Args:
+        model: The network.
+        mask_seeds: Seeds of the masks or maps of the layers to make sparse, by
+            name.
+        sparsity: Fraction of zeros, in `[0, 1)`; None for the network itself.
+        distribution: `"uniform"`: every kernel has this sparsity, rounded for
+            itself. `"erk"`: as of `sparsify`.
+        hashed: Whether kernels share values instead of holding zeros.
+        granularity: What the masks of convolutions move as one.
+
+    Raises:
+        ValueError: If an argument is out of its range, or hashed kernels are
+            to move by units of several weights.
+    """
+    moved = Granularity.of(granularity)
+    if hashed and moved != WEIGHT:
+        raise ValueError(
+            "`granularity` must be left alone where kernels are hashed: "
+            "positions share values, and nothing moves. "
+            f"Received: granularity={granularity}"
+        )
+    if sparsity is None:
+        return model
+    layers = [model.get_layer(name) for name in mask_seeds]
+    seeds = {id(layer): mask_seeds[layer.name] for layer in layers}
+    if distribution == "uniform":
+        sparsities = dict.fromkeys(seeds, sparsity)
+    else:
+        sparsities = layer_sparsities(layers, sparsity, distribution, moved)
+    if hashed:
+        return with_hashed_kernels(model, sparsities, seeds)
+    return with_sparse_kernels(model, sparsities, seeds, moved)
