@@ -268,6 +268,21 @@ def test_flags_that_older_runs_lack_do_not_part_them(tmp_path):
     assert group.seeds == [0, 1] and group.differing == ""
 
 
+def test_settings_of_other_methods_do_not_part_runs(tmp_path):
+    write_run(tmp_path / "a", seed=0, drop_fraction=0.2, noise_rate=0.1)
+    write_run(tmp_path / "b", seed=1)
+    (group,) = only_experiment(tmp_path / "*").groups
+    assert group.seeds == [0, 1] and group.differing == ""
+
+
+def test_distribution_is_uniform_where_a_run_names_none(tmp_path):
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b", distribution="erk")
+    groups = only_experiment(tmp_path / "*").groups
+    told = {group.differing for group in groups}
+    assert told == {"no distribution", "distribution=erk"}
+
+
 @pytest.mark.parametrize("with_sources", [0, 1, 2])
 def test_seeds_that_began_with_seeds_are_one_group(tmp_path, with_sources):
     for seed in range(2):
