@@ -2,8 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dsr_tf.methods.allocate import apportion
-from dsr_tf.methods.allocate import in_proportion_to_survivors
+from dsr_tf.budget import apportion
 
 COUNTS = st.integers(0, 60_000_000)
 
@@ -50,11 +49,6 @@ def test_apportion_rounds_each_share_up_or_down(total, shares):
     whole = sum(shares)
     for count, share in zip(counts, shares, strict=True):
         assert total * share // whole <= count <= -(-total * share // whole)
-
-
-def test_survivors_share_what_was_pruned():
-    # Survivors 300 : 100, 40 pruned: 30 and 10, wherever they were pruned.
-    assert in_proportion_to_survivors([300, 100], [0, 40], [99, 99]) == [30, 10]
 
 
 def test_apportion_keeps_units_whole():
