@@ -99,7 +99,7 @@ def test_no_weight_keeps_a_sign_it_did_not_begin_with():
     rewire = DeepR(1e-4)
     fit(net, rewire)
     for weights, signs in zip(
-        flat_kernels(net), rewire.signs.values, strict=True
+        flat_kernels(net), rewire.reallocator.arrays.values, strict=True
     ):
         assert (weights * signs.numpy() >= 0).all()
 
@@ -160,16 +160,24 @@ def test_stop_epoch_ends_noise_and_rewiring():
     assert moved[0] > 0 and moved[1] == 0
 
 
-def test_temperature_follows_its_schedule():
-    rewire = DeepR({0: 0.0, 1: 0.02}, noise_rate=1.0)
-    seen = []
-
-    class Watch(keras.callbacks.Callback):
-        def on_train_batch_end(self, batch, logs=None):
-            seen.append(float(rewire._stddev))
-
-    fit(model(), rewire, Watch())
-    assert seen[0] == 0 and seen[-1] == pytest.approx(0.2)
+@pytest.mark.parametrize(
+    "temperature",
+    [{0: 0.0, 1: 0.02}, lambda moment: 0.02 * (moment.step > 20)],
+    ids=["by epoch", "function"],
+)
+def test_temperature_follows_its_schedule(temperature):
+    # N(0, 2 * 1 * .02) is of standard deviation .2. Nothing else changes the
+    # weights, and all are too far from 0 to flip.
+    net = model(keras.optimizers.SGD(0.0))
+    layer = net.get_layer("hidden")
+    layer.kernel.assign(10 * layer.kernel_mask.numpy())
+    rewire, watch = DeepR(temperature, noise_rate=1.0), Frozen()
+    fit(net, rewire, watch)
+    mask = layer.kernel_mask.numpy().ravel()
+    hidden = [kernels[1][mask] for kernels in watch.kernels]
+    assert (hidden[19] == 10).all()
+    for before, after in zip(hidden[19:], hidden[20:], strict=False):
+        assert (after - before).std() == pytest.approx(0.2, rel=0.1)
 
 
 def test_full_layers_have_nowhere_to_move():
@@ -202,19 +210,15 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
     fit(whole, DeepR(1e-4), epochs=4)
 
     def checkpoint(net, rewire):
-        return tf.train.Checkpoint(
-            model=net,
-            optimizer=net.optimizer,
-            state=rewire.state,
-            signs=rewire.signs,
-        )
+        state = rewire.reallocator_of(net).state
+        return tf.train.Checkpoint(model=net, optimizer=net.optimizer, **state)
 
     half, rewire = model(), DeepR(1e-4)
     fit(half, rewire, epochs=2)
     path = checkpoint(half, rewire).save(tmp_path / "ckpt")
     again, rewire = model(), DeepR(1e-4)
     again.optimizer.build(again.trainable_variables)
-    # Into a callback that has not trained yet: there are no signs so far.
+    # Into a callback that has not trained yet.
     checkpoint(again, rewire).restore(path)
     again.fit(
         X, Y, batch_size=16, epochs=4, initial_epoch=2, verbose=0,
@@ -224,15 +228,77 @@ def test_resumed_run_equals_an_uninterrupted_one(tmp_path):
     assert all((a == b).all() for a, b in pairs)
 
 
-def test_signs_of_another_model_are_forgotten():
+def test_training_in_parts_equals_training_at_once():
+    # Signs of weights of exactly 0 have to stay between the parts.
+    whole, parts = model(), model()
+    fit(whole, DeepR(1e-4), epochs=4)
+    rewire = DeepR(1e-4)
+    for epoch in range(4):
+        parts.fit(
+            X, Y, batch_size=16, epochs=epoch + 1, initial_epoch=epoch,
+            verbose=0, shuffle=False, callbacks=[rewire],
+        )  # fmt: skip
+    pairs = zip(whole.get_weights(), parts.get_weights(), strict=True)
+    assert all((a == b).all() for a, b in pairs)
+
+
+def test_every_model_has_signs_of_its_own():
     rewire = DeepR(0.0)
-    fit(model(), rewire)
+    fit(first := model(), rewire)
+    signs = [x.numpy() for x in rewire.reallocator.arrays.values]
     other = keras.Sequential([keras.Input((36,)), SparseDense(3, 0.5)])
     other.compile(keras.optimizers.SGD(0.0), "mse")
-    moved = rewire.state.weights_moved
     x = X.reshape(320, 36)
     other.fit(x, np.zeros((320, 3)), callbacks=[rewire], verbose=0)
-    assert rewire.state.weights_moved == moved
+    assert rewire.state.weights_moved == 0
+    assert rewire.reallocator.arrays.values[0].shape == (108,)
+    kept = rewire.reallocator_of(first).arrays.values
+    assert all((a == b.numpy()).all() for a, b in zip(signs, kept, strict=True))
+
+
+def test_weights_assigned_between_fits_count_by_their_sign():
+    # Now negative, of a layer whose weights were all positive.
+    layer = SparseDense(20, 0.5, use_bias=False)
+    net = keras.Sequential([keras.Input((36,)), layer])
+    net.compile(keras.optimizers.SGD(0.0), "mse")
+    x, y = X.reshape(320, 36), np.zeros((320, 20))
+    rewire = DeepR(0.0)
+    for sign in (1.0, -1.0):
+        layer.kernel.assign(sign * layer.kernel_mask.numpy())
+        net.fit(x, y, callbacks=[rewire], verbose=0)
+    assert rewire.state.weights_moved == 0
+
+
+class Poison(keras.callbacks.Callback):
+    """Makes a weight of a layer NaN or infinite after batch 3."""
+
+    def __init__(self, layer, value):
+        super().__init__()
+        self.layer, self.value = layer, value
+
+    def on_train_batch_end(self, batch, logs=None):
+        if batch == 3:
+            kernel = self.layer.kernel.numpy()
+            kernel[np.nonzero(self.layer.kernel_mask.numpy())] = self.value
+            self.layer.kernel.assign(kernel)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_weight_that_is_not_finite_stops_training_at_its_step(bad):
+    net = model()
+    rewire, seen = DeepR(1e-4), []
+
+    class Masks(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            seen.append([x.kernel_mask.numpy() for x in sparse_layers(net)])
+
+    poison = Poison(net.get_layer("hidden"), bad)
+    with pytest.raises(FloatingPointError, match="'hidden' at .* step 4. No"):
+        fit(net, Masks(), poison, rewire)
+    assert rewire.state.num_reallocations == 3
+    # The masks that the last step found.
+    for layer, mask in zip(sparse_layers(net), seen[-1], strict=True):
+        assert (layer.kernel_mask.numpy() == mask).all()
 
 
 def test_unbuilt_models_are_built_by_their_first_step():
@@ -262,6 +328,7 @@ def test_slices_have_no_sign():
     [
         ({"temperature": -1.0}, "`temperature` must be a number of at least"),
         ({"temperature": {1: 0.1}}, "`temperature` must have a value for ep"),
+        ({"temperature": {0: 1, 3: -1.0}}, "`temperature` must be a number of"),
         ({"temperature": 0.1, "noise_rate": -1}, "`noise_rate` must be a num"),
         ({"temperature": 0.1, "seed": -1}, "`seed` must be an integer"),
     ],

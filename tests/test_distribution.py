@@ -11,6 +11,9 @@ from dsr_tf.distribute import share_batches
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
+from dsr_tf.training.program import Program
+from dsr_tf.training.slots import Slot
+from dsr_tf.training.state import Arrays
 
 
 @pytest.fixture(scope="module")
@@ -105,10 +108,14 @@ def test_reallocation_of_replicas_is_that_of_one_device(strategy):
         layer.build((None, 20))
         layer.kernel.assign(kernel * layer.kernel_mask.numpy())
         slot = keras.Variable(kernel, name="slot")
-        compiled = CompiledReallocation(
-            methods.dsr(20, regrow_stddev=0.1), [layer], [[Slot(slot, 0.1)]]
+        program = Program(
+            methods.dsr(20, regrow_stddev=0.1),
+            [layer],
+            [[Slot(slot, 0.1)]],
+            Arrays(),
+            ["threshold"],
         )
-        compiled({"threshold": 0.3}, tf.constant([0, 1]), 0)
+        program({"threshold": 0.3}, None, tf.constant([0, 1]), 0)
         return [layer.kernel_mask, layer.kernel, slot]
 
     kernel = np.random.default_rng(0).normal(size=(20, 30)).astype("float32")

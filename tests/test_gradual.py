@@ -1,12 +1,18 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dsr_tf import methods
 from dsr_tf.budget import num_kept
-from dsr_tf.methods import Tensors
+from dsr_tf.methods.context import Extent
 from dsr_tf.methods.gradual import ToSparsity
 from dsr_tf.methods.gradual import beyond_largest
+from dsr_tf.methods.gradual import num_kept_units
+from dsr_tf.schedules import Moment
+from tests.contexts import context
+from tests.contexts import lists
 
 
 def test_cubic_schedule_worked_by_hand():
@@ -31,15 +37,16 @@ def test_pruning_ends_at_the_exact_count(schedule, sparsity, across):
     rng = np.random.default_rng(0)
     weights = [rng.normal(size=n) for n in (1, 7, 100, 3000)]
     masks = [np.ones(w.size, bool) for w in weights]
-    state = method.prune.initial_state()
+    state = method.rule.initial_state()
     for _ in range(7):
-        tensors = Tensors(
-            [tf.constant(w * m) for w, m in zip(weights, masks, strict=True)],
-            [tf.constant(mask) for mask in masks],
+        ctx = context(
+            [w * m for w, m in zip(weights, masks, strict=True)],
+            masks,
+            **method.rule.numbers(state, Moment(0)),
         )
-        result = method.reallocate(tensors, state, tf.constant([0, 0]))
+        result = method.reallocate(ctx, tf.constant([0, 0]), state=state)
         state = result.state
-        assert result.num_grown == [0] * 4
+        assert lists(x.positions for x in result.growth) == [[]] * 4
         for gone, mask, w in zip(result.gone, masks, weights, strict=True):
             gone = gone.numpy()
             assert mask[gone].all()
@@ -54,49 +61,56 @@ def test_pruning_ends_at_the_exact_count(schedule, sparsity, across):
 
 def test_beyond_largest_worked_by_hand():
     # 4 of 7. The largest of each tensor stay first: .9, .2 and .1; then .8.
-    tensors = Tensors(
-        [
-            tf.constant([0.5, -0.9, 0.8, 0.0]),
-            tf.constant([0.2, 0.0]),
-            tf.constant([0.1, 0.1, 0.0]),
-        ],
-        [
-            tf.constant([True, True, True, False]),
-            tf.constant([True, False]),
-            tf.constant([True, True, True]),
-        ],
+    ctx = context(
+        [[0.5, -0.9, 0.8, 0.0], [0.2, 0.0], [0.1, 0.1, 0.0]],
+        [[1, 1, 1, 0], [1, 0], [1, 1, 1]],
     )
-    gone = [row.numpy().tolist() for row in beyond_largest(tensors, 4)]
-    assert gone == [[0], [], [1, 2]]
+    assert lists(beyond_largest(ctx, 4)) == [[0], [], [1, 2]]
 
 
 def test_beyond_largest_keeps_units_whole():
     # Units of 9 and of 1, 12 weights to keep: .9 and .1 first, 10 weights;
     # the next, .8, has 9. It does not fit, and nothing smaller jumps the queue.
-    tensors = Tensors(
-        [tf.constant([0.9, 0.8]), tf.constant([0.1, 0.05])],
-        [tf.ones([2], tf.bool), tf.ones([2], tf.bool)],
-        [9, 1],
-    )
-    gone = [row.numpy().tolist() for row in beyond_largest(tensors, 12)]
-    assert gone == [[1], [1]]
+    ctx = context([[0.9, 0.8], [0.1, 0.05]], [[1, 1], [1, 1]], [9, 1])
+    assert lists(beyond_largest(ctx, 12)) == [[1], [1]]
 
 
 def test_empty_tensors_stay_empty():
-    tensors = Tensors(
-        [tf.constant([0.0, 0.0]), tf.constant([0.1, 0.2])],
-        [tf.zeros([2], tf.bool), tf.ones([2], tf.bool)],
-    )
-    gone = [row.numpy().tolist() for row in beyond_largest(tensors, 1)]
-    assert gone == [[], [0]]
+    ctx = context([[0.0, 0.0], [0.1, 0.2]], [[0, 0], [1, 1]])
+    assert lists(beyond_largest(ctx, 1)) == [[], [0]]
 
 
 def test_nothing_grows():
     method = methods.gradual_pruning(0.5, 1)
-    tensors = Tensors([tf.constant([3.0, 1.0])], [tf.ones([2], tf.bool)])
-    result = method.reallocate(tensors, {"prunes": 0}, tf.constant([0, 0]))
-    assert result.gone[0].numpy().tolist() == [1]
+    ctx = context([[3.0, 1.0]], [[1, 1]], sparsity=0.5)
+    result = method.reallocate(ctx, tf.constant([0, 0]), state={"prunes": 0})
+    assert lists(result.gone) == [[1]]
     assert len(result.growth[0].positions) == 0
+    assert result.state == {"prunes": 1}
+
+
+@given(
+    st.lists(st.integers(1, 10**9), min_size=1, max_size=5),
+    st.floats(0, 1, exclude_max=True),
+)
+def test_the_device_counts_what_is_kept_as_python_does(sizes, sparsity):
+    found = num_kept_units(
+        tf.constant(sizes, tf.float64), tf.constant(sparsity, tf.float64)
+    )
+    assert found.numpy().tolist() == [num_kept(n, sparsity) for n in sizes]
+
+
+@pytest.mark.parametrize("active, refused", [(50, False), (49, True)])
+def test_too_few_weights_are_refused(active, refused):
+    # int(.5 * 100 + .1) weights, and int(.5 * 7 + .1) slices of 9.
+    extents = [Extent("a", active, 100), Extent("b", 3, 7, unit_size=9)]
+    rule = ToSparsity(0.5, 5)
+    if refused:
+        message = "leaves 77 weights, of layers that hold 76"
+        with pytest.raises(ValueError, match=message):
+            rule.check(extents)
+    else:
+        assert rule.check(extents) is None
 
 
 @pytest.mark.parametrize(
@@ -104,7 +118,10 @@ def test_nothing_grows():
     [
         ((1.0, 5), "`sparsity` must be"),
         ((0.5, 0), "`num_prunes` must be"),
-        ((0.5, 5, "linear"), "`schedule` must be 'cubic' or"),
+        (
+            (0.5, 5, "linear"),
+            r"`schedule` must be one of \('cubic', 'exp",
+        ),
     ],
 )
 def test_arguments_are_checked(args, message):

@@ -1,22 +1,18 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from dsr_tf.methods.tensors import num_active
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dsr_tf import methods
-from dsr_tf.methods import Tensors
+from dsr_tf.methods import Growth
+from dsr_tf.methods.allocate import in_proportion_to_survivors
 from dsr_tf.methods.grow import AtRandom
+from dsr_tf.methods.masked import MaskedContext
 from dsr_tf.methods.prune import AdaptiveThreshold
-
-
-def network(weights, masks, unit_sizes=None):
-    return Tensors(
-        [tf.constant(w, tf.float32) for w in weights],
-        [tf.constant(np.array(m, bool)) for m in masks],
-        unit_sizes,
-    )
+from tests.contexts import context
+from tests.contexts import lists
+from tests.contexts import masked
 
 
 def without(mask, gone):
@@ -38,12 +34,18 @@ def masks_after(masks, result):
     return after
 
 
+def num_pruned(result):
+    return [len(positions) for positions in result.gone]
+
+
+def num_grown(result):
+    return [len(growth.positions) for growth in result.growth]
+
+
 def reallocate(weights, masks, threshold, num_pruned=3, seed=0, stddev=0.0):
     method = methods.dsr(num_pruned, regrow_stddev=stddev)
     result = method.reallocate(
-        network(weights, masks),
-        {"threshold": threshold},
-        tf.constant([seed, 1]),
+        context(weights, masks, threshold=threshold), tf.constant([seed, 1])
     )
     return result, masks_after(masks, result)
 
@@ -55,8 +57,8 @@ def test_reallocation_worked_by_hand():
     weights = [[0.1, 0.0, -0.2, 0.4, 0.0], [0.5, -0.6, 0.7, 0.0]]
     masks = [[1, 0, 1, 1, 0], [1, 1, 1, 0]]
     result, after = reallocate(weights, masks, 0.3, num_pruned=3)
-    assert [gone.numpy().tolist() for gone in result.gone] == [[0, 2], []]
-    assert (result.num_pruned, result.num_grown) == ([2, 0], [1, 1])
+    assert lists(result.gone) == [[0, 2], []]
+    assert (num_pruned(result), num_grown(result)) == ([2, 0], [1, 1])
     assert result.state == {"threshold": 0.6}
     assert after[0][[0, 2]].tolist() == [0, 0]
     assert after[0].sum() == 2
@@ -69,8 +71,8 @@ def test_lowest_active_index_stays_when_all_would_go():
         [[0, 1, 1, 1], [1, 0, 0, 0]],
         threshold=1.0,
     )
-    assert [gone.numpy().tolist() for gone in result.gone] == [[2, 3], []]
-    assert result.num_pruned == [2, 0]
+    assert lists(result.gone) == [[2, 3], []]
+    assert num_pruned(result) == [2, 0]
     assert sum(mask.sum() for mask in after) == 4
 
 
@@ -78,20 +80,20 @@ def test_full_tensors_prune_only_what_others_can_take():
     # 4 of 4 and 3 of 4 active: one free position in all. Below 0.35 are 3 and
     # 3; never all, so the first of the second tensor stays: 3 and 2. One can
     # be replaced, in the second. The first loses 3 and gains none, the second
-    # loses 2 and gains 1: 3 and 1 are pardoned, the largest.
+    # loses 2 and gains 1: 3 and 1 are spared, the largest.
     result, after = reallocate(
         [[0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.3, 0.0]],
         [[1, 1, 1, 1], [1, 1, 1, 0]],
         threshold=0.35,
     )
-    assert (result.num_pruned, result.num_grown) == ([0, 1], [0, 1])
+    assert (num_pruned(result), num_grown(result)) == ([0, 1], [0, 1])
     assert after[0].tolist() == [1, 1, 1, 1]
     assert after[1].tolist() == [1, 0, 1, 1]
 
 
 def test_dense_tensors_stay_as_they_are():
     result, after = reallocate([[0.1, 0.2]], [[1, 1]], threshold=1.0)
-    assert result.num_pruned == [0]
+    assert num_pruned(result) == [0]
     assert after[0].tolist() == [1, 1]
 
 
@@ -119,7 +121,7 @@ def test_reallocation_conserves_the_budget(data):
     result, after = reallocate(weights, masks, threshold, seed=seed)
 
     assert sum(m.sum() for m in after) == sum(m.sum() for m in masks)
-    assert sum(result.num_pruned) == sum(result.num_grown)
+    assert sum(num_pruned(result)) == sum(num_grown(result))
     for before, gone, mask, w in zip(
         masks, result.gone, after, weights, strict=True
     ):
@@ -139,27 +141,102 @@ def method_with(allocate):
 
 def test_allocation_beyond_capacity_goes_to_the_others():
     # In place of what it lost, 8 of 9: the first tensor has one position free.
-    tensors = network(
+    ctx = context(
         [[0.1] * 9 + [0.0], [1.0] + [0.0] * 19],
         [[1] * 9 + [0], [1] + [0] * 19],
+        threshold=0.5,
     )
-    own = method_with(lambda survivors, pruned, capacity: pruned)
-    result = own.reallocate(tensors, {"threshold": 0.5}, tf.constant([0, 0]))
-    assert (result.num_pruned, result.num_grown) == ([8, 0], [1, 7])
+    own = method_with(lambda ctx, pruned: pruned)
+    result = own.reallocate(ctx, tf.constant([0, 0]))
+    assert (num_pruned(result), num_grown(result)) == ([8, 0], [1, 7])
 
 
-@pytest.mark.parametrize("counts", [[5], [-1]])
-def test_allocation_of_other_sums_is_refused(counts):
-    tensors = network([[0.1, 0.2, 0.3, 0, 0, 0]], [[1, 1, 1, 0, 0, 0]])
-    with pytest.raises(ValueError, match="`allocate` must return counts"):
-        method_with(lambda *_: counts).reallocate(
-            tensors, {"threshold": 0.5}, tf.constant([0, 0])
+def test_without_allocation_every_tensor_gets_what_it_lost_or_has_room_for():
+    # 8 of 9 and 1 of 2 go, and the first tensor has one position free.
+    ctx = context(
+        [[0.1] * 9 + [0.0], [1.0, 0.1] + [0.0] * 19],
+        [[1] * 9 + [0], [1, 1] + [0] * 19],
+        threshold=0.5,
+    )
+    result = method_with(None).reallocate(ctx, tf.constant([0, 0]))
+    assert (num_pruned(result), num_grown(result)) == ([1, 1], [1, 1])
+
+
+@pytest.mark.parametrize("bad", [-1, -0.5, np.nan, np.inf])
+def test_allocation_in_other_proportions_is_refused(bad):
+    ctx = context([[0.1, 0.2, 0.3, 0, 0]], [[1, 1, 1, 0, 0]], threshold=0.5)
+    with pytest.raises(ValueError, match="`allocate` must return proportions"):
+        method_with(lambda *_: tf.constant([bad])).reallocate(
+            ctx, tf.constant([0, 0])
         )
 
 
-def test_allocate_and_grow_belong_together():
-    with pytest.raises(ValueError, match="must be given together"):
-        methods.Method(prune=AdaptiveThreshold(3, 0.1, 0.5), grow=AtRandom())
+@pytest.mark.parametrize(
+    "allocate",
+    [
+        lambda ctx, pruned: pruned,
+        lambda ctx, pruned: tf.ones([2]),
+        lambda ctx, pruned: [3, 1],
+        lambda ctx, pruned: tf.sqrt(tf.cast(ctx.num_active, tf.bfloat16)),
+    ],
+    ids=["int64", "float32", "list", "bfloat16"],
+)
+def test_allocation_may_be_of_any_numbers(allocate):
+    weights = np.random.default_rng(0).normal(size=(2, 40))
+    masks = [np.arange(40) < 20] * 2
+    ctx = context(weights * masks, masks, threshold=0.5)
+    result = method_with(allocate).reallocate(ctx, tf.constant([0, 0]))
+    assert sum(num_pruned(result)) == sum(num_grown(result)) > 0
+
+
+def test_allocation_sees_what_is_pruned_and_the_network():
+    seen = []
+
+    def allocate(ctx, pruned):
+        seen.append(lists([ctx.num_active, ctx.num_inactive, pruned]))
+        return pruned
+
+    # All of the first are below, so one of them stays.
+    ctx = context(
+        [[0.1, 0.2, 0.0], [0.3, 0.9, 0.0]],
+        [[1, 1, 0], [1, 1, 0]],
+        threshold=0.5,
+    )
+    method_with(allocate).reallocate(ctx, tf.constant([0, 0]))
+    assert seen == [[[2, 2], [1, 1], [1, 1]]]
+
+
+def test_allocation_is_nothing_without_growth():
+    with pytest.raises(ValueError, match="`grow` must be given where"):
+        methods.Method(
+            AdaptiveThreshold(3, 0.1, 0.5), in_proportion_to_survivors
+        )
+
+
+def test_a_function_may_prune_and_remembers_nothing():
+    own = methods.Method(lambda ctx: [x.smaller_than(0.5) for x in ctx.tensors])
+    result = own.reallocate(
+        context([[0.1, 0.9, 0.2]], [[1, 1, 1]]), tf.constant([0, 0])
+    )
+    assert lists(result.gone) == [[0, 2]] and result.state == {}
+    assert num_grown(result) == [0]
+
+
+def test_growth_may_be_chosen_by_ones_own_function():
+    # The first inactive positions, of the value -1.
+    def grow(ctx, counts, seed):
+        return [
+            Growth(tf.where(~x.mask)[:count, 0], tf.fill([count], -1.0))
+            for x, count in zip(ctx.tensors, tf.unstack(counts), strict=True)
+        ]
+
+    own = methods.Method(AdaptiveThreshold(1, 0.1, 0.5), grow=grow)
+    result = own.reallocate(
+        context([[0.1, 0.9, 0.0, 0.0]], [[1, 1, 0, 0]], threshold=0.5),
+        tf.constant([0, 0]),
+    )
+    assert lists([result.gone[0], result.growth[0].positions]) == [[0], [2]]
+    assert lists([result.growth[0].values]) == [[-1.0]]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
@@ -182,17 +259,6 @@ def test_equal_seeds_give_equal_results():
     for x, y in zip(a.growth, b.growth, strict=True):
         assert (x.values.numpy() == y.values.numpy()).all()
     assert any((x != y).any() for x, y in zip(first, other, strict=True))
-
-
-@given(st.integers(0, 1000), st.integers(0, 2**31 - 1))
-def test_num_active_is_exact(size, seed):
-    mask = np.random.default_rng(seed).integers(0, 2, size).astype(bool)
-    assert int(num_active(tf.constant(mask))) == mask.sum()
-
-
-def test_num_active_counts_beyond_float32():
-    # 2**24 + 1 is the first integer that float32 cannot hold.
-    assert int(num_active(tf.ones([2**24 + 1], tf.bool))) == 2**24 + 1
 
 
 def slices(data, size):
@@ -218,9 +284,10 @@ def test_units_of_several_sizes_conserve_the_budget(data):
     budget = sum(int(m.sum()) * u for m, u in zip(masks, sizes, strict=True))
     for step in range(3):
         weights = [s * m for s, m in zip(scores, masks, strict=True)]
-        tensors = network(weights, masks, sizes)
         result = method.reallocate(
-            tensors, state, tf.constant([0, step]), unspent
+            context(weights, masks, sizes, **state),
+            tf.constant([0, step]),
+            unspent,
         )
         state, unspent = result.state, result.unspent
         masks = masks_after(masks, result)
@@ -237,14 +304,14 @@ def test_units_worked_by_hand():
     # the weights .2: 10 weights. Survivors weigh 9 and 2, so 8.18 and 1.82 of
     # the 10: no slice, remainder .909, and 1 weight, remainder .818. 9 are
     # left over: a slice.
-    tensors = network(
+    ctx = context(
         [[0.1, 0.9, 0.0, 0.0], [0.2, 0.7, 0.8, 0.0]],
         [[1, 1, 0, 0], [1, 1, 1, 0]],
         [9, 1],
+        threshold=0.5,
     )
-    method = methods.dsr(2)
-    result = method.reallocate(tensors, {"threshold": 0.5}, tf.constant([0, 1]))
-    assert (result.num_pruned, result.num_grown) == ([1, 1], [1, 1])
+    result = methods.dsr(2).reallocate(ctx, tf.constant([0, 1]))
+    assert (num_pruned(result), num_grown(result)) == ([1, 1], [1, 1])
     assert result.unspent == 0
     assert result.state == {"threshold": 0.5}
 
@@ -252,53 +319,63 @@ def test_units_worked_by_hand():
 def test_unspent_weights_are_spent_when_a_unit_fits():
     # Nothing goes. 9 weights were left unspent, by slices of 25 since gone:
     # a slice of 9 comes, and no more.
-    tensors = network([[0.9, 0.0, 0.0]], [[1, 0, 0]], [9])
-    result = methods.dsr(1).reallocate(
-        tensors, {"threshold": 0.5}, tf.constant([0, 1]), unspent=12
-    )
-    assert (result.num_grown, result.unspent) == ([1], 3)
+    ctx = context([[0.9, 0.0, 0.0]], [[1, 0, 0]], [9], threshold=0.5)
+    result = methods.dsr(1).reallocate(ctx, tf.constant([0, 1]), unspent=12)
+    assert (num_grown(result), result.unspent) == ([1], 3)
 
 
 def test_new_slices_get_a_value_for_every_weight():
-    tensors = network([[0.9, 0.1, 0.0, 0.0]], [[1, 1, 0, 0]], [9])
+    ctx = context([[0.9, 0.1, 0.0, 0.0]], [[1, 1, 0, 0]], [9], threshold=0.5)
     method = methods.dsr(1, regrow_stddev=0.1)
-    result = method.reallocate(tensors, {"threshold": 0.5}, tf.constant([0, 1]))
+    result = method.reallocate(ctx, tf.constant([0, 1]))
     values = result.growth[0].values.numpy()
     assert values.shape == (9,) and len(set(values.tolist())) == 9
 
 
-def test_rewiring_inside_a_graph_equals_reallocation():
+GRAPHS = {
+    "deepr": (methods.deepr(0.0), {}),
+    "set": (methods.set_method(0.2), {"drop_fraction": 0.2}),
+    "gradual": (methods.gradual_pruning(0.9, 1), {"sparsity": 0.9}),
+    "gradual within": (
+        methods.gradual_pruning(0.9, 1, across_tensors=False),
+        {"sparsity": 0.9},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GRAPHS)
+def test_reallocation_inside_a_graph_equals_that_outside(name):
+    method, numbers = GRAPHS[name]
     rng = np.random.default_rng(0)
     masks = [rng.integers(0, 2, n).astype(bool) for n in (50, 20, 3)]
     masks[2][:] = True
-    weights = [rng.normal(size=m.size) * m for m in masks]
-    tensors = Tensors(
-        [tf.constant(w, tf.float32) for w in weights],
-        [tf.constant(m) for m in masks],
-        signs=[tf.ones(m.size, tf.int8) for m in masks],
+    rows = [(rng.normal(size=m.size) * m, m) for m in masks]
+    ctx = MaskedContext(
+        [masked(*row, signs=np.ones(len(row[0]), np.int8)) for row in rows],
+        numbers,
     )
-    seed = tf.constant([3, 4])
-    result = methods.deepr().reallocate(tensors, {}, seed)
+    seed, state = tf.constant([3, 4]), {"prunes": 0}
+    expected = method.reallocate(ctx, seed, state=state)
 
-    @tf.function
-    def rewire():
-        positions = [tf.where(mask)[:, 0] for mask in tensors.masks]
-        active = Tensors(
-            *(
-                [tf.gather(t, p) for t, p in zip(part, positions, strict=True)]
-                for part in (tensors.weights, tensors.masks)
-            ),
-            signs=[tf.ones_like(p, tf.int8) for p in positions],
+    @tf.function(autograph=False)
+    def reallocate(rows):
+        again = MaskedContext(
+            [
+                type(x)(x.mask, row, arrays={"signs": x.arrays._whole["signs"]})
+                for x, row in zip(ctx.tensors, rows, strict=True)
+            ],
+            numbers,
         )
-        gone, growth, num_grown = methods.deepr().rewire(
-            active, tensors.masks, seed
-        )
-        gone = [tf.gather(p, g) for p, g in zip(positions, gone, strict=True)]
-        return gone, [g.positions for g in growth], num_grown
+        proposal = method.propose(again)
+        plan = method.plan_within(proposal.counts)
+        gone, growth = method.carry_out(again, proposal.gone, plan, seed)
+        return gone, [(x.positions, x.arrays) for x in growth]
 
-    gone, came, num_grown = rewire()
-    assert int(num_grown) == sum(result.num_grown) > 0
-    expected = [growth.positions for growth in result.growth]
-    for found, positions in (gone, result.gone), (came, expected):
-        for one, other in zip(found, positions, strict=True):
-            assert one.numpy().tolist() == other.numpy().tolist()
+    gone, growth = reallocate([tensor.rows for tensor in ctx.tensors])
+    assert sum(map(len, gone)) > 0
+    assert lists(gone) == lists(expected.gone)
+    for (positions, arrays), other in zip(growth, expected.growth, strict=True):
+        assert lists([positions]) == lists([other.positions])
+        assert set(arrays) == set(other.arrays)
+        for key, values in arrays.items():
+            assert lists([values]) == lists([other.arrays[key]])

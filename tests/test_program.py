@@ -12,10 +12,13 @@ from dsr_tf.callbacks import DSR
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
-from dsr_tf.methods import Tensors
-from dsr_tf.methods import tensors as module
-from dsr_tf.methods.grow import AtRandom
-from dsr_tf.methods.plan import make_plan
+from dsr_tf.methods.plan import plan_across_tensors
+from dsr_tf.schedules import Moment
+from dsr_tf.training.program import Done
+from dsr_tf.training.program import Program
+from dsr_tf.training.slots import find_slots
+from dsr_tf.training.state import Arrays
+from tests.contexts import context
 
 
 def network(granularity="weight", dtype="float32", optimizer="adagrad"):
@@ -38,13 +41,15 @@ def network(granularity="weight", dtype="float32", optimizer="adagrad"):
 
 
 def compiled(net, method):
-    """Returns a reallocation of a network, and its layers and slots."""
+    """Returns a method on a network, and its layers and slots."""
     variables = net.trainable_variables
     found = find_slots(net.optimizer, variables)
     slots = dict(zip(map(id, variables), found, strict=True))
     layers = sparse_layers(net)
     own = [slots[id(layer.kernel)] for layer in layers]
-    return CompiledReallocation(method, layers, own), layers, own
+    state = method.rule.initial_state()
+    names = tuple(method.rule.numbers(state, Moment(0, epoch=0)))
+    return Program(method, layers, own, Arrays(), names), layers, own
 
 
 def fill(layers, slots, seed):
@@ -63,36 +68,64 @@ def arrays(layer, slots):
     return [v.numpy().reshape(layer.unit_size, -1) for v in variables]
 
 
-def goes(weights, mask, threshold):
-    small = np.abs(weights.astype(np.float32)) < np.float32(threshold)
-    return np.flatnonzero(mask & small)
+def below(weights, active, inactive, threshold):
+    return np.flatnonzero(weights.astype(np.float32) < np.float32(threshold))
 
 
-def reference(layers, slots, method, threshold, seed, unspent):
-    """Does in NumPy, and for single tensors, what is compiled."""
+def smallest(weights, active, inactive, fraction):
+    count = min(int(fraction * active) + 1, inactive, active - 1)
+    return np.sort(np.argsort(weights, kind="stable")[:count])
+
+
+def planned(counts, sizes, unspent, across):
+    """Plans as DSR does across tensors, or as SET does within each.
+
+    Returns:
+        Active, exempt, spared and grown units of each tensor, and what is left
+        unspent.
+    """
+    active, chosen, inactive = np.array(counts).T
+    exempt = (active == chosen) & (chosen > 0)
+    pruned = chosen - exempt
+    if across:
+        columns = (x.tolist() for x in (active, chosen, inactive))
+        shares = (active - pruned) * sizes
+        plan, unspent = plan_across_tensors(shares, *columns, sizes, unspent)
+        return np.stack(plan.rows, axis=1).tolist(), unspent
+    grown = np.minimum(pruned, inactive)
+    rows = np.stack([active, exempt, pruned - grown, grown], axis=1)
+    return rows.tolist(), unspent
+
+
+def reference(layers, slots, method, choose, number, seed, unspent):
+    """Does in NumPy, and for single tensors, what is compiled.
+
+    Args:
+        choose: Returns which of the active units go, from their magnitudes,
+            the counts of active and inactive ones, and a number.
+    """
     before = [arrays(*row) for row in zip(layers, slots, strict=True)]
     masks = [mask[0] for mask, *_ in before]
-    weights = [
-        kernel[0] if layer.unit_size == 1 else np.abs(kernel).mean(axis=0)
-        for layer, (_, kernel, *_) in zip(layers, before, strict=True)
-    ]
-    gone = [goes(*row, threshold) for row in zip(weights, masks, strict=True)]
     sizes = [layer.unit_size for layer in layers]
-    inactive = [int((~mask).sum()) for mask in masks]
-    plan = make_plan(
-        method.allocate,
-        [int(mask.sum()) for mask in masks],
-        [len(positions) for positions in gone],
-        inactive,
-        sizes,
-        unspent,
-    )
-    tensors = Tensors(weights, [tf.constant(m) for m in masks], sizes)
-    growth = method.grow(tensors, inactive, plan.grown, seed)
+    scores = [
+        np.abs(kernel[0]) if size == 1 else np.abs(kernel).mean(axis=0)
+        for size, (_, kernel, *_) in zip(sizes, before, strict=True)
+    ]
+    counts, gone = [], []
+    for mask, score in zip(masks, scores, strict=True):
+        where = np.flatnonzero(mask)
+        inactive = len(mask) - len(where)
+        gone.append(where[choose(score[where], len(where), inactive, number)])
+        counts.append((len(where), len(gone[-1]), inactive))
+    rows, unspent = planned(counts, sizes, unspent, bool(method.allocate))
+    ctx = context(scores, masks, sizes)
+    grown = [row[3] for row in rows]
+    growth = method.grow(ctx, tf.constant(grown, tf.int64), seed)
     for i, (mask, kernel, *others) in enumerate(before):
-        lost = gone[i][int(plan.rescued[i]) :]
-        order = np.argsort(-np.abs(weights[i][lost]), kind="stable")
-        lost = lost[order[plan.pardoned[i] :]]
+        _, exempt, spared, _ = rows[i]
+        lost = gone[i][exempt:]
+        order = np.argsort(-scores[i][lost], kind="stable")
+        lost = lost[order[spared:]]
         came = growth[i].positions.numpy()
         moved = np.concatenate([lost, came])
         mask[:, lost], mask[:, came] = False, True
@@ -101,7 +134,15 @@ def reference(layers, slots, method, threshold, seed, unspent):
             kernel[:, came] = growth[i].values.numpy().reshape(sizes[i], -1)
         for slot, values in zip(slots[i], others, strict=True):
             values[:, moved] = slot.initial_value
-    return before, plan
+    pruned = sum(n for _, n, _ in counts) - sum(row[1] for row in rows)
+    moved = sum(n * size for n, size in zip(grown, sizes, strict=True))
+    return before, rows, Done(pruned, moved, unspent)
+
+
+def assert_equal(layers, slots, expected):
+    for i, values in enumerate(expected):
+        for a, b in zip(arrays(layers[i], slots[i]), values, strict=True):
+            assert (a == b).all()
 
 
 @pytest.mark.parametrize(
@@ -121,20 +162,45 @@ def test_compiled_reallocation_is_what_numpy_makes_of_it(
     method = methods.dsr(20, regrow_stddev=stddev)
     reallocate, layers, slots = compiled(network(granularity, dtype), method)
     unspent = 0
-    # The last two take all: some are rescued, and some pardoned.
+    # The last two take all: some are exempt, and some spared.
     for step, threshold in enumerate([0.3, 0.0, 0.05, 1.0, 1e9, 1e9]):
         fill(layers, slots, step)
         seed = tf.constant([7, step])
-        expected, plan = reference(
-            layers, slots, method, threshold, seed, unspent
+        expected, rows, done = reference(
+            layers, slots, method, below, threshold, seed, unspent
         )
-        found = reallocate({"threshold": threshold}, seed, unspent)
-        assert found == plan
+        found = reallocate({"threshold": threshold}, None, seed, unspent)
+        assert found == done
         unspent = found.unspent
-        for i, values in enumerate(expected):
-            for a, b in zip(arrays(layers[i], slots[i]), values, strict=True):
-                assert (a == b).all()
-    assert sum(plan.rescued) > 0 and sum(plan.pardoned) > 0
+        assert_equal(layers, slots, expected)
+    _, exempt, spared, _ = np.sum(rows, axis=0)
+    assert exempt > 0 and spared > 0
+
+
+@pytest.mark.parametrize(
+    "granularity, dtype",
+    [
+        ("weight", "float32"),
+        ("weight", "bfloat16"),
+        ("weight", "float16"),
+        ("weight", "float64"),
+        ("kernel", "float32"),
+    ],
+)
+def test_reallocation_within_tensors_is_what_numpy_makes_of_it(
+    granularity, dtype
+):
+    method = methods.set_method(0.0)
+    reallocate, layers, slots = compiled(network(granularity, dtype), method)
+    for step, fraction in enumerate([0.3, 0.0, 0.9, 0.7]):
+        fill(layers, slots, step)
+        seed = tf.constant([7, step])
+        expected, _, done = reference(
+            layers, slots, method, smallest, fraction, seed, 5
+        )
+        found = reallocate({"drop_fraction": fraction}, None, seed, 5)
+        assert found == done and found.weights_grown > 0
+        assert_equal(layers, slots, expected)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
@@ -144,21 +210,28 @@ def test_any_number_of_slots_is_set_back(optimizer):
     reallocate, layers, slots = compiled(net, method)
     fill(layers, slots, 0)
     seed = tf.constant([0, 0])
-    expected, _ = reference(layers, slots, method, 0.3, seed, 0)
-    reallocate({"threshold": 0.3}, seed, 0)
+    expected, *_ = reference(layers, slots, method, below, 0.3, seed, 0)
+    reallocate({"threshold": 0.3}, None, seed, 0)
     assert {len(own) for own in slots} == {0 if optimizer == "sgd" else 2}
-    for i, values in enumerate(expected):
-        for a, b in zip(arrays(layers[i], slots[i]), values, strict=True):
-            assert (a == b).all()
+    assert_equal(layers, slots, expected)
 
 
-def test_nothing_changes_where_a_weight_is_not_finite():
-    reallocate, layers, slots = compiled(network(), methods.dsr(20))
+METHODS = {
+    "dsr": (methods.dsr(20), {"threshold": 0.3}),
+    "set": (methods.set_method(0.2), {"drop_fraction": 0.2}),
+    "gradual": (methods.gradual_pruning(0.9, 4), {"sparsity": 0.9}),
+}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_nothing_changes_where_a_weight_is_not_finite(name):
+    method, numbers = METHODS[name]
+    reallocate, layers, slots = compiled(network(), method)
     fill(layers, slots, 0)
     layers[2].kernel.assign(layers[2].kernel.numpy() * np.inf)
     before = [arrays(*row) for row in zip(layers, slots, strict=True)]
     with pytest.raises(methods.NonFiniteWeightError, match="tensor 2"):
-        reallocate({"threshold": 0.3}, tf.constant([0, 0]), 0)
+        reallocate(numbers, None, tf.constant([0, 0]), 0)
     after = [arrays(*row) for row in zip(layers, slots, strict=True)]
     for one, other in zip(before, after, strict=True):
         for a, b in zip(one, other, strict=True):
@@ -166,18 +239,71 @@ def test_nothing_changes_where_a_weight_is_not_finite():
 
 
 @pytest.mark.parametrize(
-    "method",
-    [methods.dsr(20), methods.set_method(0.2), methods.gradual_pruning(0.9, 4)],
+    "method, num_traces",
+    [
+        # Weights go from tensor to tensor by way of the host.
+        (methods.dsr(20), 2),
+        (methods.set_method({0: 0.2, 2: 0.1}), 1),
+        (methods.gradual_pruning(0.9, 4), 1),
+    ],
     ids=["dsr", "set", "gradual"],
 )
-def test_reallocations_of_a_model_are_traced_once(method):
+def test_reallocations_of_a_model_are_traced_once(method, num_traces):
     reallocate, layers, slots = compiled(network(), method)
-    state = method.prune.initial_state()
+    rule = method.rule
+    state = rule.initial_state()
     for step in range(4):
         fill(layers, slots, step)
-        plan = reallocate(state, tf.constant([0, step]), 0)
-        state = method.prune.next_state(state, sum(plan.pruned))
-    assert reallocate.num_traces == 2
+        numbers = rule.numbers(state, Moment(step, epoch=step))
+        # The length of a training may be known later, or change.
+        num_steps = None if step == 0 else 100 * step
+        done = reallocate(numbers, num_steps, tf.constant([0, step]), 0)
+        state = rule.next_state(state, done.num_pruned)
+    assert reallocate.num_traces == num_traces
+
+
+def test_methods_see_step_length_and_slots():
+    seen = []
+
+    def prune(ctx):
+        tf.numpy_function(
+            lambda *values: seen.append(values),
+            [ctx.step, ctx.num_steps, ctx.tensors[0].slots["accumulator"]],
+            [],
+        )
+        return [x.positions[:0] for x in ctx.tensors]
+
+    reallocate, layers, slots = compiled(network(), methods.Method(prune))
+    fill(layers, slots, 0)
+    for num_steps in (None, 90):
+        reallocate({}, num_steps, tf.constant([0, 7]), 0)
+    assert [step for step, *_ in seen] == [7, 7]
+    assert np.isnan(seen[0][1]) and seen[1][1] == 90
+    mask, _, slot = arrays(layers[0], slots[0])
+    assert (seen[0][2] == slot[mask]).all()
+    assert layers[0].kernel.shape == (3, 3, 3, 8)
+
+
+def test_methods_see_the_shapes_of_kernels():
+    shapes = []
+
+    def prune(ctx):
+        shapes.extend(x.shape for x in ctx.tensors)
+        return [x.positions[:0] for x in ctx.tensors]
+
+    reallocate, layers, _ = compiled(network("kernel"), methods.Method(prune))
+    reallocate({}, None, tf.constant([0, 0]), 0)
+    assert shapes == [tuple(layer.kernel.shape) for layer in layers]
+
+
+def test_allocation_may_return_a_list():
+    own = methods.Method(
+        methods.dsr(20).prune, lambda ctx, pruned: [1] * 4, methods.dsr(20).grow
+    )
+    reallocate, layers, slots = compiled(network(), own)
+    fill(layers, slots, 0)
+    done = reallocate({"threshold": 0.3}, None, tf.constant([0, 0]), 0)
+    assert done.weights_grown == done.num_pruned > 0
 
 
 def test_callback_compiles_once_for_a_model():
@@ -187,37 +313,6 @@ def test_callback_compiles_once_for_a_model():
         if not net.compiled:
             net.compile(net.optimizer, "mse")
         net.fit(x, y, batch_size=8, verbose=0, callbacks=[callback])
-        made.append(callback._compiled)
+        made.append(callback.reallocator._program)
     assert made[0] is made[1] is not made[2]
     assert [each.num_traces for each in made] == [2, 2, 2]
-
-
-def test_growth_of_a_network_is_that_of_its_tensors_alone():
-    # A tensor's draw depends on seed, step and its place, not on the others.
-    masks = [np.arange(n) % 3 == 0 for n in (90, 30, 300)]
-    sizes = [1, 9, 1]
-    inactive, counts = [60, 20, 200], [7, 11, 13]
-    seed = tf.constant([5, 6])
-
-    def grow(masks, inactive, counts):
-        weights = [np.zeros(len(mask)) for mask in masks]
-        tensors = Tensors(weights, [tf.constant(m) for m in masks], sizes)
-        return AtRandom(0.1)(tensors, inactive, counts, seed)
-
-    together = grow(masks, inactive, counts)
-    for i in range(3):
-        # The others have nothing to grow.
-        alone = grow(
-            masks, inactive, [n * (i == j) for j, n in enumerate(counts)]
-        )
-        for one, other in (
-            (alone[i].positions, together[i].positions),
-            (alone[i].values, together[i].values),
-        ):
-            assert one.numpy().tolist() == other.numpy().tolist()
-
-
-def test_tensorflow_still_knows_functions_that_stay_calls():
-    # Else the graph of a large network would take seconds to optimize.
-    function = module.compiled(lambda x: x + 1).get_concrete_function(1.0)
-    assert function.function_def.attr["_noinline"].b

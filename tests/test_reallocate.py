@@ -1,8 +1,10 @@
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from dsr_tf.callbacks.slots import find_slots
 
 from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import SET
@@ -11,6 +13,8 @@ from dsr_tf.callbacks import Reallocate
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
+from dsr_tf.schedules import Constant
+from dsr_tf.training.slots import find_slots
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(320, 6, 6, 1)).astype("float32")
@@ -62,18 +66,22 @@ def weights_equal(one, other):
 
 
 class Watch(keras.callbacks.Callback):
-    """Records the optimizer step of every reallocation of a callback."""
+    """Records the optimizer step of every reallocation of a callback.
+
+    To be named after it.
+    """
 
     def __init__(self, callback):
         super().__init__()
+        self.callback = callback
         self.steps = []
-        inner = callback._reallocate
+        self._seen = 0
 
-        def reallocate():
+    def on_train_batch_end(self, batch, logs=None):
+        seen, self._seen = self._seen, self.callback.state.num_reallocations
+        if seen != self._seen:
+            assert self._seen == seen + 1
             self.steps.append(int(self.model.optimizer.iterations.numpy()))
-            inner()
-
-        callback._reallocate = reallocate
 
 
 def test_fit_moves_weights_within_the_budget():
@@ -108,7 +116,7 @@ def test_moved_positions_start_afresh(optimizer):
     callback = DSR(40, period=10**6, initial_threshold=0.1, regrow_stddev=0.0)
     fit(net, callback)
     before = masks(net)
-    callback._reallocate()
+    callback.reallocator.reallocate()
     slots = find_slots(net.optimizer, net.trainable_variables)
     index = {id(v): i for i, v in enumerate(net.trainable_variables)}
     for layer, old in zip(sparse_layers(net), before, strict=True):
@@ -142,7 +150,7 @@ def test_regrow_stddev_gives_new_weights_values():
     callback = DSR(40, period=10**6, initial_threshold=0.1, regrow_stddev=0.5)
     fit(net, callback)
     before = masks(net)
-    callback._reallocate()
+    callback.reallocator.reallocate()
     grown = np.concatenate(
         [
             layer.kernel.numpy()[(layer.kernel_mask.numpy() == 1) & (old == 0)]
@@ -209,6 +217,136 @@ def test_steps_are_optimizer_steps_under_gradient_accumulation():
     assert watch.steps == [3, 6, 9]
 
 
+def test_settings_serve_any_number_of_models():
+    shared, nets = DSR(30, period=5, initial_threshold=0.05), []
+    alone = []
+    for seed in (0, 1):
+        nets.append(model(seed=seed))
+        fit(nets[-1], shared)
+        fit(net := model(seed=seed), own := DSR(30, 5, 0.1, 0.05))
+        alone.append(net)
+        assert shared.state.weights_moved == own.state.weights_moved
+        assert shared.state.num_reallocations == 8
+        assert shared.threshold == own.threshold
+    assert all(map(weights_equal, nets, alone))
+    # In turn, each goes on where it was.
+    for net in nets:
+        fit(net, shared, epochs=1)
+        assert shared.model is net
+        assert shared.state.num_reallocations == 12
+
+
+def test_before_any_fit_there_is_the_initial_threshold_and_no_state():
+    callback = DSR(30, period=5, initial_threshold=0.05)
+    assert callback.threshold == 0.05
+    for name in ("state", "reallocator"):
+        with pytest.raises(ValueError, match="given to `fit` before it has"):
+            getattr(callback, name)
+
+
+def test_models_that_are_gone_are_not_kept():
+    callback = DSR(30, period=5)
+    fit(first := model(), callback, epochs=1)
+    alive = weakref.ref(first)
+    fit(model(), callback, epochs=1)
+    del first
+    gc.collect()
+    assert alive() is None
+
+
+def test_a_model_compiled_again_goes_on():
+    callback = DSR(30, period=5, initial_threshold=0.05)
+    net = model()
+    fit(net, callback, epochs=1)
+    threshold, moved = callback.threshold, callback.state.weights_moved
+    net.compile(
+        keras.optimizers.Adam(0.01),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+    )
+    assert callback.threshold == threshold != 0.05
+    fit(net, callback, epochs=1)
+    assert callback.state.num_reallocations == 8
+    assert callback.state.weights_moved > moved
+    assert_obeys_masks(net)
+    # The slots that were set back are those of the new optimizer.
+    slots = find_slots(net.optimizer, net.trainable_variables)
+    index = {id(v): i for i, v in enumerate(net.trainable_variables)}
+    for layer in sparse_layers(net):
+        own = slots[index[id(layer.kernel)]]
+        off = layer.kernel_mask.numpy() == 0
+        assert len(own) == 2
+        assert not any(slot.variable.numpy()[off].any() for slot in own)
+
+
+def test_two_callbacks_that_move_weights_are_refused():
+    net = model()
+    before = net.get_weights()
+    for pair in (
+        (DSR(30, period=5), SET(0.2, period=5)),
+        (same := DSR(30, period=5), same),
+    ):
+        names = " and ".join(type(x).__name__ for x in pair)
+        with pytest.raises(ValueError, match=f"Received: {names}"):
+            fit(net, *pair)
+    pairs = zip(before, net.get_weights(), strict=True)
+    assert all((a == b).all() for a, b in pairs)
+    # One after the other they may.
+    fit(net, DSR(30, period=5), epochs=1)
+    fit(net, moves := SET(0.2, period=5), epochs=1)
+    assert moves.state.weights_moved > 0
+
+
+@pytest.mark.parametrize("params", [{}, {"epochs": 1, "steps": 20}])
+def test_a_list_of_callbacks_may_be_given_again(params):
+    net = model()
+    callback = DSR(30, period=5)
+    both = keras.callbacks.CallbackList(
+        [callback], add_history=True, model=net, **params
+    )
+    for _ in range(2):
+        net.fit(X, Y, batch_size=16, verbose=0, callbacks=both)
+    assert callback.state.num_reallocations == 8
+
+
+@pytest.mark.parametrize(
+    "optimizer, num_steps",
+    [
+        (lambda: keras.optimizers.SGD(0.05), 40),
+        (lambda: accumulating(4), 10),
+        (lambda: keras.optimizers.LossScaleOptimizer(accumulating(4)), 10),
+    ],
+    ids=["plain", "accumulating", "scaled"],
+)
+def test_schedules_are_told_the_optimizer_steps_of_the_fit(
+    optimizer, num_steps
+):
+    seen = []
+    callback = SET(lambda moment: seen.append(moment) or 0.1, period=5)
+    net = model(optimizer())
+    fit(net, callback)
+    assert {moment.num_steps for moment in seen} == {num_steps}
+    assert [moment.step for moment in seen] == list(range(5, num_steps + 1, 5))
+    # A `fit` that goes on ends so many steps later.
+    fit(net, callback)
+    assert seen[-1].num_steps == 2 * num_steps == seen[-1].step
+
+
+def accumulating(steps):
+    return keras.optimizers.SGD(0.05, gradient_accumulation_steps=steps)
+
+
+def test_an_interrupted_fit_is_no_obstacle():
+    class Interrupt(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise KeyboardInterrupt
+
+    net, callback = model(), DSR(30, period=5)
+    with pytest.raises(KeyboardInterrupt):
+        fit(net, callback, Interrupt())
+    fit(net, callback, epochs=1)
+    assert callback.state.num_reallocations == 4
+
+
 def test_second_fit_goes_on_with_threshold_and_steps():
     callback = DSR(5, period=15)
     watch = Watch(callback)
@@ -219,20 +357,6 @@ def test_second_fit_goes_on_with_threshold_and_steps():
     fit(net, callback, watch, epochs=1)
     assert watch.steps == [15, 30]
     assert callback.state.num_reallocations == 2
-
-
-@pytest.mark.parametrize(
-    "stop_epoch, reads",
-    # At the start, then at each of the four multiples of 10, if it may act.
-    [(None, 5), (1, 3), (0, 1)],
-)
-def test_nothing_due_does_not_wait_for_the_device(stop_epoch, reads):
-    callback = DSR(5, period=10, stop_epoch=stop_epoch)
-    count = []
-    inner = callback._sync
-    callback._sync = lambda: count.append(1) or inner()
-    fit(model(), callback)
-    assert len(count) == reads
 
 
 def test_change_of_period_does_not_depend_on_steps_per_execution():
@@ -250,8 +374,12 @@ def test_state_survives_a_checkpoint(tmp_path):
     callback = DSR(30, period=5)
     fit(model(), callback)
     path = tf.train.Checkpoint(state=callback.state).save(tmp_path / "c")
-    other = DSR(30, period=5)
-    tf.train.Checkpoint(state=other.state).restore(path)
+    other, net = DSR(30, period=5), model()
+    # Before it trains for the first time.
+    state = other.reallocator_of(net).counters
+    tf.train.Checkpoint(state=state).restore(path)
+    fit(net, other, epochs=0)
+    assert other.state is state
     assert other.threshold == callback.threshold != 1e-3
     assert other.state.num_reallocations == callback.state.num_reallocations
     assert other.state.weights_moved == callback.state.weights_moved
@@ -324,7 +452,7 @@ def test_frozen_model_is_refused():
 
 def test_numpy_integers_are_counts():
     callback = DSR(np.int64(20), np.int32(5), seed=np.uint8(1))
-    assert callback.period == {0: 5} and callback.seed == 1
+    assert callback.period == Constant(5) and callback.seed == 1
 
 
 def test_unbuilt_models_are_built_by_their_first_step():
@@ -428,16 +556,13 @@ def test_gradual_pruning_of_sparse_layers_is_refused():
 
 
 def test_a_method_of_ones_own_is_a_composition():
-    from dsr_tf.budget import apportion
     from dsr_tf.methods import Method
     from dsr_tf.methods import grow
     from dsr_tf.methods import prune
 
     own = Method(
         prune=prune.AdaptiveThreshold(20, 0.1, 0.05),
-        allocate=lambda survivors, pruned, capacity: apportion(
-            sum(pruned), [1] * len(pruned), capacity
-        ),
+        allocate=lambda ctx, pruned: tf.ones_like(pruned),
         grow=grow.AtRandom(),
     )
     net = model()

@@ -67,7 +67,7 @@ class Reallocate(keras.callbacks.Callback):
         self.period = as_schedule("period", period, _checked_period)
         self.stop_epoch = checked_count("stop_epoch", stop_epoch, optional=True)
         self.seed = checked_seed(seed)
-        # Those of the `fit` that it is, or was last, used in.
+        # Those of the `fit` that it is used in.
         self._params: Any = None
         self._current: Reallocator | None = None
         self._reallocators: WeakKeyDictionary[keras.Model, Reallocator] = (
@@ -156,11 +156,16 @@ class Reallocate(keras.callbacks.Callback):
         logs["active_weights"] = reallocator.num_active
         logs.update(counters.method)
 
+    def on_train_end(self, logs: Any = None) -> None:
+        # A `CallbackList` may be given again, with the same dictionary.
+        self._params = None
+
     def _check_alone(self) -> None:
         """Refuses a second callback that moves weights in the same `fit`."""
         others = _begun.setdefault(self.model, WeakSet())
         # Keras gives all callbacks of a `fit` one dictionary.
-        same_fit = [x for x in others if x._params is self.params]
+        known = self.params is not None
+        same_fit = [x for x in others if known and x._params is self.params]
         if same_fit:
             names = [type(x).__name__ for x in (*same_fit, self)]
             raise ValueError(
@@ -172,18 +177,22 @@ class Reallocate(keras.callbacks.Callback):
 
     def _num_steps(self, epoch: int) -> int | None:
         """Returns the optimizer step at which this `fit` ends, if known."""
-        steps = self.params.get("steps")
+        params = self.params or {}
+        steps = params.get("steps")
         if not steps:
             return None
         optimizer = self.model.optimizer
-        batches = (self.params.get("epochs", 1) - epoch) * steps
+        # One that scales the loss leaves this to the one it wraps.
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        batches = (params.get("epochs", 1) - epoch) * steps
         accumulated = optimizer.gradient_accumulation_steps or 1
         return self.reallocator.moment().step + batches // accumulated
 
     def _warn_of_late_reallocations(self) -> None:
         execution = self.model.steps_per_execution
-        epochs = self.params.get("epochs", 1)
-        counts = [self.params.get("steps") or 0, *_used(self.period, epochs)]
+        params = self.params or {}
+        used = _used(self.period, params.get("epochs", 1))
+        counts = [params.get("steps") or 0, *used]
         if any(count % execution for count in counts):
             logging.warning(
                 "`steps_per_execution=%d` does not divide both the steps of an "
