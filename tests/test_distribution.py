@@ -2,8 +2,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from dsr_tf.callbacks.compiled import CompiledReallocation
-from dsr_tf.callbacks.slots import Slot
 
 from dsr_tf import methods
 from dsr_tf.callbacks import DSR

@@ -7,7 +7,7 @@ from absl import flags
 
 from dsr_tf import reports
 from dsr_tf import runs
-from dsr_tf.cli.settings import config
+from dsr_tf.cli.parsed import config
 
 
 def train() -> None:
