@@ -12,6 +12,8 @@ from absl.testing import flagsaver
 from dsr_tf import cli  # noqa: F401  Defines the flags.
 from dsr_tf.layers import sparse_layers
 from tests.command_line import ROOT
+from tests.processes import finish
+from tests.processes import start
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -55,6 +57,11 @@ def commands(page):
 def test_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(page)
+
+
+def test_custom_loops_run_on_two_replicas(tmp_path):
+    page = DOCS / "custom_loops.md"
+    finish(start("page.py", page, tmp_path))
 
 
 def test_transfer_learning_runs_from_top_to_bottom(tmp_path, monkeypatch):
@@ -103,5 +110,5 @@ def test_files_that_a_page_names_exist(page):
 def test_readme_links_every_page():
     readme = (ROOT / "README.md").read_text()
     files = [*PAGES, *DOCS.glob("*.py")]
-    assert len(PAGES) == 6
+    assert len(PAGES) == 8
     assert all(f"(docs/{file.name})" in readme for file in files)

@@ -4,7 +4,7 @@ from typing import Any
 
 from absl import flags
 
-from dsr_tf.cli.groups import GROUPS
+from dsr_tf.cli.flag_groups import GROUPS
 from dsr_tf.schedules import RAMPS
 
 _KINDS = list(RAMPS)

@@ -14,7 +14,6 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from dsr_tf.callbacks.slots import find_slots
 
 from dsr_tf import distribute
 from dsr_tf.callbacks import DSR
