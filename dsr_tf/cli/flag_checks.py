@@ -7,7 +7,7 @@ from typing import Any
 
 from absl import flags
 
-from dsr_tf.cli import groups  # noqa: F401  It defines the flags.
+from dsr_tf.cli import flag_groups  # noqa: F401  It defines the flags.
 from dsr_tf.methods.record import Record
 from dsr_tf.methods.records import find
 from dsr_tf.methods.records import records
