@@ -8,6 +8,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from dsr_tf import cli
+from dsr_tf.cli import program
 from dsr_tf.methods import evolution
 from tests.command_line import main
 
@@ -147,11 +148,26 @@ def test_second_run_is_refused(finished):
         ("--period=0:5,0:6", "a schedule of EPOCH:VALUE"),
         ("--no_such_flag", "Unknown command line flag"),
         ("--seed=5000000000", "integer in the range"),
-        ("stray", "unexpected argument 'stray'"),
     ],
 )
-def test_bad_values_are_refused(flag, message):
-    assert_refused(main(*flag.split()), message, 2)
+def test_bad_values_are_refused(flag, message, capsys):
+    with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
+        program.parse_flags(["main.py", *flag.split()])
+    assert ended.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("main.py: ") and len(printed.splitlines()) == 1
+    assert re.search(message, printed), printed
+
+
+@pytest.mark.parametrize(
+    "argument, message",
+    [
+        ("--l1=-1", r"^main.py: flag --l1=-1: must be a number from 0$"),
+        ("stray", "^main.py: unexpected argument 'stray'; flags begin with --"),
+    ],
+)
+def test_bad_arguments_end_the_program(argument, message):
+    assert_refused(main(argument), message, 2)
 
 
 def test_budget_that_is_too_small_is_refused(tmp_path):

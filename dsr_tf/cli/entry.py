@@ -22,7 +22,7 @@ RESUME = 75
 
 def main() -> None:
     """Does what the command line of this process says, and ends it."""
-    app.run(_do, flags_parser=_parse_flags)
+    app.run(_do, flags_parser=parse_flags)
 
 
 def _do(argv: Sequence[str]) -> None:
@@ -50,7 +50,7 @@ def _cause(message: str) -> str:
     return [x for x in lines if x.strip() and not x[0].isspace()][-1]
 
 
-def _parse_flags(argv: Sequence[str]) -> list[str]:
+def parse_flags(argv: Sequence[str]) -> list[str]:
     """Parses flags; a bad one ends the program with one line."""
     if {"--help", "-help", "-h", "-?"} & set(argv[1:]):
         print(help_text())
