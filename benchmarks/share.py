@@ -21,7 +21,9 @@ from benchmarks import command
 from benchmarks.training import DATASETS
 from benchmarks.training import Training
 from benchmarks.training import paper_config
-from dsr_tf.methods.schedules import piecewise
+from dsr_tf.checks import checked_count
+from dsr_tf.schedules import Moment
+from dsr_tf.schedules import as_schedule
 from dsr_tf.train import Config
 from dsr_tf.train import build
 
@@ -37,16 +39,17 @@ def counted(config: Config) -> dict[str, int]:
     """Counts the steps and reallocations of a whole run, by its schedule."""
     steps = DATASETS[config.dataset][2] // config.batch_size
     last = config.epochs if config.stop_epoch is None else config.stop_epoch
+    schedule = as_schedule("period", config.period, checked_count)
     reallocations = 0
     for epoch in range(last):
-        period = piecewise(config.period, epoch)
+        period = schedule(Moment(epoch * steps, epoch))
         reallocations += (epoch + 1) * steps // period - epoch * steps // period
     return {"steps": config.epochs * steps, "reallocations": reallocations}
 
 
 def measured_round(training: Training) -> dict[str, float]:
     """Trains, and returns seconds of a step and of a reallocation."""
-    state = training.callback.state
+    state = training.callback.reallocator_of(training.model).counters
     before, times = state.seconds, state.num_reallocations
     seconds = training()
     reallocating = state.seconds - before
