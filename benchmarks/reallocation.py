@@ -27,8 +27,6 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import tensorflow as tf
-from dsr_tf.callbacks.compiled import CompiledReallocation
-from dsr_tf.callbacks.slots import find_slots
 
 from benchmarks import command
 from benchmarks import timing
@@ -38,6 +36,9 @@ from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
 from dsr_tf.models import lenet_300_100
 from dsr_tf.models import resnet50
+from dsr_tf.training.program import Program
+from dsr_tf.training.slots import find_slots
+from dsr_tf.training.state import Arrays
 
 # Of N(0, 1) a share of .0319 is below this.
 THRESHOLD = 0.04
@@ -53,10 +54,12 @@ class Network:
         found = find_slots(optimizer, variables)
         slots = dict(zip(map(id, variables), found, strict=True))
         self.layers = sparse_layers(model)
-        self.reallocation = CompiledReallocation(
+        self.program = Program(
             methods.dsr(1),
             self.layers,
             [slots[id(layer.kernel)] for layer in self.layers],
+            Arrays(),
+            ["threshold"],
         )
         self.sizes = [math.prod(layer.kernel.shape) for layer in self.layers]
         self.step = 0
@@ -76,8 +79,8 @@ class Network:
     def reallocate(self) -> None:
         self.step += 1
         seed = tf.constant([0, self.step], tf.int32)
-        plan = self.reallocation({"threshold": THRESHOLD}, seed, 0)
-        self.num_moved = sum(plan.grown)
+        done = self.program({"threshold": THRESHOLD}, None, seed, 0)
+        self.num_moved = done.weights_grown
 
     def sort_at_once(self) -> None:
         self._generator.random(sum(self.sizes), dtype=np.float32).sort()
