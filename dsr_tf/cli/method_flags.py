@@ -15,16 +15,17 @@ from dsr_tf.methods.settings import Setting
 from dsr_tf.methods.settings import settings_of
 from dsr_tf.schedules import ByEpoch
 
-Owners = Sequence[tuple[Record, Setting]]
+# The methods that have a setting, and what each knows of it.
+Owners = list[tuple[Record, Setting]]
 
 
 def owners(known: Sequence[Record]) -> dict[str, Owners]:
-    """Returns the methods that have a setting, and what it is, by its name."""
-    found: dict[str, list[tuple[Record, Setting]]] = {}
+    """Returns the settings of some methods, by name."""
+    found: dict[str, Owners] = {}
     for record in known:
         for setting in settings_of(record.settings):
             found.setdefault(setting.name, []).append((record, setting))
-    return {name: row for name, row in found.items()}
+    return found
 
 
 def define(name: str, rows: Owners) -> Any:
