@@ -109,7 +109,7 @@ class Ramp:
         start: Value before the first step.
         end: Value from `until` on.
         until: Where it ends: a share of the training, a float in `(0, 1]`, or
-            an optimizer step, an integer of at least 1.
+            an optimizer step, an integer of at least 2.
 
     Raises:
         ValueError: If an argument is out of its range; when it is asked, if
@@ -224,10 +224,9 @@ def checked_end(name: str, end: Any) -> End:
     Raises:
         ValueError: If it is none of these.
     """
-    if end is None or isinstance(end, FromEpoch):
+    if end is None or isinstance(end, FromEpoch) or _is_share(end):
         return end
-    share = isinstance(end, float) and 0.0 < end <= 1.0
-    return end if share else checked_count(name, end)
+    return _checked_step(name, end, minimum=0)
 
 
 def has_ended(end: End, moment: Moment) -> bool:
@@ -302,6 +301,18 @@ def parse(text: str, number: Callable[[str], Any] = float) -> Any:
     Raises:
         ValueError: If it is no such text.
     """
+    try:
+        return _parsed(text, number)
+    # Of too many parts: there are no more arguments.
+    except (ValueError, TypeError) as error:
+        raise ValueError(
+            "A schedule must be written as a number; as '0:0.1,25:0.02', by "
+            "epoch; or as 'linear:0.5:0.1' or 'linear:0.5:0.1:0.75', with one "
+            f"of {', '.join(RAMPS)}. Received: {text!r} ({error})"
+        ) from error
+
+
+def _parsed(text: str, number: Callable[[str], Any]) -> Any:
     name, _, rest = text.partition(":")
     if name in RAMPS:
         start, end, *until = rest.split(":")
@@ -324,9 +335,24 @@ def _until(text: str) -> float:
 
 
 def _checked_until(until: Any) -> None:
-    share = isinstance(until, float) and 0.0 < until <= 1.0
-    if not share:
-        checked_count("until", until, minimum=1)
+    # An integer 1 is meant to be the whole: nobody ends a ramp at step 1.
+    if not _is_share(until):
+        _checked_step("until", until, minimum=2)
+
+
+def _checked_step(name: str, value: Any, minimum: int) -> int:
+    try:
+        return checked_count(name, value, minimum)
+    except ValueError:
+        raise ValueError(
+            f"`{name}` must be a share of the training, a float in (0, 1], or "
+            f"an optimizer step, an integer of at least {minimum}. "
+            f"Received: {name}={value!r}"
+        ) from None
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, float) and 0.0 < value <= 1.0
 
 
 def _resolved(until: float, moment: Moment) -> float:
