@@ -306,8 +306,8 @@ def parse(text: str, number: Callable[[str], Any] = float) -> Any:
     # Of too many parts: there are no more arguments.
     except (ValueError, TypeError) as error:
         raise ValueError(
-            "A schedule must be written as a number, as '0:0.1,25:0.02' by "
-            "epoch, or as 'linear:0.5:0.1' or 'linear:0.5:0.1:0.75', with one "
+            "A schedule must be written as a number; as '0:0.1,25:0.02', by "
+            "epoch; or as 'linear:0.5:0.1' or 'linear:0.5:0.1:0.75', with one "
             f"of {', '.join(RAMPS)}. Received: {text!r} ({error})"
         ) from error
 

@@ -96,7 +96,8 @@ def test_text_forms(text, schedule):
         ("linear:0.5:0.1:2.5", "`until` must be a share"),
         ("linear:0.5:-1", "`end` must be a number"),
         ("exponential:0.5:0", "`end` must be a number above 0"),
-        ("square:0.5:0.1", "invalid literal"),
+        ("square:0.5:0.1", "too many values"),
+        ("square:0.5", "invalid literal"),
         ("0:0.1:0.2", "too many values"),
         ("5:0.1", "an entry for epoch 0"),
         ("0:0.1,9:0.2,3:0.4", "rising epochs"),
@@ -359,8 +360,7 @@ def moved(moves, epochs=4, **arguments):
     [
         ({0: 10, 2: 20}, [10, 20, 30, 40, 60, 80]),
         (parse("0:10,2:20", int), [10, 20, 30, 40, 60, 80]),
-        # Rounded at each step s to 8 + .2 s, which grows to 24: 8 at 2, and
-        # then every multiple of it that is crossed.
+        # 25.4 is rounded to 25.
         (
             lambda moment: 8 if moment.step < 30 else 25.4,
             [8, 16, 24, 50, 75],
@@ -375,13 +375,14 @@ def test_period_is_a_schedule(period, expected):
 
 
 def test_period_grows_along_a_ramp():
-    # 2 + 8 s / 80, rounded to even: from 2 on at 0 to 10 at 80. A step runs
-    # where it is a multiple of the period at that step.
-    ramp = Linear(2, 10)
-    periods = {s: max(1, round(2 + 8 * s / 80)) for s in range(1, 81)}
-    expected = [s for s, period in periods.items() if s % period == 0]
-    assert [*moved(DSR(5, ramp))] == expected
-    assert expected[:3] == [2, 4, 6] and expected[-1] == 80
+    # 2 + 8 s / 80, rounded: 2 at the first step, 10 at the last. One runs where
+    # so many steps have passed since the one before.
+    ramp, expected = Linear(2, 10), [0]
+    for step in range(1, 81):
+        if step - expected[-1] >= round(2 + 8 * step / 80):
+            expected.append(step)
+    assert [*moved(DSR(5, ramp))] == expected[1:]
+    assert expected[:4] == [0, 2, 4, 7] and expected[-1] == 74
 
 
 def gone(drop_fraction):
@@ -416,6 +417,5 @@ def test_shares_need_a_known_length_in_fit():
 
 
 def test_ramps_are_those_of_the_text_forms():
-    assert RAMPS == {
-        kind.__name__.lower(): kind for kind in Ramp.__subclasses__()
-    }
+    kinds = Ramp.__subclasses__()
+    assert RAMPS == {kind.__name__.lower(): kind for kind in kinds}

@@ -20,6 +20,7 @@ from dsr_tf.methods.context import Extent
 from dsr_tf.methods.masked import MaskedContext
 from dsr_tf.schedules import End
 from dsr_tf.schedules import Moment
+from dsr_tf.schedules import Ramp
 from dsr_tf.schedules import Schedule
 from dsr_tf.schedules import as_schedule
 from dsr_tf.schedules import checked_end
@@ -42,7 +43,8 @@ class Reallocator:
 
     Made for one model, or a list of layers, and the one optimizer that trains
     it. Call `step()` after every optimizer step: a reallocation runs when the
-    number of steps has crossed a multiple of the period. `callbacks` do so
+    number of steps has crossed a multiple of the period or, where the period is
+    a ramp, when so many steps have passed since the last one. `callbacks` do so
     inside `fit`.
 
     Args:
@@ -183,8 +185,7 @@ class Reallocator:
         moment = self.moment()
         if has_ended(self.stop, moment):
             return False
-        period = self.period_at(moment)
-        if self._step // period == before // period:
+        if not self._is_due(before, moment):
             return False
         # Before too: what is read on one replica is assigned to all, which
         # would hide that they differed.
@@ -203,6 +204,14 @@ class Reallocator:
     def period_at(self, moment: Moment) -> int:
         """Returns the optimizer steps between reallocations at a moment."""
         return max(1, round(self.period(moment)))
+
+    def _is_due(self, before: int, moment: Moment) -> bool:
+        """Tells whether one is due, where the step before was `before`."""
+        period = self.period_at(moment)
+        if isinstance(self.period, Ramp):
+            # It has no multiples: it may be another one at every step.
+            return moment.step - self.counters.last_step >= period
+        return moment.step // period != before // period
 
     def reallocate(self) -> None:
         """Reallocates now, whatever the period says.
@@ -232,6 +241,7 @@ class Reallocator:
         counters.method = rule.next_state(counters.method, done.num_pruned)
         counters.unspent = done.unspent
         counters.num_reallocations += 1
+        counters.last_step = self._step
         counters.weights_moved += done.weights_grown
         counters.seconds += time.perf_counter() - begin
 
