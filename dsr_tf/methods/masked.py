@@ -287,7 +287,11 @@ def _by_listing(
     mask: tf.Tensor, count: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
     inactive = tf.where(~mask)[:, 0]
-    return tf.random.experimental.stateless_shuffle(inactive, seed)[:count]
+    # A sort of random numbers: no GPU has TensorFlow's own shuffle.
+    keys = tf.random.stateless_uniform(
+        tf.shape(inactive), seed, None, None, tf.int64, alg="auto_select"
+    )
+    return tf.gather(inactive, tf.argsort(keys, stable=True)[:count])
 
 
 def _by_rejection(
