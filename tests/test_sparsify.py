@@ -307,7 +307,7 @@ def test_mapping_gives_each_pattern_its_sparsity():
 
 
 def test_mapping_must_be_unambiguous():
-    with pytest.raises(ValueError, match=r"two that match \['two'\]"):
+    with pytest.raises(ValueError, match=r"two patterns that match \['two'\]"):
         dsr_tf.sparsify(mlp(), distribution={"t*": 0.5, "two": 0.9})
 
 
