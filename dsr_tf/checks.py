@@ -1,4 +1,4 @@
-"""Refusing bad arguments at the door, with one wording everywhere."""
+"""Checks of arguments, with one wording everywhere."""
 
 import math
 from collections.abc import Sequence

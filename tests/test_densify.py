@@ -103,7 +103,7 @@ def test_dense_weights_are_loaded_under_the_masks(tmp_path, name):
     "name, message",
     [
         ("m.h5", "must end in .weights.h5 or .keras"),
-        ("none.keras", "must be a file that is there"),
+        ("none.keras", "must be a file that exists"),
         ("other.keras", "must have the weights of 'net'"),
     ],
 )

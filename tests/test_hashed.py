@@ -363,7 +363,9 @@ def test_file_of_another_kernel_is_refused(tmp_path):
 def test_file_of_another_layer_is_refused(tmp_path, other):
     path = tmp_path / "layer.weights.h5"
     alone(other).save_weights(path)
-    with pytest.raises(ValueError, match="only what a layer of its class"):
+    with pytest.raises(
+        ValueError, match="only a file that a layer of its class"
+    ):
         alone(HashedDense(6, 0.75)).load_weights(path)
 
 

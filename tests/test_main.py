@@ -70,7 +70,7 @@ def test_run_is_exported_into_its_folder(finished, arguments, name):
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[-1].endswith(str(path / name)) and (path / name).exists()
-    assert any("that its weights take written out" in x for x in lines)
+    assert any("bytes of the dense weights" in x for x in lines)
     assert_refused(main(*command), "unless `overwrite=True`", 1)
     assert main(*command, "--overwrite").returncode == 0
 

@@ -151,7 +151,10 @@ def test_networks_take_a_training_step():
 @pytest.mark.parametrize(
     "slices, message",
     [
-        ({"granularity": "kernel"}, "`granularity` must be left alone where"),
+        (
+            {"granularity": "kernel"},
+            "`granularity` must be 'weight' where kernels",
+        ),
         ({"group_lasso": 0.1}, "must not be a GroupLasso.*_conv_1'"),
     ],
 )

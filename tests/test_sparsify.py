@@ -206,7 +206,7 @@ def test_a_loss_that_cannot_be_copied_is_no_obstacle(caplog):
     model = mlp(optimizer="sgd", loss=lambda y, p: keras.ops.mean(p))
     sparse = dsr_tf.sparsify(model, 0.5)
     assert model.compiled and not sparse.compiled
-    assert "call `compile` on the new model" in caplog.text
+    assert "Call `compile` on the new model" in caplog.text
     assert names(sparse) == ["one", "two", "three"]
 
 
@@ -307,7 +307,7 @@ def test_mapping_gives_each_pattern_its_sparsity():
 
 
 def test_mapping_must_be_unambiguous():
-    with pytest.raises(ValueError, match=r"two that match \['two'\]"):
+    with pytest.raises(ValueError, match=r"two patterns that match \['two'\]"):
         dsr_tf.sparsify(mlp(), distribution={"t*": 0.5, "two": 0.9})
 
 
@@ -376,7 +376,7 @@ def test_models_that_cannot_be_converted_are_refused():
         pass
 
     for model, message in (
-        (Own(), "sequential or functional.*Make its layers sparse where it"),
+        (Own(), "sequential or functional.*Use sparse layers in its code"),
         (keras.Sequential([layers.Dense(3)]), "must be built"),
         (layers.Dense(3), "must be a Keras model"),
         (

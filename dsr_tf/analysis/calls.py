@@ -39,9 +39,9 @@ def traced_calls(
 ) -> Calls:
     """Records every call of a layer while TensorFlow traces a model.
 
-    Whatever calls them: nested models, wrappers, Python code. Nothing is
-    computed, and the model is as it was, save that layers of it that are not
-    built yet are built, as at its first call.
+    This includes calls from nested models, wrappers and Python code. Nothing is
+    computed. The model does not change, except that layers which are not built
+    yet are built, as at its first call.
 
     Args:
         model: A built model.
@@ -49,14 +49,14 @@ def traced_calls(
             that the model was built with.
 
     Returns:
-        The calls of each layer, by `id(layer)`. In place of one that may run
-        any number of times stands None: in a loop or a branch of TensorFlow's,
-        or in a layer whose own input has an open dimension. Empty if the model
-        cannot be traced.
+        The calls of each layer, by `id(layer)`; None for a call that may run
+        any number of times: in a loop or a branch of TensorFlow's, or in a
+        layer whose own input has an open dimension. Empty if the model cannot
+        be traced.
 
     Raises:
-        ValueError: If `input_shape` is given, and the model has not one input,
-            or does not accept this one.
+        ValueError: If `input_shape` is given, and the model has several inputs
+            or does not accept this shape.
     """
     observer = _Observer()
     try:
@@ -80,8 +80,8 @@ def traced_calls(
 class _Observer:
     def __init__(self) -> None:
         self.calls: Calls = defaultdict(list)
-        # For each call in progress, whether it calls what is in it for certain
-        # as often as is seen.
+        # For each call in progress, whether the calls inside it run exactly as
+        # often as they are traced.
         self.certain: list[bool] = []
         self.graph: Any = None
 

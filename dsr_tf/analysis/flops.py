@@ -1,4 +1,4 @@
-"""How often the weights of a layer are multiplied."""
+"""Counts how often the weights of a layer are multiplied."""
 
 import math
 from collections.abc import Callable

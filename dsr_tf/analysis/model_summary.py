@@ -1,4 +1,4 @@
-"""What a summary holds."""
+"""The numbers of a summary."""
 
 from dataclasses import asdict
 from dataclasses import dataclass
@@ -80,7 +80,7 @@ class Totals:
 
 @dataclass(frozen=True, repr=False)
 class ModelSummary:
-    """What `dsr_tf.summary` returns.
+    """The result of `dsr_tf.summary`.
 
     Args:
         name: Name of the model.

@@ -1,4 +1,4 @@
-"""What a model holds, and what it computes."""
+"""Counts the weights and the multiply-adds of a model."""
 
 import math
 from collections.abc import Callable
@@ -32,7 +32,7 @@ def summary(
     input_shape: Sequence[int] | None = None,
     print_fn: Callable[[str], Any] | None = print,
 ) -> ModelSummary:
-    """Says what is sparse in a model, what is not and why, and what that saves.
+    """Reports what is sparse in a model, what is not and why, and the savings.
 
     Every layer with a kernel has a row, wherever in the model it is. A layer
     that is called several times has one, with its weights counted once and its
@@ -40,21 +40,21 @@ def summary(
 
     Multiply-adds are those of one example with the weights of kernels, as is
     usual; additions of biases, normalisations, activations, and products of
-    two activations, as in attention, are left out. The sparse ones are what is
-    left if zeros are skipped, and not what dense hardware takes. They are not
-    known of layers of the user's own, of recurrent ones, and where a dimension
-    is open: those are shown as `?`, and sums over them as `>=`.
+    two activations, as in attention, are left out. The sparse ones are those
+    left if zeros are skipped; dense hardware does not skip them. For layers of
+    the user's own, for recurrent ones, and where a dimension is open, they are
+    not known: those are shown as `?`, and sums over them as `>=`.
 
-    Parameters are counted without masks. Zero is what a mask sets to 0; the
-    zeros that a dense kernel may hold are weights like others.
+    Parameters are counted without masks. Zeros are the weights that a mask sets
+    to 0; zeros that a dense kernel may hold are counted as weights.
 
     Args:
         model: A built model, of any kind.
         input_shape: Shape of an example, without the batch, where the model
             leaves dimensions of its one input open.
-        print_fn: Is given the table, as text without control characters: on a
-            terminal no wider than that where this is possible, and otherwise
-            as wide as it needs. None: nothing is printed.
+        print_fn: Is called with the table, a text without control characters.
+            With `print`, it is made no wider than the terminal if possible.
+            None: nothing is printed.
 
     Returns:
         The numbers.

@@ -34,7 +34,7 @@ def table(summary: ModelSummary, fit: bool = False) -> str:
     Args:
         summary: What to show.
         fit: Whether to break names where standard output is a terminal too
-            narrow for them. Otherwise it is as wide as it needs.
+            narrow for them. Otherwise the table is as wide as its text.
     """
     rows = rich.table.Table(box=rich.box.MARKDOWN)
     for heading, number in _COLUMNS:
@@ -98,7 +98,7 @@ def _lines(summary: ModelSummary) -> list[str]:
     if summary.sparse.parameters:
         lines.insert(0, _bytes_line("sparse part", summary.sparse))
     if not summary.model.multiply_adds_complete:
-        lines.append("? is not known, and >= a sum without what is not.")
+        lines.append("?: not known. >=: a sum without what is not known.")
     return lines
 
 
@@ -120,8 +120,8 @@ def drawn(rows: rich.table.Table, fit: bool) -> str:
         rows: The table.
         fit: As in `table`.
     """
-    # Not on standard output: what it is, and what the environment says of
-    # colours, shall not matter.
+    # Not on standard output, so that the text depends neither on the terminal
+    # nor on environment variables for colours.
     console = rich.console.Console(
         file=io.StringIO(),
         width=sys.maxsize,

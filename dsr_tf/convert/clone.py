@@ -1,4 +1,4 @@
-"""A copy of a model, with some of its layers exchanged."""
+"""Copies of a model in which some layers are replaced."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,10 +12,10 @@ from dsr_tf.layers import copy_weights
 
 
 def check_convertible(model: Any) -> None:
-    """Refuses what cannot be copied with other layers.
+    """Refuses models whose layers cannot be replaced.
 
     Raises:
-        ValueError: If it is no built sequential or functional model.
+        ValueError: If `model` is not a built sequential or functional model.
     """
     if not isinstance(model, keras.Model):
         raise ValueError(
@@ -24,16 +24,16 @@ def check_convertible(model: Any) -> None:
     if not is_graph(model):
         raise ValueError(
             "`model` must be sequential or functional: the layers of a "
-            "subclass cannot be exchanged from outside. Make its layers "
-            "sparse where it makes them, `dsr_tf.layers.SparseDense` for "
-            "`keras.layers.Dense` and so on. "
+            "subclass cannot be replaced from outside. Use sparse layers in "
+            "its code: `dsr_tf.layers.SparseDense` for "
+            "`keras.layers.Dense`, and so on. "
             f"Received: model '{model.name}' of class {type(model).__name__}"
         )
     if not model.built:
         raise ValueError(
             "`model` must be built, so that its kernels have shapes. Give it "
             "a `keras.Input`, or call `model.build(input_shape)`. "
-            f"Received: model '{model.name}', which is not"
+            f"Received: model '{model.name}', which is not built"
         )
 
 
@@ -42,16 +42,16 @@ def clone_with(
     exchange: Callable[[Layer], Layer | None],
     copy: Callable[[Layer, Layer], None] = copy_weights,
 ) -> keras.Model:
-    """Copies a model, its weights and what it was compiled with.
+    """Copies a model, its weights and the arguments of its `compile`.
 
     Args:
         model: A built sequential or functional model.
-        exchange: Makes the layer to stand in another's place; None for a copy
-            of that.
-        copy: Copies the weights of a layer to the one in its place.
+        exchange: Makes the layer that replaces another; None for a copy of
+            that layer.
+        copy: Copies the weights of a layer to the one that replaces it.
 
     Returns:
-        A new model. Its optimizer starts anew; where the arguments of
+        A new model, with an optimizer that starts anew. If the arguments of
         `compile` cannot be copied, it is not compiled, and a warning says so.
     """
     try:
@@ -66,8 +66,8 @@ def clone_with(
     finally:
         model.compiled = True
     logging.warning(
-        "What model '%s' was compiled with cannot be copied; call `compile` "
-        "on the new model.",
+        "The arguments of `compile` of model '%s' cannot be copied. Call "
+        "`compile` on the new model.",
         model.name,
     )
     return clone
@@ -81,7 +81,7 @@ def _cloned(
     pairs: list[tuple[Layer, Layer]] = []
 
     def clone(layer: Any) -> Any:
-        # An operation that is no layer, such as `x[:, 0]`, holds nothing.
+        # An operation that is no layer, such as `x[:, 0]`, has no weights.
         if not isinstance(layer, Layer):
             return layer
         pairs.append((layer, exchange(layer) or _copy(layer)))
@@ -114,15 +114,15 @@ def _inputs(model: keras.Model) -> Any:
 
 
 def _copy(layer: Layer) -> Layer:
-    # Such as a Lambda of a Python function, which Keras does not copy: there
-    # is nothing in it that two models could not share.
+    # Keras cannot copy some layers, such as a Lambda of a Python function.
+    # Two models can share one that has no weights.
     try:
         return type(layer).from_config(layer.get_config())
     except Exception as error:
         if not layer.weights:
             return layer
         raise ValueError(
-            "`model` must have layers that `from_config(get_config())` makes "
-            f"again. Received: layer '{layer.name}' of class "
+            "`model` must have layers that `from_config(get_config())` can "
+            f"copy. Received: layer '{layer.name}' of class "
             f"{type(layer).__name__} ({error})"
         ) from error

@@ -1,4 +1,4 @@
-"""The way back: plain Keras models of sparse ones."""
+"""Plain Keras models, made of sparse ones."""
 
 from pathlib import Path
 
@@ -14,10 +14,10 @@ from dsr_tf.layers import copy_weights
 def densify(model: keras.Model) -> keras.Model:
     """Makes a plain Keras model of a sparse one.
 
-    Sparse and hashed layers become the Keras layers they extend, with zeros
-    and shared values written out: outputs are equal, and what is saved loads
-    where `dsr_tf` is not installed. A `GroupLasso` becomes the L1 and L2 it
-    holds. The model itself is not changed.
+    Sparse and hashed layers become the Keras layers they extend, with dense
+    kernels: outputs are equal, and saved files load where `dsr_tf` is not
+    installed. A `GroupLasso` becomes the L1 and L2 it holds. The model itself
+    is not changed.
 
     Args:
         model: A built sequential or functional model.
@@ -45,8 +45,8 @@ def load_dense_weights(model: keras.Model, path: str | Path) -> None:
             architecture, of plain Keras layers.
 
     Raises:
-        ValueError: If the file has another suffix, is not there, or holds
-            other weights. The model is then as it was.
+        ValueError: If the file has another suffix, does not exist, or holds
+            other weights. The model is then unchanged.
     """
     path = Path(path)
     if path.suffix != ".keras" and not path.name.endswith(".weights.h5"):
@@ -55,7 +55,7 @@ def load_dense_weights(model: keras.Model, path: str | Path) -> None:
         )
     if not path.is_file():
         raise ValueError(
-            f"`path` must be a file that is there. Received: path={path}"
+            f"`path` must be a file that exists. Received: path={path}"
         )
     if path.suffix == ".keras":
         copy_weights(keras.models.load_model(path, compile=False), model)

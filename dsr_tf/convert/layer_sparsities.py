@@ -63,8 +63,8 @@ def _groups(
         taken = [layer.name for layer in members if id(layer) not in left]
         if taken:
             raise ValueError(
-                "`distribution` must have one pattern at most for a layer. "
-                f"Received: two that match {taken}"
+                "`distribution` must have at most one pattern for each layer. "
+                f"Received: two patterns that match {taken}"
             )
         for layer in members:
             del left[id(layer)]

@@ -23,7 +23,7 @@ Pattern = (
 
 
 def matches(pattern: Pattern, layer: keras.layers.Layer) -> bool:
-    """Tells whether a layer is meant by a pattern.
+    """Tells whether a pattern matches a layer.
 
     Args:
         pattern: A name or a glob, such as `"block_*"`; a compiled regular
@@ -73,8 +73,8 @@ def select(
     else:
         chosen = matched("include", include, candidates)
     if exclude is not None:
-        gone = {id(x) for x in matched("exclude", exclude, candidates)}
-        chosen = [layer for layer in chosen if id(layer) not in gone]
+        excluded = {id(x) for x in matched("exclude", exclude, candidates)}
+        chosen = [layer for layer in chosen if id(layer) not in excluded]
     if not chosen:
         raise ValueError(
             "`model` must have a layer to convert: one of "
@@ -111,7 +111,7 @@ def convertible(
 def matched(
     name: str, patterns: Any, layers: Sequence[keras.layers.Layer]
 ) -> list[keras.layers.Layer]:
-    """Returns the layers that any of some patterns means.
+    """Returns the layers that at least one pattern matches.
 
     Args:
         name: Name of the argument, for the message.

@@ -33,9 +33,9 @@ def share_out(
     """Shares a budget out between kernels.
 
     The budget is `int((1 - sparsity) * size + 0.1)` over all of them together,
-    and is met exactly; where units have several weights, to within less than
-    one unit, never above. No kernel gets more than it has room for: what it
-    cannot take goes to the others in proportion. None gets less than one unit.
+    and is met exactly; where units have several weights, less than one unit may
+    stay unused. Every kernel gets at least one unit, and no more than its size:
+    the rest goes to the other kernels, in proportion.
 
     Args:
         kernels: The units of each kernel.

@@ -1,12 +1,12 @@
-"""Crops of encoded images of any size, as ImageNet is trained and tested on.
+"""Crops of encoded images of any size, as usual for ImageNet.
 
 JPEG is decoded accurately and images are resized with antialiasing, as Pillow
-does both: networks that other frameworks trained see the pixels they know.
+does both: so networks that other frameworks trained get the same pixels.
 """
 
 import tensorflow as tf
 
-# What torchvision's `RandomResizedCrop` takes where nothing is said.
+# The defaults of torchvision's `RandomResizedCrop`.
 _AREA = (0.08, 1.0)
 _ASPECT = (3 / 4, 4 / 3)
 

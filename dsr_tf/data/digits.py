@@ -1,4 +1,4 @@
-"""The handwritten digits that scikit-learn brings: no download."""
+"""The handwritten digits of scikit-learn, which need no download."""
 
 import numpy as np
 from sklearn import datasets

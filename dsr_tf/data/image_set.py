@@ -1,4 +1,4 @@
-"""What every data set gives to training, and the checks they share."""
+"""The interface of data sets, and the checks they share."""
 
 from typing import Protocol
 
@@ -12,7 +12,7 @@ class DatasetUnavailableError(RuntimeError):
 class ImageSet(Protocol):
     """A data set for image classification: images to train on and to test.
 
-    `name` is what the set was asked for by; `image_shape` is the
+    `name` is the name that the user gave; `image_shape` is the
     `(height, width, channels)` of the images in a batch; labels are in
     `[0, num_classes)`; `num_train` counts the training images.
     """
@@ -41,8 +41,8 @@ class ImageSet(Protocol):
         """Returns shuffled training batches, epoch after epoch, without end.
 
         Order and augmentation of an epoch are a pure function of seed and
-        epoch. The images that are left over after the last whole batch of an
-        epoch are left out of it. Of several processes that train together,
+        epoch. Images that do not fill a whole batch at the end of an epoch
+        are left out of it. Of several processes that train together,
         each takes its rows of every batch, `shard_index::num_shards`: put
         together, these are the batch that one process alone would get.
 
@@ -80,7 +80,7 @@ class ImageSet(Protocol):
 def check_batches(
     num_train: int, batch_size: int, num_shards: int, shard_index: int
 ) -> None:
-    """Raises ValueError if batches cannot be made, or shared out, like this."""
+    """Raises ValueError if such batches cannot be made or shared out."""
     if not 1 <= batch_size <= num_train:
         raise ValueError(
             "`batch_size` must be from 1 to the number of training images, "

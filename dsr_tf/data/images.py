@@ -74,7 +74,7 @@ class Images:
     def restricted(
         self, image_size: int | None, train_examples: int | None
     ) -> "Images":
-        """Returns the set with its first training images alone.
+        """Returns the set with only its first training images.
 
         Mean and standard deviation stay those of the whole set.
 
@@ -84,7 +84,8 @@ class Images:
             train_examples: How many, from 1 to `num_train`; None for all.
 
         Raises:
-            ValueError: If an argument is not what the set can give.
+            ValueError: If the set has another image size or fewer training
+                images.
         """
         height, width = self.image_shape[:2]
         if image_size is not None and not height == width == image_size:

@@ -17,19 +17,19 @@ def load_images(
     disk, and cropped to one.
 
     Args:
-        name: `"digits"`, the 1,797 images of 8×8 that scikit-learn brings, or
+        name: `"digits"`, the 1,797 images of 8×8 of scikit-learn, or
             any image-classification set of TFDS, such as `"mnist"`,
             `"cifar10"` or `"imagenet2012"`.
         data_dir: Where TFDS keeps prepared sets; None for its default.
         image_size: Height and width of the images in a batch, in pixels, at
             least 1. None for the set's own size, or for 224 where images are
-            of many sizes; if they are of one, it can be no other.
+            of many sizes. If all are of one size, it must be that size.
         train_examples: How many training images to use, the first ones, at
             least 1; None for all.
 
     Raises:
-        ValueError: If TFDS has no such set, or it is not image classification,
-            or it has not that image size, or not so many training images.
+        ValueError: If TFDS has no such set, or it is not for image
+            classification, or has another image size or fewer training images.
         DatasetUnavailableError: If the set is not prepared and cannot be
             downloaded.
     """

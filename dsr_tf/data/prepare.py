@@ -1,4 +1,4 @@
-"""Gets a data set of TensorFlow Datasets ready, or says why it cannot be."""
+"""Downloads and prepares a data set of TensorFlow Datasets."""
 
 import contextlib
 import urllib.error
@@ -13,15 +13,16 @@ def prepare(builder: Any, name: str) -> None:
 
     Args:
         builder: The set's TFDS builder.
-        name: What the set was asked for by.
+        name: Name that the user gave.
 
     Raises:
-        DatasetUnavailableError: If that fails; in one line, with the remedy.
+        DatasetUnavailableError: If that fails. The message is one line, with
+            the remedy.
     """
     if builder.is_prepared():
         return
     try:
-        # What is downloaded by hand needs no network now.
+        # A set that is downloaded by hand needs no network now.
         if not builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
             _check_network(builder)
         builder.download_and_prepare()

@@ -33,7 +33,7 @@ def load_tfds(
     image_size: int | None = None,
     train_examples: int | None = None,
 ) -> ImageSet:
-    """Opens a TFDS set, and prepares it first where need be.
+    """Opens a TFDS set, and prepares it first if necessary.
 
     Args:
         name: Name in TFDS, such as `"mnist"` or `"imagenet2012"`.
@@ -45,8 +45,8 @@ def load_tfds(
         `Images` if they are of one size, else `ImageFiles`.
 
     Raises:
-        ValueError: If TFDS has no such set, or it is not image classification,
-            or it has not that image size, or not so many training images.
+        ValueError: If TFDS has no such set, or it is not for image
+            classification, or has another image size or fewer training images.
         DatasetUnavailableError: If the set is not prepared and cannot be
             downloaded.
     """

@@ -1,4 +1,4 @@
-"""What all workers have to decide alike."""
+"""Numbers that all workers agree on."""
 
 import functools
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ def largest(
     Args:
         strategy: Strategy of several workers, or of one, which then gets its
             own numbers.
-        numbers: As many on every worker, of 64 bits at most.
+        numbers: Equally many on every worker, of at most 64 bits.
     """
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return list(numbers)
@@ -27,7 +27,7 @@ def largest(
 
 @functools.cache
 def _gatherer(strategy: tf.distribute.Strategy) -> Any:
-    """Returns the function, traced once, that gathers a row a replica."""
+    """Returns the function, traced once, that gathers the replicas' rows."""
 
     def of_replica(own: tf.Tensor) -> tf.Tensor:
         context = tf.distribute.get_replica_context()

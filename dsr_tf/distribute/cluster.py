@@ -78,11 +78,11 @@ def _slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
     num_tasks = int(environ.get("SLURM_STEP_NUM_TASKS", 1))
     if num_tasks == 1:
         return None
-    # Two jobs on one machine must not meet on a port.
+    # Two jobs on one machine must not use one port.
     port = 10000 + int(_slurm(environ, "JOB_ID")) % 20000
     # This resolver shares out GPUs, and fails where there is none for each
-    # task; Slurm has bound them already. So it is told any number, and asked
-    # for addresses alone.
+    # task, although Slurm has bound them already. So it gets a number of GPUs
+    # that is accepted, and only its addresses are used.
     slurm = tf.distribute.cluster_resolver.SlurmClusterResolver(
         port_base=port,
         gpus_per_node=num_tasks,
@@ -91,7 +91,7 @@ def _slurm_cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
     )
     cluster = slurm.cluster_spec()
     addresses = cluster.job_tasks("worker")
-    # Its order is that of the names, not that of Slurm's ranks.
+    # They are in the order of the names, not in that of Slurm's ranks.
     node = _slurm(environ, "SLURMD_NODENAME", prefix="")
     own = f"{node}:{port + int(_slurm(environ, 'LOCALID'))}"
     if own not in addresses:
@@ -114,6 +114,6 @@ def _slurm(
     if prefix + name not in environ:
         raise ValueError(
             f"`{prefix}{name}` must be set in a Slurm step of several tasks. "
-            "Start them by `srun`. Received: no such variable"
+            "Start them by `srun`. Received: it is not set"
         )
     return environ[prefix + name]

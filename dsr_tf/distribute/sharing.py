@@ -11,10 +11,10 @@ def share_batches(
 ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
     """Shares endless batches out to all replicas, as `fit` takes them.
 
-    A worker makes its own part of every batch, and no other. All parts
-    together are the batch that one process alone would train on. (A
-    `tf.data.Dataset` given to `fit` is made by every worker in whole, or
-    shared out by files, which changes the batches.)
+    Each worker makes only its own part of every batch. All parts together are
+    the batch that one process alone would train on. (Every worker would make
+    the whole of a `tf.data.Dataset` given to `fit`, or a part of its files,
+    which changes the batches.)
 
     Args:
         strategy: Strategy that the model was made under.

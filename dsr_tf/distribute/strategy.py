@@ -1,4 +1,4 @@
-"""Which TensorFlow strategy a run trains under."""
+"""Chooses the TensorFlow strategy that a run trains under."""
 
 import signal
 import threading
@@ -19,8 +19,8 @@ class _ReducesForKeras:
     # once the test that trains without it fails.
     def reduce(self, reduce_op: Any, value: Any, axis: Any = None) -> Any:
         if reduce_op == "MEAN" and tf.nest.is_nested(value):
-            # A batch, of which it wants shapes alone. Replicas may have shares
-            # of different size, of which there is no mean.
+            # A batch: the trainer needs only its shapes. The parts of replicas
+            # may differ in size, and then have no mean.
             return tf.nest.map_structure(self._first, value)
         scalar = axis is not None and self._first(value).shape.rank == 0
         # A mixin: mypy does not see the strategy that it is put before.
@@ -42,7 +42,7 @@ class _MultiWorker(_ReducesForKeras, tf.distribute.MultiWorkerMirroredStrategy):
 def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
     """Returns the strategy to make and train a model under.
 
-    To be called before anything else of TensorFlow.
+    Call it before anything else of TensorFlow.
 
     Args:
         name: `"none"` for one device; `"mirrored"` for all GPUs of this
@@ -56,8 +56,8 @@ def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
         changes nothing.
 
     Raises:
-        ValueError: If there is no such strategy, or `TF_CONFIG` or Slurm does
-            not name what it needs.
+        ValueError: If there is no such strategy, or `TF_CONFIG` or Slurm is
+            not set as it needs.
     """
     if name not in STRATEGIES:
         raise ValueError(
@@ -111,14 +111,14 @@ def multi_worker_strategy(
             "The strategy of several workers must be made before TensorFlow "
             "is used for anything else."
         ) from error
-    _hear_sigterm()
+    _restore_sigterm()
     return strategy
 
 
-def _hear_sigterm() -> None:
-    """Lets SIGTERM do again what Python knows it to do.
+def _restore_sigterm() -> None:
+    """Restores Python's handler of SIGTERM.
 
-    TensorFlow's service for workers takes the signal over, and ignores it.
+    TensorFlow's service for workers replaces it by one that ignores the signal.
     """
     handler = signal.getsignal(signal.SIGTERM)
     main = threading.current_thread() is threading.main_thread()
@@ -127,7 +127,7 @@ def _hear_sigterm() -> None:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Tells whether this process writes the files: one of all workers does."""
+    """Tells whether this process writes the files; one worker does."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return True
     resolver = strategy.cluster_resolver

@@ -49,21 +49,21 @@ def export(
         path: File or folder to write.
         format: `"saved_model"`: a SavedModel whose sparse kernels are packed
             and, once it is loaded, unpacked, for TensorFlow and its serving.
-            `"saved_model_dense"`: one with zeros written out. `"tflite"`: a
-            TFLite file, sparse-encoded where that is smaller, that was run and
-            compared with the model. `"npz"` and `"csr"`: NumPy arrays, by
-            position or by row.
+            `"saved_model_dense"`: one with dense kernels. `"tflite"`: a
+            TFLite file, sparse-encoded where that is smaller; it is run, and
+            its outputs are compared with the model's. `"npz"` and `"csr"`:
+            NumPy arrays, by position or by row.
         quantize: For `"tflite"`: None, `"float16"` or `"int8"`.
         representative: For `"int8"`: batches of inputs, from which the ranges
             of activations are taken.
-        overwrite: Whether what is at `path` may be replaced.
-        verbose: Whether to print a line on the size.
+        overwrite: Whether a file or folder at `path` is replaced.
+        verbose: Whether to print the size of what was written.
 
     Raises:
         ValueError: If an argument is out of its range, the model cannot be
-            converted, or there is something at `path`.
+            converted, or `path` already exists.
         RuntimeError: If a TFLite file does not compute what the model does.
-        OSError: If it cannot be written. What was at `path` stays.
+        OSError: If it cannot be written. An older file at `path` stays.
 
     Example:
     >>> dsr_tf.export(model, "served")
@@ -97,12 +97,13 @@ def _check(
     # Also a symbolic link that leads nowhere.
     if os.path.lexists(path) and not overwrite:
         raise ValueError(
-            "`path` must not be there, unless `overwrite=True`. "
-            f"Received: path={path}"
+            "`path` must be new, unless `overwrite=True`. "
+            f"Received: path={path}, which already exists"
         )
     if not path.parent.is_dir():
         raise ValueError(
-            f"`path` must be in a folder that is there. Received: path={path}"
+            "`path` must be in a folder that exists. Make the folder first. "
+            f"Received: path={path}"
         )
 
 
@@ -118,9 +119,8 @@ def _options(
         return {"quantize": quantize, "representative": representative}
     if quantize is not None or representative is not None:
         raise ValueError(
-            "`quantize` and `representative` must be left alone but for "
-            f"`format='tflite'`. Received: quantize={quantize!r}, "
-            f"format={format!r}"
+            "`quantize` and `representative` must be None, unless the format "
+            f"is 'tflite'. Received: quantize={quantize!r}, format={format!r}"
         )
     return {}
 
@@ -130,13 +130,13 @@ def _size_line(model: keras.Model, path: Path) -> str:
     size = sum(file.stat().st_size for file in files if file.is_file())
     dense = _dense_bytes(model)
     return (
-        f"{path}: {size:,} bytes, {size / dense:.3g} of the {dense:,} that its "
-        "weights take written out"
+        f"{path}: {size:,} bytes, {100 * size / dense:.3g} % of the {dense:,} "
+        "bytes of the dense weights"
     )
 
 
 def _dense_bytes(model: keras.Model) -> int:
-    """Returns the bytes of a model's weights with zeros written out."""
+    """Returns the bytes of a model's weights, zeros included."""
     total = 0
     own = {id(layer.kernel_mask) for layer in sparse_layers(model)}
     for layer in budgeted_layers(model):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# A byte that stands for so many zeros, and no value after them.
+# A byte that means 255 zeros, with no value after them.
 _LONG = 255
 
 
@@ -15,9 +15,9 @@ class Packed:
 
     Args:
         shape: Shape of the array.
-        values: What is not zero, in order of the flat index.
+        values: The values that are not zero, in order of the flat index.
         gaps: How many zeros come before each value, a byte each, as a zlib
-            stream; 255 stands for 255 zeros and no value.
+            stream; 255 means 255 zeros, with no value after them.
     """
 
     shape: tuple[int, ...]
@@ -45,7 +45,7 @@ def pack(array: np.ndarray) -> Packed:
     ends = np.cumsum(gaps // _LONG + 1)
     stream = np.full(ends[-1] if len(ends) else 0, _LONG, np.uint8)
     stream[ends - 1] = gaps % _LONG
-    # Repeats in it are chance: to look for them takes time and saves nothing.
+    # A search for repeated strings would take time and find none.
     coder = zlib.compressobj(9, strategy=zlib.Z_HUFFMAN_ONLY)
     return Packed(
         array.shape,

@@ -13,12 +13,12 @@ from dsr_tf.exporting.gaps import Packed
 class UnpackedVariable(tf.saved_model.experimental.TrackableResource):
     """A variable that is not saved: a loader fills it from an asset.
 
-    It is made, and filled, by whatever loads the SavedModel, with stock
-    TensorFlow operations.
+    Whatever loads the SavedModel makes and fills it, with operations of stock
+    TensorFlow.
 
     Args:
         path: File to write; the SavedModel takes a copy of it.
-        packed: What is to be in the variable.
+        packed: The value of the variable.
         name: Name of the variable, unique in the model.
     """
 
@@ -55,7 +55,7 @@ class UnpackedVariable(tf.saved_model.experimental.TrackableResource):
         )
 
     def read(self) -> tf.Tensor:
-        """Returns what is in the variable."""
+        """Returns the value of the variable."""
         value = tf.raw_ops.ReadVariableOp(
             resource=self.resource_handle, dtype=self._dtype
         )
@@ -64,7 +64,7 @@ class UnpackedVariable(tf.saved_model.experimental.TrackableResource):
 
 
 def _positions(gaps: tf.Tensor) -> tf.Tensor:
-    """Returns the positions that a stream of gaps stands for."""
+    """Returns the positions that a stream of gaps encodes."""
     stream = tf.io.decode_raw(tf.io.decode_compressed(gaps, "ZLIB"), tf.uint8)
     holds = stream < 255
     ends = tf.cumsum(tf.cast(stream, tf.int64) + tf.cast(holds, tf.int64))

@@ -20,7 +20,7 @@ from dsr_tf.layers import MaskedKernel
 
 
 def write_dense(model: keras.Model, path: Path) -> None:
-    """Writes a SavedModel with zeros written out.
+    """Writes a SavedModel with dense kernels.
 
     Args:
         model: A built sequential or functional model.
@@ -32,7 +32,7 @@ def write_dense(model: keras.Model, path: Path) -> None:
 def write_packed(model: keras.Model, path: Path) -> None:
     """Writes a SavedModel with sparse kernels packed.
 
-    They are unpacked once, when it is loaded; from then on it is a dense one.
+    Loading it unpacks the kernels. The loaded model is a dense one.
 
     Args:
         model: A built sequential or functional model.

@@ -1,4 +1,4 @@
-"""TFLite files of sparse models, run before they are handed over."""
+"""TFLite files of sparse models, compared with the model they are made of."""
 
 import tempfile
 import warnings
@@ -26,7 +26,8 @@ def write_tflite(
 ) -> None:
     """Writes a TFLite file, sparse-encoded where that is smaller.
 
-    It is run, and its outputs compared with the model's, before it is written.
+    The file is run, and its outputs are compared with the model's, before it is
+    written.
 
     Args:
         model: A built sequential or functional model.
@@ -37,7 +38,7 @@ def write_tflite(
 
     Raises:
         ValueError: If `"int8"` comes without representative inputs.
-        RuntimeError: If what the file computes is not what the model computes.
+        RuntimeError: If the outputs of the file are not those of the model.
     """
     if quantize == "int8" and representative is None:
         raise ValueError(
@@ -98,9 +99,9 @@ def _compare(
         largest = np.abs(value).max()
         if not difference <= tolerance * max(largest, 1e-6):
             raise RuntimeError(
-                "The TFLite file must compute what the model computes. "
-                f"Received: outputs that differ by {difference:.3g}, of "
-                f"{largest:.3g} at most. Nothing was written."
+                "The TFLite file must give the outputs of the model. Received: "
+                f"outputs that differ by up to {difference:.3g}, where the "
+                f"largest is {largest:.3g}. Nothing was written."
             )
 
 

@@ -32,23 +32,24 @@ CONVOLUTIONS = (
     keras.layers.Conv2D,
     keras.layers.Conv3D,
 )
-# Weights that may have several axes, and add to or scale what goes by.
+# Weights that may have several axes, and are added to inputs or scale them.
 _NO_KERNELS = ("alpha", "beta", "bias", "gamma", "mean", "variance", "vector_u")
 _OWN_ARGUMENTS = ("sparsity", "granularity", "seed")
 
 
 def has_sparse_kind(layer: keras.layers.Layer) -> bool:
-    """Tells whether a layer is of a kind that has a sparse one, exactly.
+    """Tells whether there is a sparse layer of exactly this class.
 
-    Not a subclass, whose `call` may compute with the kernel in its own way.
+    A subclass has none: its `call` may use the kernel in its own way.
     """
     return type(layer) in SPARSE_OF
 
 
 def is_kernel(weight: keras.Variable) -> bool:
-    """Tells whether a weight is one that inputs are multiplied with.
+    """Tells whether inputs are multiplied with a weight.
 
-    It has two axes or more, and is no bias, and none of a normalisation.
+    A kernel has two axes or more, and is neither a bias nor a weight of a
+    normalisation.
     """
     return len(weight.shape) > 1 and weight.name not in _NO_KERNELS
 
@@ -115,7 +116,7 @@ def dense_twin(layer: keras.layers.Layer) -> keras.layers.Layer:
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    """Replaces the library's own regularizer by the part Keras has."""
+    """Replaces a GroupLasso by the L1 and L2 it holds, which Keras knows."""
     for name, value in config.items():
         group_lasso = (
             isinstance(value, dict) and value.get("class_name") == "GroupLasso"

@@ -18,10 +18,11 @@ class Place:
 
     Args:
         layer: The layer.
-        path: Names of the models and layers it is in and its own, joined by
-            `/`, the outermost model's left out.
-        container: The outermost of those whose layers cannot be exchanged: a
-            wrapper, another layer, or a subclassed model. None if all can.
+        path: Names of the models and layers that contain it, without the
+            outermost model, and its own name, joined by `/`.
+        container: The outermost of these whose layers cannot be replaced: a
+            wrapper, another layer, or a subclassed model. None if the layers
+            of all can be replaced.
     """
 
     layer: keras.layers.Layer
@@ -32,7 +33,7 @@ class Place:
 def places(model: keras.Model) -> list[Place]:
     """Returns the places of a model and of all layers in it, at any depth.
 
-    Each layer is there once, where it is found first.
+    Each layer is listed once, at the first place where it is found.
 
     Args:
         model: Any Keras model.

@@ -1,4 +1,4 @@
-"""What stands where in a model: its first convolutions, its shortcuts."""
+"""Finds the first convolutions of a model, and its shortcuts."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,15 +42,15 @@ class Graph:
 def is_graph(model: Any) -> bool:
     """Tells whether Keras knows how the layers of a model are connected.
 
-    So it is with sequential and functional models, and not with subclasses
-    that call their layers in code.
+    It does in sequential and functional models. It does not in subclasses,
+    which call their layers in code.
     """
     functional = isinstance(model, keras.Model) and hasattr(model, "operations")
     return functional or isinstance(model, keras.Sequential)
 
 
 def graph_of(model: keras.Model) -> Graph:
-    """Reads how the layers of a model are connected off its config."""
+    """Reads from its config how the layers of a model are connected."""
     layers = {layer.name: layer for layer in model.layers}
     if isinstance(model, keras.Sequential):
         names = list(layers)
@@ -66,11 +66,11 @@ def graph_of(model: keras.Model) -> Graph:
 
 
 def first_convolutions(model: keras.Model, first: bool = True) -> set[int]:
-    """Finds the convolutions that see the model's inputs: no kernel is before.
+    """Finds the convolutions that have no layer with a kernel before them.
 
     Args:
         model: A sequential or functional model; nested ones are entered.
-        first: Whether nothing with a kernel is before the model itself.
+        first: Whether no layer with a kernel is before the model itself.
 
     Returns:
         Their identities, `id(layer)`.
@@ -89,8 +89,8 @@ def first_convolutions(model: keras.Model, first: bool = True) -> set[int]:
 def projections(model: keras.Model) -> set[int]:
     """Finds the 1×1 convolutions that bring a residual shortcut into shape.
 
-    Such a one goes into a sum, with no other kernel between, and what it sees
-    goes, through other kernels, into the same sum.
+    The output of such a convolution goes into a sum without passing another
+    kernel. Its input also reaches the same sum through other kernels.
 
     Args:
         model: A sequential or functional model; nested ones are entered.
@@ -118,7 +118,7 @@ def _projections_into(graph: Graph, branches: list[str]) -> set[int]:
             continue
         others = [other for other in branches if other != branch]
         seen = set(others).union(*(graph.before(other) for other in others))
-        # What leads to the other branches too is the trunk, and no shortcut.
+        # A layer that leads to the other branches too is no shortcut.
         forked = last not in seen and seen.issuperset(graph.inputs[last])
         beside = seen - graph.before(last)
         if forked and any(_has_kernel(graph.layers.get(n)) for n in beside):
@@ -127,7 +127,7 @@ def _projections_into(graph: Graph, branches: list[str]) -> set[int]:
 
 
 def _last_kernel(graph: Graph, name: str) -> str:
-    """Goes back from an operation to the first with a kernel, or a fork."""
+    """Goes back from an operation to the next with a kernel, or a fork."""
     while not _has_kernel(graph.layers.get(name)):
         if len(graph.inputs[name]) != 1:
             return name

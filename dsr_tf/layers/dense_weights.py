@@ -1,4 +1,4 @@
-"""From one model to another of the same architecture."""
+"""Copies weights between two models of the same architecture."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from dsr_tf.layers.walk import sparse_layers
 
 
 def copy_weights(source: keras.Model, target: keras.Model) -> None:
-    """Copies all weights but masks, which stay as they are in `target`.
+    """Copies all weights except masks; `target` keeps its own masks.
 
-    Either model may be sparse, or plain Keras: `source` gives the kernels as
-    they are, and those of `target` are 0 wherever its masks are.
+    Either model may be sparse, or plain Keras. The kernels of `target` are 0
+    wherever its masks are.
 
     Args:
         source: A built model.
@@ -55,7 +55,7 @@ def _check_built(*models: keras.Model) -> None:
         if not model.built:
             raise ValueError(
                 "Both models must be built. Call `model.build(input_shape)`. "
-                f"Received: model '{model.name}', which is not"
+                f"Received: model '{model.name}', which is not built"
             )
 
 

@@ -52,15 +52,15 @@ def _bank_gradient(upstream: Any, order: Any, count: int) -> Any:
 class HashedKernel(keras.layers.Layer):
     """Makes the `kernel` of a layer from a smaller, trainable `bank`.
 
-    To be named before the Keras layer among the bases. A fixed random map
+    Name it before the Keras layer among the bases. A fixed random map
     gives each kernel position one bank entry, and all entries as many
     positions, to within one. (HashedNets hash the position instead, and so
     leave some entries with many positions and some with none.) `kernel` is
     computed from the bank, cannot be assigned, and has the dense shape.
 
-    Regularizer and constraint of the kernel act on the bank, a vector: a
-    penalty counts each parameter once, however many positions share it, and
-    what needs the rows and columns of a matrix has no meaning here.
+    Regularizer and constraint of the kernel act on the bank, a vector. So a
+    penalty counts each parameter once, however many positions share it, and a
+    constraint on rows or columns has no meaning.
 
     Keras files hold bank, bias, kernel shape and seed. The map is made again
     from the seed in the file, which replaces the layer's own.
@@ -113,7 +113,7 @@ class HashedKernel(keras.layers.Layer):
         index, order = balanced_map(size, count, self._seed)
         self.bank_index = self._add_fixed("bank_index", index.reshape(shape))
         self.bank_order = self._add_fixed("bank_order", order)
-        # A weight, so that whatever copies the map copies its seed with it.
+        # A weight, so that its seed is copied together with the map.
         self.map_seed = self._add_fixed("map_seed", np.asarray(self._seed))
         initializer = keras.initializers.get(
             kwargs["initializer"] or "glorot_uniform"
@@ -227,8 +227,9 @@ class HashedKernel(keras.layers.Layer):
             expected.add("bias")
         if set(store.keys()) != expected:
             raise ValueError(
-                f"Layer '{self.name}' can load only what a layer of its class "
-                f"saved: {sorted(expected)}. Received: {sorted(store.keys())}"
+                f"Layer '{self.name}' can load only a file that a layer of its "
+                f"class saved, with {sorted(expected)}. "
+                f"Received: {sorted(store.keys())}"
             )
         # The shape too: a transposed kernel has a bank of the same size.
         own = (self.num_active,), tuple(self.bank_index.shape)
@@ -239,7 +240,7 @@ class HashedKernel(keras.layers.Layer):
         if saved != own:
             raise ValueError(
                 f"Layer '{self.name}' has a bank of shape {own[0]} for a "
-                f"kernel of shape {own[1]}; those of the file must be equal. "
+                f"kernel of shape {own[1]}; the file must have the same. "
                 "Received: "
                 f"bank.shape={saved[0]}, kernel_shape={saved[1]}"
             )

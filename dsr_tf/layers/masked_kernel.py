@@ -39,7 +39,7 @@ def masked_kernel(kernel: Any, mask: Any) -> tuple[Any, Any]:
 
 
 def _masked(values: Any, mask: Any) -> Any:
-    # Not a product: what is assigned once need not be fast, and 0.0 beats -0.0.
+    # Not a product, which is faster but gives -0.0 for negative weights.
     return ops.where(ops.cast(mask, "bool"), values, ops.zeros_like(values))
 
 
@@ -72,10 +72,10 @@ class MaskConstraint(keras.constraints.Constraint):
 class MaskedKernel(keras.layers.Layer):
     """Adds a non-trainable `kernel_mask` to a layer that has a `kernel`.
 
-    To be named before the Keras layer among the bases. The kernel keeps its
-    dense shape and is exactly 0 wherever the mask is 0; a subclass computes
-    with `self.masked(kernel)`. What is assigned to the kernel from outside has
-    to obey the mask: `set_mask` sees to that.
+    Name it before the Keras layer among the bases. The kernel keeps its dense
+    shape and is exactly 0 wherever the mask is 0; a subclass computes with
+    `self.masked(kernel)`. After assigning to the kernel, call `set_mask`: it
+    sets the kernel to 0 wherever the mask is 0.
 
     Args:
         *args: Arguments of the Keras layer.

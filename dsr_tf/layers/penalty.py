@@ -18,14 +18,14 @@ def is_simple(regularizer: Any) -> bool:
 
 
 def penalty(regularizer: Any, kernel: Any) -> Any:
-    """Returns what a simple regularizer returns, but for rounding.
+    """Computes the penalty of a simple regularizer, up to rounding.
 
     On a CPU, XLA adds up a tensor one number after another, which takes a
     sixth of a step of LeNet-300-100. Along the last axis it adds up several at
     a time, if the sum of these sums is kept from being joined with them.
 
     Args:
-        regularizer: One that `is_simple`.
+        regularizer: One for which `is_simple` returns True.
         kernel: Rank 2 or more.
     """
     # Numbers, where attributes may be tensors.
@@ -39,6 +39,6 @@ def penalty(regularizer: Any, kernel: Any) -> Any:
 
 
 def _sum(values: Any) -> Any:
-    """Adds up what is not negative."""
+    """Adds up values that are not negative."""
     columns = ops.sum(values, axis=tuple(range(len(values.shape) - 1)))
     return ops.sum(ops.maximum(columns, 0.0))

@@ -33,13 +33,13 @@ def budgeted(
 
     Raises:
         ValueError: If an argument is out of its range, or hashed kernels are
-            to move by units of several weights.
+            to move in units of several weights.
     """
     moved = Granularity.of(granularity)
     if hashed and moved != WEIGHT:
         raise ValueError(
-            "`granularity` must be left alone where kernels are hashed: "
-            "positions share values, and nothing moves. "
+            f"`granularity` must be '{WEIGHT}' where kernels are hashed: their "
+            "positions share values, and no weight moves. "
             f"Received: granularity={granularity}"
         )
     if sparsity is None:
