@@ -37,7 +37,8 @@ def masked_tensors(
             rows=_units(layer, layer.kernel),
             shape=tuple(layer.kernel.shape),
             slots={slot.name: _units(layer, slot.variable) for slot in own},
-            arrays={name: x.value() for name, x in kept.items()},
+            # As variables: a GPU gathers int8 from these alone.
+            arrays=kept,
             num_active=active,
         )
         for layer, own, kept, active in rows
