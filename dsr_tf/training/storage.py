@@ -39,7 +39,8 @@ def masked_tensors(
             rows=_rows(layer, layer.kernel),
             shape=tuple(layer.kernel.shape),
             slots={slot.name: _rows(layer, slot.variable) for slot in own},
-            arrays={name: x.value() for name, x in kept.items()},
+            # As variables: a GPU gathers int8 from these alone.
+            arrays=kept,
             num_active=active,
             growth_scores=_unit_scores(layer, scores),
         )
