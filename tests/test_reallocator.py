@@ -129,7 +129,6 @@ def test_loop_goes_on_from_a_checkpoint(name, tmp_path):
     tf.train.Checkpoint(
         model=rest, optimizer=rest.optimizer, **again.state
     ).restore(path)
-    again.begin()
     loop(rest, again, first=17)
     assert equal(whole, rest)
     assert again.counters.num_reallocations == 40 // period

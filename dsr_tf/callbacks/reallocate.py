@@ -17,9 +17,9 @@ from dsr_tf.schedules import FromEpoch
 from dsr_tf.schedules import Schedule
 from dsr_tf.schedules import as_schedule
 from dsr_tf.training.reallocator import Reallocator
-from dsr_tf.training.reallocator import trainable_layers
 from dsr_tf.training.replicas import check_trainable
 from dsr_tf.training.state import Counters
+from dsr_tf.training.targets import trainable_layers
 
 
 class Reallocate(keras.callbacks.Callback):

@@ -13,10 +13,8 @@ import tensorflow as tf
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_seed
 from dsr_tf.layers import MaskedKernel
-from dsr_tf.layers import sparse_layers
 from dsr_tf.methods import Method
 from dsr_tf.methods import NonFiniteWeightError
-from dsr_tf.methods.context import Extent
 from dsr_tf.methods.masked import MaskedContext
 from dsr_tf.schedules import End
 from dsr_tf.schedules import Moment
@@ -36,6 +34,9 @@ from dsr_tf.training.state import Counters
 from dsr_tf.training.steps import read_step
 from dsr_tf.training.storage import masked_tensors
 from dsr_tf.training.storage import spread
+from dsr_tf.training.targets import extent_of
+from dsr_tf.training.targets import strategy_of
+from dsr_tf.training.targets import trainable_layers
 
 
 class Reallocator:
@@ -127,6 +128,7 @@ class Reallocator:
     @property
     def state(self) -> dict[str, Any]:
         """All that a resumed run needs, as `tf.train.Checkpoint` takes it."""
+        # The names are those of the first checkpoints that there were.
         return {"state": self.counters, "signs": self.arrays}
 
     @property
@@ -145,14 +147,14 @@ class Reallocator:
         Nothing is checked as long as one is not built.
         """
         if self.is_built:
-            self.method.rule.check([_extent(layer) for layer in self.layers])
+            self.method.rule.check([extent_of(layer) for layer in self.layers])
 
     def begin(self) -> None:
         """Says that training begins, or goes on with weights as they are.
 
         To be called after weights or masks were assigned from outside.
         """
-        self._step = self._read_step()
+        self.counters.step = read_step(self.optimizer)
         self._has_begun = self.is_built
         if self._has_begun:
             self._begin_arrays()
@@ -160,7 +162,7 @@ class Reallocator:
     def begin_epoch(self, epoch: int) -> None:
         """Says which epoch is trained, counted from 0, for its schedules."""
         self._epoch = epoch
-        self._step = self._read_step()
+        self.counters.step = read_step(self.optimizer)
 
     def step(self) -> bool:
         """Reallocates if it is time to. To be called after optimizer steps.
@@ -181,7 +183,8 @@ class Reallocator:
             self._has_begun = True
         if self._slots is None:
             self._prepare()
-        before, self._step = self._step, self._read_step()
+        before = self.counters.step
+        self.counters.step = read_step(self.optimizer)
         moment = self.moment()
         if has_ended(self.stop, moment):
             return False
@@ -196,10 +199,10 @@ class Reallocator:
 
     def moment(self) -> Moment:
         """Returns where training stands, as schedules see it."""
-        epoch = self._epoch
+        step, epoch = self.counters.step, self._epoch
         if epoch is None and self.steps_per_epoch:
-            epoch = max(self._step - 1, 0) // self.steps_per_epoch
-        return Moment(self._step, epoch, self.counters.num_steps)
+            epoch = max(step - 1, 0) // self.steps_per_epoch
+        return Moment(step, epoch, self.counters.num_steps)
 
     def period_at(self, moment: Moment) -> int:
         """Returns the optimizer steps between reallocations at a moment."""
@@ -224,7 +227,7 @@ class Reallocator:
         counters = self.counters
         rule = self.method.rule
         numbers = rule.numbers(counters.method, self.moment())
-        seed = tf.constant([self.seed, self._step], tf.int32)
+        seed = tf.constant([self.seed, counters.step], tf.int32)
         program = self._compiled(tuple(numbers))
         try:
             done = program(
@@ -241,7 +244,7 @@ class Reallocator:
         counters.method = rule.next_state(counters.method, done.num_pruned)
         counters.unspent = done.unspent
         counters.num_reallocations += 1
-        counters.last_step = self._step
+        counters.last_step = counters.step
         counters.weights_moved += done.weights_grown
         counters.seconds += time.perf_counter() - begin
 
@@ -253,7 +256,7 @@ class Reallocator:
         """
         for index, layer in enumerate(self.layers):
             if not tf.reduce_all(tf.math.is_finite(layer.kernel.value)):
-                self._step = self._read_step()
+                self.counters.step = read_step(self.optimizer)
                 raise self._non_finite(index)
 
     def continue_from(self, other: "Reallocator") -> None:
@@ -312,7 +315,7 @@ class Reallocator:
         when = f"{identity(self.period)} {self.stop}"
         self._replicas.check(
             {
-                "step": self._step,
+                "step": self.counters.step,
                 "seed": self.seed,
                 "period and stop": zlib.crc32(when.encode()),
                 "unspent": self.counters.unspent,
@@ -324,68 +327,9 @@ class Reallocator:
         return FloatingPointError(
             "The kernel of every sparse layer must be finite. Received a NaN "
             f"or an infinite weight in layer '{self.layers[index].name}' at "
-            f"optimizer step {self._step}.{more} Try a smaller learning rate, "
-            "or `clipnorm`."
+            f"optimizer step {self.counters.step}.{more} Try a smaller learning "
+            "rate, or `clipnorm`."
         )
-
-    def _read_step(self) -> int:
-        return read_step(self.optimizer)
-
-
-def trainable_layers(
-    model_or_layers: keras.Model | Sequence[MaskedKernel],
-) -> list[MaskedKernel]:
-    """Returns the sparse layers that a reallocator is made for.
-
-    Raises:
-        ValueError: If there is none, none is trainable, or something in a list
-            is no sparse layer.
-    """
-    if isinstance(model_or_layers, keras.Model):
-        return _layers_of(model_or_layers)
-    layers = list(model_or_layers)
-    if not layers or not all(isinstance(x, MaskedKernel) for x in layers):
-        raise ValueError(
-            "`model_or_layers` must be a Keras model, or a list of sparse "
-            f"layers. Received: {model_or_layers!r}"
-        )
-    return layers
-
-
-def _layers_of(model: keras.Model) -> list[MaskedKernel]:
-    found = sparse_layers(model)
-    layers = [layer for layer in found if layer.trainable]
-    if layers:
-        return layers
-    if found:
-        raise ValueError(
-            "The model must have at least one trainable sparse layer. Set "
-            "`trainable = True` on one, and compile again. "
-            f"Received: model '{model.name}' with {len(found)} sparse layers, "
-            "none of them trainable"
-        )
-    raise ValueError(
-        "The model must have at least one sparse layer. Replace "
-        "`keras.layers.Dense` by `dsr_tf.layers.SparseDense`, or "
-        "`keras.layers.Conv2D` by `dsr_tf.layers.SparseConv2D`; a model that "
-        "makes its layers when it is built must be built before `fit`. "
-        f"Received: model '{model.name}' with layers "
-        f"{[layer.name for layer in model.layers]}"
-    )
-
-
-def strategy_of(layers: Sequence[MaskedKernel]) -> tf.distribute.Strategy:
-    """Returns the strategy that layers were made under."""
-    value = layers[0].kernel.value
-    # A variable of one device has none.
-    own = getattr(value, "distribute_strategy", None)
-    return own or tf.distribute.get_strategy()
-
-
-def _extent(layer: MaskedKernel) -> Extent:
-    units = layer.kernel_units
-    active = layer.num_active // units.size
-    return Extent(layer.name, active, units.count, units.size)
 
 
 def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:

@@ -34,6 +34,7 @@ class Counters(JsonState):
     Attributes:
         num_reallocations: Reallocations done so far.
         weights_moved: Weights that they activated.
+        step: Optimizer steps when it was last asked to act.
         last_step: Optimizer step of the last one; 0 before there was one.
         unspent: Weights of the budget that no whole unit could take.
         epoch: Epoch that is being trained; None between epochs.
@@ -46,6 +47,7 @@ class Counters(JsonState):
     fields = (
         "method",
         "num_reallocations",
+        "step",
         "last_step",
         "weights_moved",
         "unspent",
@@ -59,6 +61,7 @@ class Counters(JsonState):
         super().__init__()
         self.method = method
         self.num_reallocations = 0
+        self.step = 0
         self.last_step = 0
         self.weights_moved = 0
         self.unspent = 0
