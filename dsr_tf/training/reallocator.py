@@ -327,8 +327,8 @@ class Reallocator:
         return FloatingPointError(
             "The kernel of every sparse layer must be finite. Received a NaN "
             f"or an infinite weight in layer '{self.layers[index].name}' at "
-            f"optimizer step {self.counters.step}.{more} Try a smaller learning "
-            "rate, or `clipnorm`."
+            f"optimizer step {self.counters.step}.{more} Try a smaller "
+            "learning rate, or `clipnorm`."
         )
 
 
