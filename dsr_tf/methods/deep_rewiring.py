@@ -145,7 +145,8 @@ def random_signs(shape: tf.Tensor, seed: tf.Tensor, index: int) -> tf.Tensor:
     bits = tf.random.stateless_uniform(
         shape, fold(fold(seed, 2), index), 0, 2, tf.int32, alg="auto_select"
     )
-    return tf.cast(2 * bits - 1, tf.int8)
+    # First the cast: a GPU computes with int32 on the host.
+    return 2 * tf.cast(bits, tf.int8) - 1
 
 
 def deepr(temperature: Any, noise_rate: float = 0.01) -> Method:

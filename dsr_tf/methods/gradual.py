@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import tensorflow as tf
 
 from dsr_tf.budget import num_kept
@@ -143,14 +144,23 @@ def beyond_largest(ctx: Context, budget: tf.Tensor) -> list[tf.Tensor]:
         `budget` stay in all, or what is active if that is less.
     """
     scores = in_turn(_ranked_scores, ctx.tensors)
-    sizes = tf.repeat(ctx.unit_sizes, ctx.num_active)
+    # Not `tf.repeat`, which in a graph makes a matrix of tensors by weights.
+    sizes = tf.concat(
+        [
+            tf.fill([x.num_active], tf.constant(x.unit_size, tf.int64))
+            for x in ctx.tensors
+        ],
+        axis=0,
+    )
     order = tf.argsort(
         tf.concat(scores, axis=0), direction="DESCENDING", stable=True
     )
+    # A GPU reshapes int32 on the host.
+    order = tf.cast(order, tf.int64)
     fits = tf.cumsum(tf.gather(sizes, order)) <= budget
     # As int8: no GPU scatters bool.
     goes = tf.scatter_nd(
-        order[:, None], tf.cast(~fits, tf.int8), tf.shape(order)
+        order[:, None], tf.cast(~fits, tf.int8), tf.shape(order, tf.int64)
     )
     parts = split(goes > 0, ctx.num_active, len(ctx.tensors))
     return [
@@ -166,9 +176,9 @@ def _ranked_scores(tensor: SparseTensor) -> tf.Tensor:
 @compiled
 def _largest_first(scores: tf.Tensor) -> tf.Tensor:
     """Puts the largest score above any other tensor's."""
-    largest = tf.equal(scores, tf.reduce_max(scores))
-    first = largest & tf.equal(tf.cumsum(tf.cast(largest, tf.int32)), 1)
-    return tf.where(first, tf.constant(float("inf"), scores.dtype), scores)
+    first = tf.where(tf.equal(scores, tf.reduce_max(scores)))[:1]
+    above = tf.fill(tf.shape(first)[:1], tf.constant(np.inf, scores.dtype))
+    return tf.tensor_scatter_nd_update(scores, first, above)
 
 
 def gradual_pruning(

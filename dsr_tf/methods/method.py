@@ -266,4 +266,5 @@ def _without_largest(
 ) -> tf.Tensor:
     """Drops the positions of the largest weights, of ties the lower ones."""
     order = tf.argsort(magnitudes, direction="DESCENDING", stable=True)
-    return tf.sort(tf.gather(positions, order[count:]))
+    # Cut once it is int64: a GPU cuts int32, which the order is, on the host.
+    return tf.sort(tf.gather(positions, order)[count:])

@@ -198,7 +198,8 @@ def _smallest(
     positions: tf.Tensor, magnitudes: tf.Tensor, count: tf.Tensor
 ) -> tf.Tensor:
     order = tf.argsort(magnitudes, stable=True)
-    return tf.sort(tf.gather(positions, order[:count]))
+    # Cut once it is int64: a GPU cuts int32, which the order is, on the host.
+    return tf.sort(tf.gather(positions, order)[:count])
 
 
 @dataclass(frozen=True)
