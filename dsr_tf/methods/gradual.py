@@ -155,10 +155,12 @@ def beyond_largest(ctx: Context, budget: tf.Tensor) -> list[tf.Tensor]:
     order = tf.argsort(
         tf.concat(scores, axis=0), direction="DESCENDING", stable=True
     )
+    # A GPU reshapes int32 on the host.
+    order = tf.cast(order, tf.int64)
     fits = tf.cumsum(tf.gather(sizes, order)) <= budget
     # As int8: no GPU scatters bool.
     goes = tf.scatter_nd(
-        order[:, None], tf.cast(~fits, tf.int8), tf.shape(order)
+        order[:, None], tf.cast(~fits, tf.int8), tf.shape(order, tf.int64)
     )
     parts = split(goes > 0, ctx.num_active, len(ctx.tensors))
     return [

@@ -199,7 +199,8 @@ def count_active(mask: tf.Tensor) -> tf.Tensor:
 
 @compiled
 def _is_finite(values: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_all(tf.math.is_finite(values))
+    # Flat: of unknown rank, axes would have to be computed.
+    return tf.reduce_all(tf.math.is_finite(tf.reshape(values, [-1])))
 
 
 @compiled
