@@ -292,7 +292,9 @@ def _by_listing(
     keys = tf.random.stateless_uniform(
         tf.shape(inactive), seed, None, None, tf.int64, alg="auto_select"
     )
-    return tf.gather(inactive, tf.argsort(keys, stable=True)[:count])
+    # As int64: a GPU would leave int32 to the host.
+    order = tf.cast(tf.argsort(keys, stable=True), tf.int64)
+    return tf.gather(inactive, order[:count])
 
 
 def _by_rejection(
