@@ -167,6 +167,23 @@ def test_layers_of_another_optimizer_are_refused():
         moves.step()
 
 
+def test_reallocate_works_at_any_step():
+    net = model()
+    moves = Reallocator(net, net.optimizer, methods.set_method(0.2), 10**6)
+    moves.reallocate()
+    moved = moves.counters.weights_moved
+    loop(net, moves, last=3)
+    moves.reallocate()
+    assert moves.counters.weights_moved == 2 * moved > 0
+    assert moves.counters.last_step == 3
+
+
+def test_optimizer_that_is_not_built_is_refused():
+    moves = Reallocator(model(), keras.optimizers.SGD(), methods.dsr(5))
+    with pytest.raises(ValueError, match="`optimizer` must be built.*SGD"):
+        moves.reallocate()
+
+
 @pytest.mark.parametrize(
     "wrong, message",
     [

@@ -177,14 +177,8 @@ class Reallocator:
                 masks, kernels or slots differ between replicas or workers, or
                 these have other arguments.
         """
-        if not self._has_begun:
-            self.check()
-            self._begin_arrays()
-            self._has_begun = True
-        if self._slots is None:
-            self._prepare()
         before = self.counters.step
-        self.counters.step = read_step(self.optimizer)
+        self._prepare()
         moment = self.moment()
         if has_ended(self.stop, moment):
             return False
@@ -224,6 +218,7 @@ class Reallocator:
                 changed then.
         """
         begin = time.perf_counter()
+        self._prepare()
         counters = self.counters
         rule = self.method.rule
         numbers = rule.numbers(counters.method, self.moment())
@@ -285,6 +280,16 @@ class Reallocator:
         )
 
     def _prepare(self) -> None:
+        """Reads the step, and does what waits for layers and optimizer."""
+        self.counters.step = read_step(self.optimizer)
+        if not self._has_begun:
+            self.check()
+            self._begin_arrays()
+            self._has_begun = True
+        if self._slots is None:
+            self._find_slots()
+
+    def _find_slots(self) -> None:
         trained = trained_variables(self.optimizer)
         slots = find_slots(self.optimizer, trained)
         own = {id(v): row for v, row in zip(trained, slots, strict=True)}
@@ -302,8 +307,6 @@ class Reallocator:
 
     def _compiled(self, names: tuple[str, ...]) -> Program:
         """Returns the program, made once."""
-        if self._slots is None:
-            self._prepare()
         if self._program is None:
             self._program = Program(
                 self.method, self.layers, self._slots or [], self.arrays, names

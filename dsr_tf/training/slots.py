@@ -31,7 +31,16 @@ def trained_variables(
 
     Args:
         optimizer: A built optimizer.
+
+    Raises:
+        ValueError: If it is not built.
     """
+    if not optimizer.built:
+        raise ValueError(
+            "`optimizer` must be built. Take a step with it, or call "
+            "`optimizer.build(model.trainable_variables)`. "
+            f"Received: optimizer={type(optimizer).__name__}, not built"
+        )
     # Private: nothing public says whose slots an optimizer has, and an
     # optimizer need not train all the variables of one model.
     return list(optimizer._trainable_variables)
