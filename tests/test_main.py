@@ -8,7 +8,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from dsr_tf import cli
-from dsr_tf.cli import program
+from dsr_tf.cli import entry
 from dsr_tf.methods import evolution
 from tests.command_line import main
 
@@ -152,7 +152,7 @@ def test_second_run_is_refused(finished):
 )
 def test_bad_values_are_refused(flag, message, capsys):
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
-        program.parse_flags(["main.py", *flag.split()])
+        entry.parse_flags(["main.py", *flag.split()])
     assert ended.value.code == 2
     printed = capsys.readouterr().err
     assert printed.startswith("main.py: ") and len(printed.splitlines()) == 1

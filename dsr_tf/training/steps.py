@@ -15,7 +15,11 @@ def read_step(optimizer: keras.optimizers.Optimizer) -> int:
     Args:
         optimizer: Any Keras optimizer.
     """
-    variable = optimizer.iterations.value
+    iterations = optimizer.iterations
+    if not isinstance(iterations, keras.Variable):
+        # Where gradients accumulate it is computed.
+        return int(keras.ops.convert_to_numpy(iterations))
+    variable = iterations.value
     # A mirrored variable has one for each replica.
     first = getattr(variable, "values", [variable])[0]
     read = tf.raw_ops.ReadVariableOp(resource=first.handle, dtype=first.dtype)
