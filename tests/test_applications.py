@@ -8,6 +8,8 @@ import dsr_tf
 from dsr_tf.convert.select import convertible
 from dsr_tf.layers import sparse_layers
 
+pytestmark = pytest.mark.slow
+
 # Network, size of image, and the layers left dense besides the first
 # convolution.
 NETWORKS = {

@@ -132,6 +132,7 @@ def whole_run(tmp_path_factory, digits):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "method, kill_at",
     [("dsr", 5), ("dsr", 8), ("dsr", 23), ("set", 13), ("deepr", 13)],
@@ -146,6 +147,7 @@ def test_a_killed_run_ends_like_one_that_was_not(
     assert_equal_runs(whole, train(tmp_path, digits, method))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_variable_of_an_optimizer_is_resumed(
     tmp_path, digits, whole_run, optimizer
@@ -232,6 +234,7 @@ def test_fit_must_begin_where_the_checkpoint_ends(tmp_path, digits):
         model.fit(batches, callbacks=[checkpoint], initial_epoch=1, **arguments)
 
 
+@pytest.mark.slow
 def test_as_many_as_wanted_are_kept(tmp_path, digits):
     train(tmp_path, digits, every_steps=2, keep=2)
     names = sorted(p.name for p in tmp_path.glob("*.index"))

@@ -59,11 +59,13 @@ def test_python_of_a_page_runs(page, tmp_path, monkeypatch):
     assert run(page)
 
 
+@pytest.mark.slow
 def test_custom_loops_run_on_two_replicas(tmp_path):
     page = DOCS / "custom_loops.md"
     finish(start("page.py", page, tmp_path))
 
 
+@pytest.mark.slow
 def test_transfer_learning_runs_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = runpy.run_path(str(DOCS / "transfer_learning.py"))

@@ -145,6 +145,7 @@ def test_plain_keras_exports_of_open_size_are_evaluated(tmp_path):
     assert result["accuracy"] == pytest.approx(right.mean())
 
 
+@pytest.mark.slow
 def test_command_line_evaluates(finished, tmp_path):
     path, summary = finished
     accuracy = f"accuracy        {summary['test_accuracy']:.4f} on the 297"

@@ -94,6 +94,7 @@ with tf.compat.v1.Session(graph=tf.Graph()) as session:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["saved_model", "saved_model_dense"])
 def test_saved_model_loads_where_the_library_is_not(tmp_path, format):
     model = network()
@@ -304,6 +305,7 @@ np.save("y.npy", run(**{name: np.load("x.npy")})["output_0"])
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "quantize, tolerance", [(None, 1e-5), ("float16", 1e-3), ("int8", 0.1)]
 )

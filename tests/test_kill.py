@@ -19,6 +19,8 @@ from dsr_tf.runs.folder import CHECKPOINTS
 from tests.command_line import main
 from tests.command_line import start
 
+pytestmark = pytest.mark.slow
+
 KILLS = int(os.environ.get("KILLS", "0"))
 METHODS = ["dsr", "set", "deepr"] if KILLS else ["dsr"]
 FLAGS = (

@@ -22,6 +22,8 @@ from tests.digest_values import digest
 from tests.digest_values import of_network
 from tests.forked_commands import run_each
 
+pytestmark = pytest.mark.slow
+
 FILES = Path(__file__).parent / "old_files"
 RUNS = sorted(path.parent.name for path in FILES.glob("*/summary.json"))
 MASKED = ["compressed", "conv_kernel", "deepr", "dsr", "set", "static"]

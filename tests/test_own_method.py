@@ -14,6 +14,8 @@ from tests.test_docs import DOCS
 from tests.test_docs import fenced
 from tests.test_docs import run
 
+pytestmark = pytest.mark.slow
+
 PAGE = DOCS / "own_method.md"
 NAME = "partly_in_place"
 FILE = fenced(PAGE, "python")[0]

@@ -217,6 +217,7 @@ def test_steps_are_optimizer_steps_under_gradient_accumulation():
     assert watch.steps == [3, 6, 9]
 
 
+@pytest.mark.slow
 def test_settings_serve_any_number_of_models():
     shared, nets = DSR(30, period=5, initial_threshold=0.05), []
     alone = []

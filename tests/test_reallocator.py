@@ -241,6 +241,7 @@ def test_optimizer_still_names_what_it_trains():
     assert list(map(id, trained)) == list(map(id, net.trainable_variables))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_a_callback_begins_anew_with_a_new_model(name):
     sparsity = METHODS[name][0]
@@ -255,6 +256,7 @@ def test_a_callback_begins_anew_with_a_new_model(name):
     assert callback.state.method == own.state.method
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", METHODS)
 def test_a_callback_goes_on_with_the_same_model(name):
     sparsity = METHODS[name][0]

@@ -700,6 +700,7 @@ def test_comparison_spares_columns_on_a_narrow_terminal(runs, monkeypatch):
     assert "each seed" not in lines[0] and "97.80 ± 0.26" in lines[2]
 
 
+@pytest.mark.slow
 def test_report_is_written_by_its_command(runs, tmp_path):
     out = tmp_path / "out"
     command = "--mode=report", f"--runs={runs}/*", f"--out={out}"

@@ -9,6 +9,8 @@ from dsr_tf.data import load_images
 from tests import configs
 from tests.event_file import read
 
+pytestmark = pytest.mark.slow
+
 # `runs.run` is the function of the same name.
 run_module = importlib.import_module("dsr_tf.runs.run")
 

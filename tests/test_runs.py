@@ -74,6 +74,7 @@ def test_run_learns(finished):
     assert finished[1]["test_accuracy"] > 0.8
 
 
+@pytest.mark.slow
 def test_run_repeats_bit_for_bit(finished, tmp_path):
     runs.run(config(tmp_path / "again"))
     runs.run(config(tmp_path / "other", seed=1))
@@ -261,6 +262,7 @@ def test_settings_of_other_methods_are_no_part_of_a_run():
     assert set(unknown) == {"--method", "--num_pruned"}
 
 
+@pytest.mark.slow
 def test_schedule_of_a_setting_changes_a_run(tmp_path):
     moved = [
         runs.run(config(tmp_path / str(i), method="set", drop_fraction=value))
@@ -294,6 +296,7 @@ def test_dense_runs_have_no_budget(tmp_path, method):
     assert summary["model_sparsity"] == summary["sparsity"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["set", "deepr"])
 def test_rewiring_runs_keep_the_count_of_each_layer(tmp_path, method):
     summary = runs.run(config(tmp_path, method=method, epochs=1))
@@ -458,6 +461,7 @@ def test_slices_move_in_a_run_of_a_wide_resnet(tmp_path):
     assert all(layer["num_active"] % 9 == 0 for layer in summary["layers"])
 
 
+@pytest.mark.slow
 def test_resnet50_takes_steps_on_files_in_imagenets_form(tmp_path):
     write_imagenet(tmp_path)
     summary = runs.run(

@@ -325,6 +325,7 @@ def test_erk_caps_at_density_1_and_solves_the_rest_again():
     assert share_out(kernels, 0.5, "erk") == [4996, 8]
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.integers(1, 5), st.integers(2, 40), st.integers(2, 40)),
@@ -397,6 +398,7 @@ def test_inputs_keep_their_names():
         assert sparse.inputs[0].name == model.inputs[0].name
 
 
+@pytest.mark.slow
 def test_sparse_model_trains_within_its_budget():
     sparse = dsr_tf.sparsify(residual(), 0.7, "erk")
     sparse.compile("adam", "mse")

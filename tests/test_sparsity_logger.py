@@ -302,6 +302,7 @@ def whole(tmp_path_factory):
 
 
 # In an epoch, at a checkpoint and after it; and in the first of an epoch.
+@pytest.mark.slow
 @pytest.mark.parametrize("batches", [12, 13, 17])
 def test_resumed_run_writes_what_one_never_stopped_writes(
     tmp_path, whole, batches

@@ -127,6 +127,7 @@ def mobilenet():
     return keras.applications.MobileNetV2(weights=None, classes=10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [small, hashed, shared_and_nested, mobilenet])
 def test_parameters_agree_with_keras_to_the_unit(build):
     plain = build()

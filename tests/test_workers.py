@@ -9,6 +9,8 @@ from tests.processes import finish
 from tests.processes import run_workers
 from tests.processes import start
 
+pytestmark = pytest.mark.slow
+
 LAYERS = ("conv", "hidden", "logits")
 METHODS = ("dsr", "set", "deepr", "gradual", "static", "hashed")
 
