@@ -102,7 +102,7 @@ def own_epochs(images: Images, method: str, quick: bool) -> Callable[[], float]:
         build.build_optimizer(config, steps),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        jit_compile=build.jit_compile(config),
+        jit_compile=build.jit_compile(config, num_replicas=1),
         steps_per_execution=build.steps_per_execution(config, steps),
     )
     batches = train_batches(images, BATCH, seed=0)

@@ -77,7 +77,7 @@ def measured(name: str, rounds: int) -> dict[str, Any]:
             f"--period={(executions + 1) * steps}",
         ),
         executions,
-        jit_compile=build.jit_compile(config) == "auto",
+        jit_compile=bool(build.jit_compile(config, num_replicas=1)),
         steps_per_execution=steps,
     )
     times = [measured_round(training) for _ in range(rounds + 1)][1:]

@@ -430,9 +430,17 @@ def test_foreign_file_to_start_from_is_refused(tmp_path):
         start_models(config("", init_from=str(path)), (8, 8, 1), 10)
 
 
-def test_convolutions_are_compiled_where_that_helps():
-    assert build.jit_compile(CONFIG) == "auto"
-    assert build.jit_compile(config("", model="wide_resnet")) is False
+def test_steps_are_compiled_by_xla_where_that_is_faster(monkeypatch):
+    wide = config("", model="wide_resnet")
+    found = []
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: found)
+    assert build.jit_compile(CONFIG, num_replicas=1) is True
+    # Keras refuses it there.
+    assert build.jit_compile(CONFIG, num_replicas=2) is False
+    assert build.jit_compile(wide, num_replicas=1) is False
+    found.append("a GPU")
+    for each in (CONFIG, wide):
+        assert build.jit_compile(each, num_replicas=2) == "auto"
 
 
 def test_run_trains_on_so_many_images(tmp_path):

@@ -3,7 +3,10 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 from keras import ops
+
+from dsr_tf.layers.one_pass import one_pass
 
 _PENALTIES = (
     keras.regularizers.L1,
@@ -30,12 +33,34 @@ def penalty(regularizer: Any, kernel: Any) -> Any:
     """
     # Numbers, where attributes may be tensors.
     factors = regularizer.get_config()
-    total = ops.zeros((), kernel.dtype)
-    if factors.get("l1"):
-        total += factors["l1"] * _sum(ops.absolute(kernel))
-    if factors.get("l2"):
-        total += factors["l2"] * _sum(ops.square(kernel))
-    return total
+    l1, l2 = factors.get("l1"), factors.get("l2")
+    if not l1 and not l2:
+        return ops.zeros((), kernel.dtype)
+
+    # A gradient of its own, as that of a sum is a tensor of equal numbers.
+    @ops.custom_gradient
+    def value(kernel: Any) -> tuple[Any, Any]:
+        total = ops.zeros((), kernel.dtype)
+        if l1:
+            total += l1 * _sum(ops.absolute(kernel))
+        if l2:
+            total += l2 * _sum(ops.square(kernel))
+        return total, lambda upstream: _gradient(kernel, upstream, l1, l2)
+
+    # A custom gradient refuses variables.
+    return value(tf.convert_to_tensor(kernel))
+
+
+def _gradient(kernel: Any, upstream: Any, l1: Any, l2: Any) -> Any:
+    if not l2:
+        return _signed(kernel, l1 * upstream)
+    decay = 2 * (l2 * upstream) * kernel
+    return decay + _signed(kernel, l1 * upstream) if l1 else decay
+
+
+@one_pass
+def _signed(kernel: Any, size: Any) -> Any:
+    return size * ops.sign(kernel)
 
 
 def _sum(values: Any) -> Any:

@@ -145,14 +145,14 @@ def _compiled(
         config, images.image_shape, images.num_classes
     )
     # More fail inside Keras on several replicas.
-    alone = strategy.num_replicas_in_sync == 1
+    num_replicas = strategy.num_replicas_in_sync
     model.compile(
         build.build_optimizer(config, steps),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        jit_compile=build.jit_compile(config),
+        jit_compile=build.jit_compile(config, num_replicas),
         steps_per_execution=(
-            build.steps_per_execution(config, steps) if alone else 1
+            build.steps_per_execution(config, steps) if num_replicas == 1 else 1
         ),
     )
     return model, initial
