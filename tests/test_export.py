@@ -337,6 +337,7 @@ def test_integers_need_representative_inputs(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_tflite_file_that_computes_something_else_is_not_written(
     tmp_path, monkeypatch
 ):

@@ -42,6 +42,7 @@ def test_run_tells_what_it_did(finished):
     assert lines[8].endswith(str(path))
 
 
+@pytest.mark.slow
 def test_flags_of_a_run_run_again(finished, tmp_path):
     path, _ = finished
     again = tmp_path / "again"
@@ -55,6 +56,7 @@ def test_flags_of_a_run_run_again(finished, tmp_path):
     assert accuracy[0] == accuracy[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments, name",
     [
@@ -80,6 +82,7 @@ def test_only_finished_runs_are_exported(tmp_path):
     assert_refused(result, "`run_dir` must be the folder of a finished run", 1)
 
 
+@pytest.mark.slow
 def test_second_run_is_refused(finished):
     path, _ = finished
     result = main(f"--run_dir={path}", "--epochs=2")
@@ -170,6 +173,7 @@ def test_bad_arguments_end_the_program(argument, message):
     assert_refused(main(argument), message, 2)
 
 
+@pytest.mark.slow
 def test_budget_that_is_too_small_is_refused(tmp_path):
     result = main(f"--run_dir={tmp_path}", "--num_pruned=6000")
     assert_refused(result, "`num_pruned` must be smaller than the budget", 1)
@@ -184,6 +188,7 @@ def test_run_to_start_from_must_be_there(tmp_path):
     assert_refused(result, "`init_from` must be the folder of a finished", 1)
 
 
+@pytest.mark.slow
 def test_broken_files_of_a_data_set_are_one_line(tmp_path):
     from tests.imagenet_form import write_imagenet
 
@@ -202,6 +207,7 @@ def test_broken_files_of_a_data_set_are_one_line(tmp_path):
     assert_refused(result, "TensorFlow failed .DataLossError.: .*corrupted", 1)
 
 
+@pytest.mark.slow
 def test_too_many_examples_are_refused(tmp_path):
     result = main(f"--run_dir={tmp_path}", "--train_examples=1501")
     assert_refused(result, "`train_examples` must be from 1 to .* 1500", 1)
@@ -282,6 +288,7 @@ def test_flags_of_older_runs_are_taken(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_data_that_cannot_be_had_is_one_line(tmp_path):
     # A proxy that nobody serves: no network, wherever this runs.
     nowhere = "http://127.0.0.1:9"

@@ -132,6 +132,7 @@ def test_kernels_of_convolutions_start_normal_by_dense_fan_out():
     assert active.std() == pytest.approx((2 / (9 * 256)) ** 0.5, rel=0.01)
 
 
+@pytest.mark.slow
 def test_networks_take_a_training_step():
     import keras
 

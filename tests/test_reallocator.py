@@ -22,7 +22,9 @@ from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
 from dsr_tf.methods.allocate import in_proportion_to_survivors
+from dsr_tf.methods.grow import AtRandom
 from dsr_tf.methods.grow import ByScore
+from dsr_tf.methods.grow import Growth
 from dsr_tf.methods.prune import SmallestFraction
 from dsr_tf.training.slots import trained_variables
 
@@ -189,6 +191,9 @@ def test_optimizer_that_is_not_built_is_refused():
     [
         ({"model_or_layers": []}, "`model_or_layers` must be"),
         ({"model_or_layers": [keras.layers.Dense(3)]}, "`model_or_layers` mu"),
+        ({"model_or_layers": None}, "`model_or_layers` must be"),
+        ({"optimizer": "adam"}, "`optimizer` must be a keras Optimizer"),
+        ({"method": "dsr"}, "`method` must be a dsr_tf Method"),
         ({"period": 0}, "`period` must be an integer"),
         ({"stop": 0.0}, "`stop` must be"),
         ({"stop": 1.5}, "`stop` must be"),
@@ -487,3 +492,56 @@ def test_scores_are_asked_for_by_name():
     method = methods.Method(SmallestFraction(0.3), grow=ByScore())
     with pytest.raises(ValueError, match="`growth_scores` must be given"):
         Reallocator(net, net.optimizer, method)
+
+
+def test_a_layer_that_is_named_twice_is_refused():
+    net = model()
+    layer = net.get_layer("hidden")
+    with pytest.raises(ValueError, match="each once"):
+        Reallocator([layer, layer], net.optimizer, methods.set_method(0.1))
+
+
+def inactive(ctx):
+    return [tf.where(~tensor.mask)[:4, 0] for tensor in ctx.tensors]
+
+
+def repeated(ctx):
+    return [tf.repeat(tensor.positions[:2], 2) for tensor in ctx.tensors]
+
+
+def active(ctx, counts, seed):
+    return [Growth(tensor.positions[:1]) for tensor in ctx.tensors]
+
+
+def none(ctx, counts, seed):
+    return [Growth(tensor.positions[:0]) for tensor in ctx.tensors]
+
+
+@pytest.mark.parametrize(
+    "prune, grow",
+    [
+        (inactive, AtRandom()),
+        (repeated, AtRandom()),
+        (SmallestFraction(0.2), active),
+        (SmallestFraction(0.2), none),
+    ],
+)
+@pytest.mark.parametrize("share", [None, in_proportion_to_survivors])
+def test_a_method_that_breaks_the_budget_is_refused(prune, share, grow):
+    net = model()
+    method = methods.Method(prune, share, grow)
+    moves = Reallocator(net, net.optimizer, method, 5)
+    with pytest.raises(ValueError, match="`prune` must return active pos"):
+        moves.reallocate()
+
+
+@pytest.mark.parametrize(
+    "wrong", [0, -3, float("nan"), float("inf"), None, "a"]
+)
+def test_period_of_ones_own_function_is_checked(wrong):
+    net = model()
+    moves = Reallocator(
+        net, net.optimizer, methods.set_method(0.1), lambda moment: wrong
+    )
+    with pytest.raises(ValueError, match="`period` must be a number above 0"):
+        loop(net, moves, last=1)

@@ -106,6 +106,7 @@ def test_finished_run_is_not_replaced(finished):
     assert json.loads((path / "summary.json").read_text()) == summary
 
 
+@pytest.mark.slow
 def test_overwrite_replaces_a_finished_run(tmp_path):
     runs.run(config(tmp_path, epochs=1))
     summary = runs.run(config(tmp_path, epochs=2, overwrite=True))
@@ -113,6 +114,7 @@ def test_overwrite_replaces_a_finished_run(tmp_path):
     assert len((tmp_path / "metrics.csv").read_text().splitlines()) == 3
 
 
+@pytest.mark.slow
 def test_failed_run_does_not_count_as_finished(tmp_path):
     with pytest.raises(FloatingPointError, match="optimizer step"):
         runs.run(config(tmp_path, learning_rate={0: 1e30}))
@@ -135,6 +137,7 @@ def test_budget_is_checked_before_anything_is_written(tmp_path):
     assert not path.exists()
 
 
+@pytest.mark.slow
 def test_refused_settings_leave_a_finished_run(tmp_path):
     summary = runs.run(config(tmp_path, epochs=1))
     with pytest.raises(ValueError, match="budget=5020"):
@@ -271,6 +274,7 @@ def test_schedule_of_a_setting_changes_a_run(tmp_path):
     assert 0 < moved[1]["weights_moved"] < moved[0]["weights_moved"]
 
 
+@pytest.mark.slow
 def test_stop_epoch_ends_reallocation(tmp_path):
     summary = runs.run(config(tmp_path, stop_epoch=1))
     assert summary["reallocations"] == 1
@@ -305,6 +309,7 @@ def test_rewiring_runs_keep_the_count_of_each_layer(tmp_path, method):
     assert summary["weights_moved"] > 0
 
 
+@pytest.mark.slow
 def test_hashed_runs_count_their_banks(tmp_path):
     summary = runs.run(config(tmp_path, method="hashed", epochs=1))
     assert summary["num_weights"] == 50_200
@@ -320,6 +325,7 @@ def dense(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", ["", "model.keras"])
 def test_compressed_run_reaches_its_budget_exactly(dense, tmp_path, file):
     begin = config(tmp_path, method="compressed", init_from=str(dense / file))
@@ -493,6 +499,7 @@ def test_resnet50_takes_steps_on_files_in_imagenets_form(tmp_path):
     assert summary["model_parameters"] == 7_377_320
 
 
+@pytest.mark.slow
 def test_tensorboard_shows_what_the_run_did(finished, tmp_path):
     path, summary = finished
     runs.run(config(tmp_path, tensorboard=True))
@@ -514,6 +521,7 @@ def test_tensorboard_shows_what_the_run_did(finished, tmp_path):
     assert not (tmp_path / "tensorboard").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["static", "hashed", "deepr"])
 def test_tensorboard_serves_every_method(tmp_path, method):
     runs.run(config(tmp_path, method=method, epochs=2, tensorboard=True))

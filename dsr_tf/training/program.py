@@ -21,6 +21,7 @@ from dsr_tf.training.slots import Slot
 from dsr_tf.training.state import Arrays
 from dsr_tf.training.storage import apply_moves
 from dsr_tf.training.storage import assign_values
+from dsr_tf.training.storage import count_units
 from dsr_tf.training.storage import masked_tensors
 
 
@@ -52,6 +53,8 @@ class Program:
         slots: Optimizer slots of each layer's kernel.
         arrays: What the method keeps for every unit, made by `begin`.
         names: Names of the numbers that the method reads.
+        is_counted: Whether active units are counted afterwards, so that a
+            method that breaks the budget is found.
     """
 
     def __init__(
@@ -61,7 +64,9 @@ class Program:
         slots: Sequence[Sequence[Slot]],
         arrays: Arrays,
         names: Sequence[str],
+        is_counted: bool = True,
     ) -> None:
+        self.is_counted = is_counted
         self.method = method
         self.layers = layers
         self.slots = slots
@@ -108,9 +113,11 @@ class Program:
         """
         packed, scores = self._pack(numbers, num_steps), list(growth_scores)
         if self.method.allocate is None:
-            table = self._at_once(packed, seed, scores).numpy()
+            table, left = self._at_once(packed, seed, scores)
+            table = table.numpy()
             counts, plan = table[:4], Plan(*table[4:])
             check_finite(counts)
+            self._check_counts(counts, plan, left)
         else:
             counts, plan, unspent = self._in_two(packed, seed, unspent, scores)
         grown = np.asarray(plan.grown)
@@ -153,8 +160,25 @@ class Program:
         proposal = Proposal(gone, counts.numpy(), proportions.numpy())
         plan, unspent = self.method.plan_across(self._sizes, proposal, unspent)
         rows = tf.constant(np.stack(plan.rows))
-        self._end(packed, seed, gone, rows, scores)
+        left = self._end(packed, seed, gone, rows, scores)
+        self._check_counts(proposal.counts, plan, left)
         return proposal.counts, plan, unspent
+
+    def _check_counts(
+        self, counts: np.ndarray, plan: Plan, left: tf.Tensor
+    ) -> None:
+        """Refuses a method that has changed the number of active units."""
+        if not self.is_counted:
+            return
+        gone = counts[1] - np.asarray(plan.exempt) - np.asarray(plan.spared)
+        expected = counts[0] - gone + np.asarray(plan.grown)
+        if (expected != left.numpy()).any():
+            raise ValueError(
+                "`prune` must return active positions, each once, and `grow` "
+                "as many inactive ones as asked for, each once. Received: "
+                f"{left.numpy().tolist()} active units of each layer after a "
+                f"reallocation that was to leave {expected.tolist()}"
+            )
 
     def _context(
         self,
@@ -195,12 +219,13 @@ class Program:
 
     def _run(
         self, packed: tf.Tensor, seed: tf.Tensor, scores: list[tf.Tensor]
-    ) -> tf.Tensor:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         ctx = self._perturbed(packed, seed, scores)
         proposal = self.method.propose(ctx)
         plan = self.method.plan_within(proposal.counts)
-        self._apply(*self.method.carry_out(ctx, proposal.gone, plan, seed))
-        return tf.concat([proposal.counts, tf.stack(plan.rows)], axis=0)
+        moves = self.method.carry_out(ctx, proposal.gone, plan, seed)
+        table = tf.concat([proposal.counts, tf.stack(plan.rows)], axis=0)
+        return table, self._apply(*moves)
 
     def _propose(
         self, packed: tf.Tensor, seed: tf.Tensor
@@ -215,13 +240,17 @@ class Program:
         gone: list[tf.Tensor],
         rows: tf.Tensor,
         scores: list[tf.Tensor],
-    ) -> None:
+    ) -> tf.Tensor:
         plan = Plan(*tf.unstack(rows))
         active = tf.unstack(plan.active, len(self.layers))
         ctx = self._context(packed, seed, active, scores)
-        self._apply(*self.method.carry_out(ctx, gone, plan, seed))
+        return self._apply(*self.method.carry_out(ctx, gone, plan, seed))
 
     def _apply(
         self, gone: Sequence[tf.Tensor], growth: Sequence[Growth]
-    ) -> None:
+    ) -> tf.Tensor:
+        """Returns the active units of each layer, if they are counted."""
         apply_moves(self.layers, self.slots, self.arrays, gone, growth)
+        if not self.is_counted:
+            return tf.zeros([0], tf.int64)
+        return count_units(self.layers)

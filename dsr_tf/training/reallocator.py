@@ -11,11 +11,13 @@ import keras
 import tensorflow as tf
 
 from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_number
 from dsr_tf.checks import checked_seed
 from dsr_tf.layers import MaskedKernel
 from dsr_tf.methods import Method
 from dsr_tf.methods import NonFiniteWeightError
 from dsr_tf.methods.masked import MaskedContext
+from dsr_tf.schedules import Constant
 from dsr_tf.schedules import End
 from dsr_tf.schedules import Moment
 from dsr_tf.schedules import Ramp
@@ -105,8 +107,10 @@ class Reallocator:
         growth_scores: Callable[[], Sequence[tf.Tensor]] | None = None,
     ) -> None:
         self.layers = trainable_layers(model_or_layers)
-        self.optimizer = optimizer
-        self.method = method
+        self.optimizer = _checked(
+            "optimizer", optimizer, keras.optimizers.Optimizer
+        )
+        self.method = _checked("method", method, Method)
         self.period = as_schedule("period", period, _checked_period)
         self.stop = checked_end("stop", stop)
         self.seed = checked_seed(seed)
@@ -200,7 +204,8 @@ class Reallocator:
 
     def period_at(self, moment: Moment) -> int:
         """Returns the optimizer steps between reallocations at a moment."""
-        return max(1, round(self.period(moment)))
+        period = checked_number("period", self.period(moment), positive=True)
+        return max(1, round(period))
 
     def _is_due(self, before: int, moment: Moment) -> bool:
         """Tells whether one is due, where the step before was `before`."""
@@ -309,7 +314,13 @@ class Reallocator:
         """Returns the program, made once."""
         if self._program is None:
             self._program = Program(
-                self.method, self.layers, self._slots or [], self.arrays, names
+                self.method,
+                self.layers,
+                self._slots or [],
+                self.arrays,
+                names,
+                # A step has no time for it.
+                is_counted=self.period != Constant(1),
             )
         return self._program
 
@@ -333,6 +344,15 @@ class Reallocator:
             f"optimizer step {self.counters.step}.{more} Try a smaller "
             "learning rate, or `clipnorm`."
         )
+
+
+def _checked(name: str, value: Any, kind: type) -> Any:
+    if not isinstance(value, kind):
+        raise ValueError(
+            f"`{name}` must be a {kind.__module__.split('.')[0]} "
+            f"{kind.__name__}. Received: {name}={value!r}"
+        )
+    return value
 
 
 def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:

@@ -11,6 +11,7 @@ from dsr_tf.methods import Growth
 from dsr_tf.methods import SparseTensor
 from dsr_tf.methods.masked import MaskedTensor
 from dsr_tf.methods.masked import PerturbedTensor
+from dsr_tf.methods.masked import count_active
 from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import in_turn
 from dsr_tf.training.slots import Slot
@@ -101,6 +102,12 @@ def apply_moves(
         for name, values in came.arrays.items():
             kept[name].scatter_nd_update(came.positions[:, None], values)
     in_turn(_apply, layers, slots, gone, growth)
+
+
+def count_units(layers: Sequence[MaskedKernel]) -> tf.Tensor:
+    """Counts the active units of each layer, shape `(L,)`, int64."""
+    masks = [_rows(layer, layer.kernel_mask)[0] for layer in layers]
+    return tf.stack([count_active(mask) for mask in masks])
 
 
 def dense(positions: tf.Tensor, values: tf.Tensor, shape: Any) -> tf.Tensor:

@@ -21,11 +21,13 @@ def trainable_layers(
     """
     if isinstance(model_or_layers, keras.Model):
         return _layers_of(model_or_layers)
-    layers = list(model_or_layers)
-    if not layers or not all(isinstance(x, MaskedKernel) for x in layers):
+    is_list = isinstance(model_or_layers, list | tuple)
+    layers = list(model_or_layers) if is_list else []
+    sparse = all(isinstance(layer, MaskedKernel) for layer in layers)
+    if not layers or not sparse or len(set(map(id, layers))) < len(layers):
         raise ValueError(
             "`model_or_layers` must be a Keras model, or a list of sparse "
-            f"layers. Received: {model_or_layers!r}"
+            f"layers, each once. Received: {model_or_layers!r}"
         )
     return layers
 
