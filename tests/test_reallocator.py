@@ -1,6 +1,7 @@
 """Reallocators without `fit`, and what one model must not know of another."""
 
 import gc
+import math
 import weakref
 
 import keras
@@ -535,9 +536,7 @@ def test_a_method_that_breaks_the_budget_is_refused(prune, share, grow):
         moves.reallocate()
 
 
-@pytest.mark.parametrize(
-    "wrong", [0, -3, float("nan"), float("inf"), None, "a"]
-)
+@pytest.mark.parametrize("wrong", [0, -3, math.nan, math.inf, None, "a"])
 def test_period_of_ones_own_function_is_checked(wrong):
     net = model()
     moves = Reallocator(

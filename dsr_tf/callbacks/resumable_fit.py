@@ -33,7 +33,8 @@ def resumable_fit(
             or what `distribute.share_batches` makes.
         checkpoint: Writes checkpoints, and is restored from them.
         epochs: Epochs to train in all.
-        steps_per_epoch: Batches in an epoch.
+        steps_per_epoch: Batches in an epoch of the data: what follows is the
+            next epoch of `batches`.
         callbacks: All callbacks but `checkpoint`, as `fit` takes them.
         validation_data: As `fit` takes it.
         verbose: As `fit` takes it.
@@ -49,7 +50,7 @@ def resumable_fit(
     ...     lambda epoch, step: digits.train_batches(100, 0, epoch, step),
     ...     checkpoint,
     ...     epochs=20,
-    ...     steps_per_epoch=14,
+    ...     steps_per_epoch=15,
     ...     callbacks=[moves],
     ... )
     """
