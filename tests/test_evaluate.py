@@ -12,6 +12,8 @@ from dsr_tf.runs.export_run import NAMES
 from tests.command_line import main
 from tests.configs import config
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
@@ -145,7 +147,6 @@ def test_plain_keras_exports_of_open_size_are_evaluated(tmp_path):
     assert result["accuracy"] == pytest.approx(right.mean())
 
 
-@pytest.mark.slow
 def test_command_line_evaluates(finished, tmp_path):
     path, summary = finished
     accuracy = f"accuracy        {summary['test_accuracy']:.4f} on the 297"

@@ -544,3 +544,28 @@ def test_period_of_ones_own_function_is_checked(wrong):
     )
     with pytest.raises(ValueError, match="`period` must be a number above 0"):
         loop(net, moves, last=1)
+
+
+def test_arrays_are_restored_before_there_are_any(tmp_path):
+    def unbuilt():
+        net = keras.Sequential([SparseDense(20, 0.6, seed=0)])
+        optimizer = keras.optimizers.SGD(0.0)
+        return net, optimizer, Reallocator(net, optimizer, methods.deepr(0.0))
+
+    net, optimizer, moves = unbuilt()
+    net.build((None, 36))
+    optimizer.build(net.trainable_variables)
+    moves.reallocate()
+    signs = [x.numpy() for x in moves.arrays.values]
+    path = tf.train.Checkpoint(**moves.state).save(tmp_path / "c")
+    net, optimizer, moves = unbuilt()
+    tf.train.Checkpoint(**moves.state).restore(path)
+    net.build((None, 36))
+    optimizer.build(net.trainable_variables)
+    # Zeros have no sign of their own: theirs are those of the checkpoint.
+    net.layers[0].kernel.assign(tf.zeros_like(net.layers[0].kernel.value))
+    moves.reallocate()
+    assert signs and all(
+        (a == b.numpy()).all()
+        for a, b in zip(signs, moves.arrays.values, strict=True)
+    )

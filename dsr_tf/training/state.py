@@ -99,7 +99,8 @@ class Arrays(tf.Module):
             for variable, array in zip(self.values, flat, strict=True):
                 variable.assign(array)
         else:
-            self.values = [tf.Variable(array) for array in flat]
+            # To the list as it is: a checkpoint that was restored knows it.
+            self.values.extend(tf.Variable(array) for array in flat)
 
     def of(self, index: int) -> dict[str, tf.Variable]:
         """Returns the variables of a tensor, by name."""
