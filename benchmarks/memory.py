@@ -26,9 +26,9 @@ STEPS = 5
 
 
 def training(method: str, quick: bool) -> Training:
-    changes = SMALL_WIDE_RESNET if quick else {}
+    changes = SMALL_WIDE_RESNET if quick else ()
     config = paper_config(
-        "cifar10_wrn_28_2_dsr_90", method=method, period={0: 3}, **changes
+        "cifar10_wrn_28_2_dsr_90", f"--method={method}", "--period=3", *changes
     )
     return Training(config, STEPS)
 
