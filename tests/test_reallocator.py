@@ -569,3 +569,12 @@ def test_arrays_are_restored_before_there_are_any(tmp_path):
         (a == b.numpy()).all()
         for a, b in zip(signs, moves.arrays.values, strict=True)
     )
+
+
+def test_a_ramp_goes_on_where_the_model_is_compiled_again():
+    net = model()
+    callback = SET(0.1, schedules.Linear(5, 5))
+    fit(net, callback)
+    net.compile(keras.optimizers.SGD(0.05), LOSS)
+    fit(net, callback, epochs=1)
+    assert callback.state.num_reallocations == 12

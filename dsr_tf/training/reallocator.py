@@ -158,7 +158,10 @@ class Reallocator:
 
         To be called after weights or masks were assigned from outside.
         """
-        self.counters.step = read_step(self.optimizer)
+        counters = self.counters
+        counters.step = read_step(self.optimizer)
+        # A new optimizer counts from 0 again.
+        counters.last_step = min(counters.last_step, counters.step)
         self._has_begun = self.is_built
         if self._has_begun:
             self._begin_arrays()
