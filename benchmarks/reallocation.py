@@ -34,10 +34,10 @@ from benchmarks.profiler import events
 from dsr_tf import methods
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
+from dsr_tf.layers.slots import find_slots
 from dsr_tf.models import lenet_300_100
 from dsr_tf.models import resnet50
 from dsr_tf.training.program import Program
-from dsr_tf.training.slots import find_slots
 from dsr_tf.training.state import Arrays
 
 # Of N(0, 1) a share of .0319 is below this.

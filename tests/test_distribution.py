@@ -9,8 +9,8 @@ from dsr_tf.distribute import share_batches
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
+from dsr_tf.layers.slots import Slot
 from dsr_tf.training.program import Program
-from dsr_tf.training.slots import Slot
 from dsr_tf.training.state import Arrays
 
 

@@ -10,11 +10,11 @@ from dsr_tf.callbacks import DSR
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
+from dsr_tf.layers.slots import find_slots
 from dsr_tf.methods.plan import plan_across_tensors
 from dsr_tf.schedules import Moment
 from dsr_tf.training.program import Done
 from dsr_tf.training.program import Program
-from dsr_tf.training.slots import find_slots
 from dsr_tf.training.state import Arrays
 from tests.contexts import context
 
@@ -50,13 +50,16 @@ def compiled(net, method):
     return Program(method, layers, own, Arrays(), names), layers, own
 
 
-def fill(layers, slots, seed):
+def fill(layers, slots, seed, dirty=True):
+    """Draws kernels and slots; the latter also where no weight is."""
     rng = np.random.default_rng(seed)
     for layer, own in zip(layers, slots, strict=True):
         mask = layer.kernel_mask.numpy()
         layer.kernel.assign(rng.normal(size=mask.shape) * mask)
         for slot in own:
-            slot.variable.assign(rng.normal(size=mask.shape) * mask + 1)
+            values = rng.normal(size=mask.shape) + 1
+            off = 1.0 if dirty else slot.initial_value
+            slot.variable.assign(np.where(mask, values, off))
 
 
 def arrays(layer, slots):
@@ -132,6 +135,7 @@ def reference(layers, slots, method, choose, number, seed, unspent):
             kernel[:, came] = growth[i].values.numpy().reshape(sizes[i], -1)
         for slot, values in zip(slots[i], others, strict=True):
             values[:, moved] = slot.initial_value
+            values[~mask] = slot.initial_value
     pruned = sum(n for _, n, _ in counts) - sum(row[1] for row in rows)
     moved = sum(n * size for n, size in zip(grown, sizes, strict=True))
     return before, rows, Done(pruned, moved, unspent)
@@ -225,7 +229,7 @@ METHODS = {
 def test_nothing_changes_where_a_weight_is_not_finite(name):
     method, numbers = METHODS[name]
     reallocate, layers, slots = compiled(network(), method)
-    fill(layers, slots, 0)
+    fill(layers, slots, 0, dirty=False)
     mask = layers[2].kernel_mask.numpy()
     layers[2].kernel.assign(np.where(mask, np.inf, 0.0))
     before = [arrays(*row) for row in zip(layers, slots, strict=True)]

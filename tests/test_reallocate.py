@@ -13,8 +13,8 @@ from dsr_tf.callbacks import Reallocate
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
+from dsr_tf.layers.slots import find_slots
 from dsr_tf.schedules import Constant
-from dsr_tf.training.slots import find_slots
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(320, 6, 6, 1)).astype("float32")

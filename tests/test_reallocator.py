@@ -22,12 +22,12 @@ from dsr_tf.callbacks import resumable_fit
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
+from dsr_tf.layers.slots import trained_variables
 from dsr_tf.methods.allocate import in_proportion_to_survivors
 from dsr_tf.methods.grow import AtRandom
 from dsr_tf.methods.grow import ByScore
 from dsr_tf.methods.grow import Growth
 from dsr_tf.methods.prune import SmallestFraction
-from dsr_tf.training.slots import trained_variables
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(320, 36)).astype("float32")

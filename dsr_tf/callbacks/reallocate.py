@@ -8,6 +8,7 @@ from weakref import WeakSet
 import keras
 from absl import logging
 
+from dsr_tf.callbacks.plain_fit import PlainFit
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_seed
 from dsr_tf.methods import Method
@@ -129,6 +130,8 @@ class Reallocate(keras.callbacks.Callback):
         reallocator.check()
         reallocator.begin()
         check_trainable(self.model)
+        self._plain_fit = PlainFit(self.model, reallocator.layers)
+        self._plain_fit.begin()
         self._warn_of_late_reallocations()
         # Of a `fit` that was interrupted. `Checkpoint`, which is last, brings
         # it back where a run goes on.
@@ -144,11 +147,13 @@ class Reallocate(keras.callbacks.Callback):
             counters.num_steps = self._num_steps(epoch)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._plain_fit.check_first_step()
         self.reallocator.step()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         reallocator, counters = self.reallocator, self.state
         counters.epoch = None
+        self._plain_fit.check()
         if logs is None:
             return
         reallocator.check_finite()
@@ -157,6 +162,7 @@ class Reallocate(keras.callbacks.Callback):
         logs.update(counters.method)
 
     def on_train_end(self, logs: Any = None) -> None:
+        self._plain_fit.end()
         # A `CallbackList` may be given again, with the same dictionary.
         self._params = None
 

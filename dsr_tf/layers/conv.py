@@ -10,7 +10,7 @@ from dsr_tf.units import WEIGHT
 
 
 class SparseConv(MaskedKernel):
-    """What the sparse convolutions share: where the kernel is masked.
+    """What the sparse convolutions share: their arguments.
 
     Args:
         filters: Number of output channels, a positive integer.
@@ -41,9 +41,6 @@ class SparseConv(MaskedKernel):
             seed=seed,
             **kwargs,
         )
-
-    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
-        return super().convolution_op(inputs, self.masked(kernel))
 
 
 @keras.saving.register_keras_serializable(package="dsr_tf")

@@ -3,7 +3,6 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from dsr_tf.layers.masked_kernel import MaskedKernel
 
@@ -53,12 +52,3 @@ class SparseDense(MaskedKernel, keras.layers.Dense):
             seed=seed,
             **kwargs,
         )
-
-    # `Dense`, unlike the convolutions, has no hook that is given the kernel.
-    def call(self, inputs: Any, training: Any = None) -> Any:
-        outputs = ops.matmul(inputs, self.masked(self.kernel))
-        if self.bias is not None:
-            outputs = ops.add(outputs, self.bias)
-        if self.activation is not None:
-            outputs = self.activation(outputs)
-        return outputs

@@ -26,8 +26,6 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
     pairs = _paired(_weights(source), _weights(target), source, target)
     for old, new in pairs:
         new.assign(old)
-    for layer in sparse_layers(target):
-        layer.set_mask(layer.kernel_mask)
 
 
 def copy_masks(source: keras.Model, target: keras.Model) -> None:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import keras
-from keras import ops
 
 from dsr_tf.layers.masked_kernel import MaskedKernel
 
@@ -57,13 +56,3 @@ class SparseEinsumDense(MaskedKernel, keras.layers.EinsumDense):
             seed=seed,
             **kwargs,
         )
-
-    # Like `Dense`, it has no hook that is given the kernel.
-    def call(self, inputs: Any, training: Any = None) -> Any:
-        kernel = self.masked(self.kernel)
-        outputs = ops.einsum(self.equation, inputs, kernel)
-        if self.bias is not None:
-            outputs = ops.add(outputs, self.bias)
-        if self.activation is not None:
-            outputs = self.activation(outputs)
-        return outputs

@@ -10,7 +10,9 @@ from keras import ops
 
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
-from dsr_tf.layers.one_pass import one_pass
+from dsr_tf.layers.masked_variables import KernelMask
+from dsr_tf.layers.masked_variables import MaskedVariable
+from dsr_tf.layers.masked_variables import masked
 from dsr_tf.layers.penalty import is_simple
 from dsr_tf.layers.penalty import penalty
 from dsr_tf.layers.random_mask import random_mask
@@ -19,73 +21,12 @@ from dsr_tf.units import Granularity
 from dsr_tf.units import Units
 
 
-@one_pass
-def _product(values: Any, mask: Any) -> Any:
-    # 0 at a masked infinity or NaN too, as a gradient can have. A selection is
-    # slower, but the product has no kernel of bfloat16 on a GPU.
-    if values.dtype == tf.bfloat16:
-        return tf.where(mask, values, tf.zeros([], values.dtype))
-    return tf.math.multiply_no_nan(values, tf.cast(mask, values.dtype))
-
-
-@ops.custom_gradient
-def masked_kernel(kernel: Any, mask: Any) -> tuple[Any, Any]:
-    """Passes a kernel on, and its gradient back, where the mask is 1.
-
-    Optimizers then see gradient 0 at inactive positions, so weights and slots
-    stay there as they are.
-
-    Args:
-        kernel: Any shape, 0 wherever `mask` is 0.
-        mask: Same shape; 1 active, 0 not.
-    """
-
-    def grad(upstream: Any) -> tuple[Any, None]:
-        return _product(upstream, mask), None
-
-    # The kernel is 0 there already: to mask it again would cost a copy of it
-    # in every step.
-    return ops.copy(kernel), grad
-
-
-def _masked(values: Any, mask: Any) -> Any:
-    # Not a product, which is faster but gives -0.0 for negative weights.
-    return ops.where(ops.cast(mask, "bool"), values, ops.zeros_like(values))
-
-
-class MaskConstraint(keras.constraints.Constraint):
-    """Sets a kernel to 0 wherever its mask is 0, after every update.
-
-    Keras applies constraints last, after momentum, weight decay and the
-    overwriting with moving averages, so a kernel obeys its mask with every
-    optimizer.
-
-    Args:
-        mask: Variable of the kernel's shape.
-        constraint: Constraint to apply first, or None.
-    """
-
-    def __init__(
-        self, mask: keras.Variable, constraint: Any | None = None
-    ) -> None:
-        self.mask = mask
-        self.constraint = constraint
-
-    def __call__(self, w: Any) -> Any:
-        if self.constraint is not None:
-            w = self.constraint(w)
-        return _product(
-            tf.convert_to_tensor(w), tf.convert_to_tensor(self.mask)
-        )
-
-
 class MaskedKernel(keras.layers.Layer):
     """Adds a non-trainable `kernel_mask` to a layer that has a `kernel`.
 
     Name it before the Keras layer among the bases. The kernel keeps its dense
-    shape and is exactly 0 wherever the mask is 0; a subclass computes with
-    `self.masked(kernel)`. After assigning to the kernel, call `set_mask`: it
-    sets the kernel to 0 wherever the mask is 0.
+    shape and is exactly 0 wherever the mask is 0, whatever is assigned to it;
+    so is its gradient, whatever it is used for.
 
     Args:
         *args: Arguments of the Keras layer.
@@ -133,43 +74,42 @@ class MaskedKernel(keras.layers.Layer):
             tuple(kwargs["shape"]), Granularity.of(self.granularity)
         )
         mask = self._first_mask()
-        self.kernel_mask = super().add_weight(
-            name="kernel_mask",
-            shape=mask.shape,
-            initializer=lambda shape, dtype: ops.convert_to_tensor(mask, dtype),
-            # Not uint8: TensorFlow cannot send that from worker to worker.
-            dtype="bool",
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-        )
-        return super().add_weight(
-            *args, **{**kwargs, **self._masked_arguments(mask, kwargs)}
-        )
+        # Not by Keras' own method, which makes plain variables.
+        with keras.name_scope(self.name, caller=self):
+            self.kernel_mask = KernelMask(mask, self.kernel_units)
+            return self._masked_variable(mask, **kwargs)
 
-    def _masked_arguments(
-        self, mask: np.ndarray, kwargs: dict[str, Any]
-    ) -> dict[str, Any]:
-        initializer = keras.initializers.get(
-            kwargs["initializer"] or "glorot_uniform"
-        )
-        regularizer = keras.regularizers.get(kwargs.get("regularizer"))
-        constraint = keras.constraints.get(kwargs.get("constraint"))
+    def _masked_variable(
+        self,
+        mask: np.ndarray,
+        initializer: Any = None,
+        regularizer: Any = None,
+        constraint: Any = None,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> MaskedVariable:
+        initializer = keras.initializers.get(initializer or "glorot_uniform")
+        regularizer = keras.regularizers.get(regularizer)
 
         def initialize(shape: Any, dtype: Any) -> Any:
-            return _masked(initializer(shape, dtype=dtype), mask)
+            return masked(initializer(shape, dtype=dtype), mask)
 
-        def regularize(kernel: Any) -> Any:
+        def regularize(kernel: MaskedVariable) -> Any:
             # L1 and L2 have gradient 0 at 0: no need to mask it.
             if is_simple(regularizer):
-                return penalty(regularizer, kernel)
-            return regularizer(self.masked(kernel))
+                return penalty(regularizer, kernel.value)
+            # As a tensor: arithmetic on a variable goes past its mask.
+            return regularizer(tf.convert_to_tensor(kernel))
 
-        return {
-            "initializer": initialize,
-            "regularizer": regularize if regularizer else None,
-            "constraint": MaskConstraint(self.kernel_mask, constraint),
-        }
+        kernel = MaskedVariable(
+            self.kernel_mask,
+            keras.constraints.get(constraint),
+            initializer=initialize,
+            dtype=dtype or self.variable_dtype,
+            **kwargs,
+        )
+        kernel.regularizer = regularize if regularizer else None
+        return kernel
 
     def _first_mask(self) -> np.ndarray:
         grid = self.kernel_units.grid
@@ -177,16 +117,11 @@ class MaskedKernel(keras.layers.Layer):
             random_mask(grid, self.sparsity, self.seed)
         )
 
-    def masked(self, kernel: Any) -> Any:
-        """Returns the kernel to compute with: its gradient is masked."""
-        # Values, not variables: Keras' conversion leaves a variable a variable
-        # in eager execution, and a custom gradient refuses those.
-        return masked_kernel(
-            tf.convert_to_tensor(kernel), tf.convert_to_tensor(self.kernel_mask)
-        )
-
     def set_mask(self, mask: Any) -> None:
         """Replaces the mask, and sets to 0 the weights it makes inactive.
+
+        Optimizer slots begin anew at all positions that are, or were,
+        inactive.
 
         Args:
             mask: Array of the kernel's shape, of zeros and ones; equal
@@ -196,20 +131,7 @@ class MaskedKernel(keras.layers.Layer):
             ValueError: If the shape differs, there are other values, or a
                 unit is masked in part.
         """
-        mask = np.asarray(mask)
-        if mask.shape != tuple(self.kernel.shape):
-            raise ValueError(
-                f"`mask` must have the kernel's shape {self.kernel.shape}. "
-                f"Received: mask.shape={mask.shape}"
-            )
-        if not np.isin(mask, (0, 1)).all():
-            raise ValueError(
-                "`mask` must hold only zeros and ones. "
-                f"Received: {np.unique(mask)[:5]}"
-            )
-        self.kernel_units.of_mask(mask)
-        self.kernel_mask.assign(mask.astype(bool))
-        self.kernel.assign(_masked(ops.convert_to_tensor(self.kernel), mask))
+        self.kernel_mask.assign(mask)
 
     @property
     def num_active(self) -> int:
@@ -241,9 +163,9 @@ class MaskedKernel(keras.layers.Layer):
             store["kernel_mask"] = self.kernel_mask
 
     def load_own_variables(self, store: Any) -> None:
-        super().load_own_variables(store)
         if self.built:
             self.kernel_mask.assign(store["kernel_mask"])
+        super().load_own_variables(store)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -6,8 +6,6 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from dsr_tf.layers.one_pass import one_pass
-
 _PENALTIES = (
     keras.regularizers.L1,
     keras.regularizers.L2,
@@ -58,7 +56,6 @@ def _gradient(kernel: Any, upstream: Any, l1: Any, l2: Any) -> Any:
     return decay + _signed(kernel, l1 * upstream) if l1 else decay
 
 
-@one_pass
 def _signed(kernel: Any, size: Any) -> Any:
     return size * ops.sign(kernel)
 

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from dsr_tf.layers import MaskedKernel
+from dsr_tf.layers.slots import Slot
 from dsr_tf.methods import Growth
 from dsr_tf.methods import Method
 from dsr_tf.methods.masked import MaskedContext
@@ -17,7 +18,6 @@ from dsr_tf.methods.method import Proposal
 from dsr_tf.methods.method import check_finite
 from dsr_tf.methods.method import num_pruned
 from dsr_tf.methods.plan import Plan
-from dsr_tf.training.slots import Slot
 from dsr_tf.training.state import Arrays
 from dsr_tf.training.storage import apply_moves
 from dsr_tf.training.storage import assign_values

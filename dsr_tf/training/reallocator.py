@@ -14,6 +14,8 @@ from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_number
 from dsr_tf.checks import checked_seed
 from dsr_tf.layers import MaskedKernel
+from dsr_tf.layers.slots import Slot
+from dsr_tf.layers.slots import slots_of
 from dsr_tf.methods import Method
 from dsr_tf.methods import NonFiniteWeightError
 from dsr_tf.methods.masked import MaskedContext
@@ -28,9 +30,6 @@ from dsr_tf.schedules import has_ended
 from dsr_tf.schedules import identity
 from dsr_tf.training.program import Program
 from dsr_tf.training.replicas import Replicas
-from dsr_tf.training.slots import Slot
-from dsr_tf.training.slots import find_slots
-from dsr_tf.training.slots import trained_variables
 from dsr_tf.training.state import Arrays
 from dsr_tf.training.state import Counters
 from dsr_tf.training.steps import read_step
@@ -165,6 +164,9 @@ class Reallocator:
         self._has_begun = self.is_built
         if self._has_begun:
             self._begin_arrays()
+            # Slots of an earlier training can hold anything.
+            if self._slots is None and counters.step:
+                self._find_slots()
 
     def begin_epoch(self, epoch: int) -> None:
         """Says which epoch is trained, counted from 0, for its schedules."""
@@ -244,6 +246,7 @@ class Reallocator:
             raise self._non_finite(
                 error.index, " No mask was changed."
             ) from None
+        self._clean_others()
         counters.method = rule.next_state(counters.method, done.num_pruned)
         counters.unspent = done.unspent
         counters.num_reallocations += 1
@@ -298,9 +301,7 @@ class Reallocator:
             self._find_slots()
 
     def _find_slots(self) -> None:
-        trained = trained_variables(self.optimizer)
-        slots = find_slots(self.optimizer, trained)
-        own = {id(v): row for v, row in zip(trained, slots, strict=True)}
+        own = slots_of(self.optimizer)
         missing = [x.name for x in self.layers if id(x.kernel) not in own]
         if missing:
             raise ValueError(
@@ -308,10 +309,33 @@ class Reallocator:
                 f"Received: layers {missing}, which it does not train"
             )
         self._slots = [own[id(layer.kernel)] for layer in self.layers]
+        self._clean()
         self._replicas = Replicas(
             strategy_of(self.layers), self.layers, self._slots
         )
         self._compare_replicas()
+
+    def _clean(self) -> None:
+        """Sets back what slots hold where no weight is.
+
+        That is nothing, but in an optimizer that was trained or restored
+        before the layers knew it.
+        """
+        for layer, slots in zip(self.layers, self._slots or [], strict=True):
+            layer.kernel.meet(self.optimizer)
+            layer.kernel.clean(slots)
+
+    def _clean_others(self) -> None:
+        """Does so in other optimizers that train the same layers."""
+        for layer, own in zip(self.layers, self._slots or [], strict=True):
+            mine = {id(slot.variable) for slot in own}
+            others = [
+                slot
+                for slot in layer.kernel.slots()
+                if id(slot.variable) not in mine
+            ]
+            if others:
+                layer.kernel.clean(others)
 
     def _compiled(self, names: tuple[str, ...]) -> Program:
         """Returns the program, made once."""

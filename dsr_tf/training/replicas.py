@@ -10,7 +10,7 @@ import tensorflow as tf
 from dsr_tf.distribute.fingerprint import ReplicasDifferError
 from dsr_tf.distribute.fingerprint import gatherer
 from dsr_tf.layers import MaskedKernel
-from dsr_tf.training.slots import Slot
+from dsr_tf.layers.slots import Slot
 
 
 class Replicas:

@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from dsr_tf.layers import MaskedKernel
+from dsr_tf.layers.slots import Slot
 from dsr_tf.methods import Growth
 from dsr_tf.methods import SparseTensor
 from dsr_tf.methods.masked import MaskedTensor
@@ -14,7 +15,6 @@ from dsr_tf.methods.masked import PerturbedTensor
 from dsr_tf.methods.masked import count_active
 from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import in_turn
-from dsr_tf.training.slots import Slot
 
 
 def masked_tensors(
@@ -58,7 +58,7 @@ def assign_values(
     changed: list[MaskedTensor] = []
     for layer, tensor, own in zip(layers, tensors, values, strict=True):
         shape = tuple(layer.kernel.shape)
-        layer.kernel.assign(dense(tensor.positions, own, shape))
+        layer.kernel.assign_masked(dense(tensor.positions, own, shape))
         rows = _rows(layer, layer.kernel)
         changed.append(PerturbedTensor(tensor, rows, own))
     return changed
@@ -145,8 +145,11 @@ def _apply(
         growth.positions,
         growth.values,
     )
-    for variable, rows in zip(variables, changed, strict=True):
-        variable.assign(layer.kernel_units.kernel(rows))
+    mask, kernel, *others = map(layer.kernel_units.kernel, changed)
+    layer.kernel_mask.assign_alone(mask)
+    layer.kernel.assign_masked(kernel)
+    for slot, value in zip(slots, others, strict=True):
+        slot.variable.assign(value)
     # To wait for these is to wait until the old values are gone.
     return [tf.convert_to_tensor(variable) for variable in variables]
 
@@ -169,10 +172,12 @@ def _changed(
         positions = tf.range(rows)[:, None] * units + came
         fresh = dense(tf.reshape(positions, [-1]), weights, [rows, units])
     starts = [fresh if x is None else x for x in [None, *initial_values]]
+    # What is inactive is set back too, whoever may have assigned to it.
+    kept = mask & ~moved
     return [
         tf.not_equal(mask, moved),
         *(
-            tf.where(moved, tf.cast(start, old.dtype), old)
+            tf.where(kept, old, tf.cast(start, old.dtype))
             for old, start in zip(others, starts, strict=True)
         ),
     ]

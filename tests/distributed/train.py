@@ -25,7 +25,7 @@ from dsr_tf.layers import HashedDense
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
-from dsr_tf.training.slots import find_slots
+from dsr_tf.layers.slots import find_slots
 
 # The first pixel of an image is its number.
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 5, 5, 1), np.uint8)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 import keras
 import numpy as np
@@ -46,6 +47,35 @@ def trained_variables(
     return list(optimizer._trainable_variables)
 
 
+def slots_of(
+    optimizer: keras.optimizers.Optimizer,
+) -> dict[int, list[Slot]]:
+    """Returns the slots of all variables that an optimizer was built with.
+
+    They are looked for once.
+
+    Args:
+        optimizer: A built optimizer.
+
+    Returns:
+        Slots of the shape of the variable, by `id(variable)`.
+
+    Raises:
+        ValueError: If it is not built, or cannot be made again from its config.
+    """
+    if optimizer not in _found:
+        trained = trained_variables(optimizer)
+        rows = find_slots(optimizer, trained)
+        pairs = zip(trained, rows, strict=True)
+        _found[optimizer] = {id(x): row for x, row in pairs}
+    return _found[optimizer]
+
+
+_found: WeakKeyDictionary[keras.optimizers.Optimizer, dict[int, list[Slot]]] = (
+    WeakKeyDictionary()
+)
+
+
 def find_slots(
     optimizer: keras.optimizers.Optimizer, variables: Sequence[keras.Variable]
 ) -> list[list[Slot]]:
@@ -65,8 +95,7 @@ def find_slots(
         variables: The variables it was built with, in that order.
 
     Returns:
-        Slots of the shape of the variable, one list a variable of rank 2 or
-        more; empty lists for the others.
+        Slots of the shape of the variable, one list a variable.
 
     Raises:
         ValueError: If the optimizer was built with other variables, or cannot
@@ -75,18 +104,20 @@ def find_slots(
     stand_ins = [_stand_in(i, v) for i, v in enumerate(variables)]
     twin = _twin(optimizer)
     twin.build(stand_ins)
-    pairs = list(zip(twin.variables, optimizer.variables, strict=False))
+    if len(twin.variables) != len(optimizer.variables):
+        twin = _scaled_twin(optimizer, stand_ins) or twin
     if len(twin.variables) != len(optimizer.variables):
         raise ValueError(
             "`optimizer` must be built with the model's trainable variables: "
             f"{len(twin.variables)} optimizer variables expected. "
             f"Received: {len(optimizer.variables)}"
         )
+    pairs = list(zip(twin.variables, optimizer.variables, strict=True))
     return [
         [
             Slot(actual, _first_value(small), _name(small, stand_in))
             for small, actual in pairs
-            if small.shape == stand_in.shape and len(small.shape) > 1
+            if small.shape == stand_in.shape
         ]
         for stand_in in stand_ins
     ]
@@ -116,8 +147,24 @@ def _twin(
         ) from error
 
 
+def _scaled_twin(
+    optimizer: keras.optimizers.Optimizer, stand_ins: list[keras.Variable]
+) -> keras.optimizers.Optimizer | None:
+    """Builds a twin as one that scales the loss does.
+
+    Keras then leaves out variables of some optimizers, such as Nadam.
+    """
+    if hasattr(optimizer, "inner_optimizer"):
+        return None
+    twin = _twin(optimizer)
+    keras.optimizers.LossScaleOptimizer(twin).build(stand_ins)
+    return twin
+
+
 def _stand_in(index: int, variable: keras.Variable) -> keras.Variable:
-    shape = (index + 1,) + (1,) * (len(variable.shape) - 1)
+    # No length is 1: statistics of rows and columns may have that.
+    rank = len(variable.shape)
+    shape = (index + 2,) + (1,) * (rank - 1) if rank else ()
     *scopes, name = variable.path.split("/")
     # Optimizers may choose by path (`exclude_layers`, `OptimizerMap`).
     with ExitStack() as stack:

@@ -1,0 +1,60 @@
+"""Whether `fit` needs to mask the kernels after every step."""
+
+from collections.abc import Sequence
+
+import keras
+
+from dsr_tf.layers import MaskedKernel
+
+
+class PlainFit:
+    """Spares a `fit` the masking of kernels, where nothing can unmask them.
+
+    Keras' own training step gives an optimizer the gradients of the layers,
+    which are masked; many optimizers then leave masked weights at 0. To mask
+    these again in every step would be a pass over each kernel for nothing. A
+    model may use a kernel in some other way, though, past its layer: so
+    kernels are looked at after the first step and at the ends of epochs, and
+    masked in every step from then on if a weight was found.
+
+    Args:
+        model: A compiled model.
+        layers: Its sparse layers, whose slots are clean.
+    """
+
+    def __init__(
+        self, model: keras.Model, layers: Sequence[MaskedKernel]
+    ) -> None:
+        self._model = model
+        self._kernels = [layer.kernel for layer in layers if layer.built]
+        self._is_new = True
+
+    def begin(self) -> None:
+        """Trusts the optimizer, if the model is trained as Keras does it."""
+        step = getattr(self._model.train_step, "__func__", None)
+        if step is keras.Model.train_step and not self._model.run_eagerly:
+            for kernel in self._kernels:
+                kernel.trust(self._model.optimizer)
+
+    def check_first_step(self) -> None:
+        """Does what `check` does, once."""
+        if self._is_new:
+            self._is_new = False
+            self.check()
+
+    def check(self) -> None:
+        """Trusts no longer, if a kernel holds weights outside its mask."""
+        outside = [
+            x for x in self._kernels if x.is_trusting and x.has_outside()
+        ]
+        if not outside:
+            return
+        self.end()
+        for kernel in outside:
+            kernel.clean(kernel.slots())
+        self._model.make_train_function(force=True)
+
+    def end(self) -> None:
+        """Trusts no optimizer any more."""
+        for kernel in self._kernels:
+            kernel.trust(None)

@@ -1,0 +1,334 @@
+"""The variables of a sparse layer: a kernel, and the mask that it obeys.
+
+All that is assigned goes through them, so that a kernel is 0 wherever its mask
+is, by whatever route a value comes.
+"""
+
+import warnings
+from collections.abc import Sequence
+from typing import Any
+from weakref import WeakSet
+from weakref import ref
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dsr_tf.layers.appliers import applying_optimizer
+from dsr_tf.layers.appliers import innermost
+from dsr_tf.layers.appliers import keeps_zeros
+from dsr_tf.layers.slots import Slot
+from dsr_tf.layers.slots import slots_of
+from dsr_tf.units import Units
+
+
+def masked(values: Any, mask: Any) -> tf.Tensor:
+    """Returns values where the mask is True, and 0 elsewhere.
+
+    A selection, not a product: 0 at a masked infinity or NaN too.
+    """
+    values = tf.convert_to_tensor(values)
+    return tf.where(mask, values, tf.zeros([], values.dtype))
+
+
+@keras.ops.custom_gradient
+def masked_kernel(kernel: Any, mask: Any) -> tuple[Any, Any]:
+    """Passes a kernel on, and its gradient back, where the mask is True.
+
+    Optimizers then see gradient 0 at inactive positions, so weights and slots
+    do not change there.
+
+    Args:
+        kernel: Any shape, 0 wherever `mask` is False.
+        mask: Same shape, bool.
+    """
+
+    def grad(upstream: Any) -> tuple[Any, None]:
+        return masked(upstream, mask), None
+
+    # The kernel is 0 there already: to mask it again would cost a copy of it
+    # in every step.
+    return tf.identity(kernel), grad
+
+
+class KernelMask(keras.Variable):
+    """A mask, bool. Its kernel, and the slots of that, follow it.
+
+    Args:
+        mask: First value, of the shape of the kernel.
+        units: The units that it moves.
+    """
+
+    def __init__(self, mask: np.ndarray, units: Units) -> None:
+        self.units = units
+        self.kernel: MaskedVariable | None = None
+        super().__init__(
+            lambda shape, dtype: tf.convert_to_tensor(mask, dtype),
+            shape=mask.shape,
+            # Not uint8: TensorFlow cannot send that from worker to worker.
+            dtype="bool",
+            trainable=False,
+            autocast=False,
+            aggregation="only_first_replica",
+            name="kernel_mask",
+        )
+
+    def assign(self, value: Any) -> Any:
+        """Replaces the mask.
+
+        Weights that become inactive are set to 0. Slots begin anew at all
+        positions that are, or were, inactive.
+
+        Args:
+            value: Array of the kernel's shape, of zeros and ones; equal
+                throughout each unit.
+
+        Raises:
+            ValueError: If the shape differs, there are other values, or a
+                unit is masked in part.
+        """
+        if self.kernel is None:
+            return super().assign(value)
+        if not _is_symbolic(value):
+            value = checked_mask(value, self.units)
+        before, kernel = tf.identity(self.value), self.kernel.last_assigned()
+        mask = super().assign(value)
+        self.kernel.follow(before, kernel)
+        return mask
+
+    def assign_alone(self, value: Any) -> None:
+        """Replaces the mask, where the caller sees to kernel and slots."""
+        super().assign(value)
+
+    # Private, but all checkpoints of TensorFlow restore variables by it.
+    def _restore_from_tensors(self, restored_tensors: Any) -> Any:
+        if self.kernel is None:
+            return super()._restore_from_tensors(restored_tensors)
+        before, kernel = tf.identity(self.value), self.kernel.last_assigned()
+        done = super()._restore_from_tensors(restored_tensors)
+        self.kernel.follow(before, kernel)
+        return done
+
+
+class MaskedVariable(keras.Variable):
+    """A kernel that is 0 wherever its mask is, whatever is assigned to it.
+
+    Its gradient is 0 there too, whatever operation it is given to.
+
+    A kernel and its mask may be assigned in any order: what was assigned to
+    the kernel outside its mask is remembered until the mask is assigned, or
+    the kernel has changed.
+
+    Args:
+        mask: The mask that it obeys, of its shape.
+        constraint: What it obeys besides, or None.
+        **kwargs: Arguments of `keras.Variable`.
+    """
+
+    def __init__(
+        self,
+        mask: KernelMask,
+        constraint: keras.constraints.Constraint | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.mask = mask
+        self._own = constraint
+        self._assigned: tuple[tf.Tensor, tf.Tensor] | None = None
+        self._optimizers: WeakSet[keras.optimizers.Optimizer] = WeakSet()
+        self._trusted: Any = None
+        super().__init__(**kwargs)
+        mask.kernel = self
+
+    @property
+    def constraint(self) -> Any:
+        """What optimizers are to apply after they have changed the kernel.
+
+        None where that is not needed, because the optimizer is trusted.
+        """
+        optimizer = applying_optimizer()
+        if optimizer is not None:
+            self.meet(optimizer)
+            trusted = self._trusted and self._trusted() is optimizer
+            if trusted and self._own is None:
+                return None
+        return MaskConstraint(self)
+
+    @constraint.setter
+    def constraint(self, value: Any) -> None:
+        self._own = keras.constraints.get(value)
+
+    # All operations of TensorFlow and Keras read variables by it.
+    def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> tf.Tensor:
+        kernel = super().__tf_tensor__(dtype, name)
+        return masked_kernel(kernel, self.mask.value)
+
+    def assign(self, value: Any) -> Any:
+        """Assigns values, under the constraint and the mask.
+
+        Args:
+            value: Array of the kernel's shape.
+
+        Raises:
+            ValueError: If the shape differs.
+        """
+        # An optimizer assigns the kernel to itself.
+        is_own = value is self
+        value = self.value if is_own else value
+        tensor = keras.ops.convert_to_tensor(value, self.dtype)
+        if tuple(tensor.shape) != tuple(self.shape):
+            return super().assign(tensor)  # Which says what is wrong.
+        kept = self._obedient(tensor)
+        result = super().assign(kept)
+        if not _is_symbolic(kept):
+            lost = not is_own and self._has_outside(tensor)
+            self._assigned = (tensor, kept) if lost else None
+        return result
+
+    def assign_masked(self, value: Any) -> None:
+        """Assigns values that are 0 wherever the mask is."""
+        if self._own is not None:
+            value = self._obedient(value)
+        super().assign(value)
+
+    def last_assigned(self) -> tf.Tensor:
+        """Returns what was assigned last, without the mask, if it is known.
+
+        That is the kernel itself, where it has changed since then.
+        """
+        known, self._assigned = self._assigned, None
+        now = tf.identity(self.value)
+        if known is None or tf.inside_function():
+            return now
+        given, kept = known
+        equal = (now == kept) | ((now != now) & (kept != kept))  # NaN too.
+        return given if tf.reduce_all(equal) else now
+
+    def follow(self, before: tf.Tensor, kernel: tf.Tensor) -> None:
+        """Obeys a new mask.
+
+        Args:
+            before: The mask before.
+            kernel: Weights to take over, where the new mask is True.
+        """
+        super().assign(self._obedient(kernel))
+        stayed = before & self.mask.value
+        for slot in self.slots():
+            self._begin_anew(slot, ~stayed)
+
+    def meet(self, optimizer: keras.optimizers.Optimizer) -> None:
+        """Learns of an optimizer that trains the kernel."""
+        self._optimizers.add(innermost(optimizer))
+
+    def trust(self, optimizer: keras.optimizers.Optimizer | None) -> None:
+        """Says that an optimizer gets masked gradients alone, on clean slots.
+
+        What it leaves is then not masked again, if it keeps zeros.
+
+        Args:
+            optimizer: The optimizer, or None to trust none any more.
+        """
+        self._trusted = None
+        if optimizer is None:
+            return
+        optimizer = innermost(optimizer)
+        if keeps_zeros(optimizer, self.value.dtype.name):
+            self._trusted = ref(optimizer)
+
+    @property
+    def is_trusting(self) -> bool:
+        """Whether it trusts an optimizer."""
+        return self._trusted is not None
+
+    def slots(self) -> list[Slot]:
+        """Returns its slots in all optimizers that are known to train it."""
+        found: list[Slot] = []
+        for optimizer in self._optimizers:
+            try:
+                found += slots_of(optimizer).get(id(self), [])
+            except ValueError as error:
+                warnings.warn(
+                    f"The slots of `{self.path}` keep what they hold at "
+                    f"inactive positions: {error}",
+                    stacklevel=2,
+                )
+        return found
+
+    def clean(self, slots: Sequence[Slot]) -> None:
+        """Sets kernel and slots back at inactive positions."""
+        self.assign(self)
+        for slot in slots:
+            self._begin_anew(slot, ~self.mask.value)
+
+    def has_outside(self) -> bool:
+        """Tells whether it holds weights outside its mask."""
+        return self._has_outside(tf.convert_to_tensor(self.value))
+
+    def _has_outside(self, values: tf.Tensor) -> bool:
+        return bool(tf.reduce_any((values != 0) & ~self.mask.value))
+
+    def _obedient(self, value: tf.Tensor) -> tf.Tensor:
+        value = masked(value, self.mask.value)
+        if self._own is None:
+            return value
+        return masked(self._own(value), self.mask.value)
+
+    def _begin_anew(self, slot: Slot, where: tf.Tensor) -> None:
+        start = self.value if slot.initial_value is None else slot.initial_value
+        old = slot.variable.value
+        slot.variable.assign(tf.where(where, tf.cast(start, old.dtype), old))
+
+    # Private, but all checkpoints of TensorFlow restore variables by it.
+    def _restore_from_tensors(self, restored_tensors: Any) -> Any:
+        done = super()._restore_from_tensors(restored_tensors)
+        self.assign(tf.identity(self.value))
+        return done
+
+
+class MaskConstraint(keras.constraints.Constraint):
+    """Makes an optimizer assign a kernel to itself, which masks it.
+
+    Keras applies constraints last, after momentum, weight decay and the
+    overwriting with moving averages.
+
+    Args:
+        kernel: The kernel.
+    """
+
+    def __init__(self, kernel: MaskedVariable) -> None:
+        self.kernel = kernel
+
+    def __call__(self, w: Any) -> Any:
+        return w if w is self.kernel else self.kernel._obedient(w)
+
+
+def checked_mask(mask: Any, units: Units) -> np.ndarray:
+    """Returns a mask as bool, if it is one.
+
+    Args:
+        mask: Array of the kernel's shape, of zeros and ones; equal throughout
+            each unit.
+        units: The units of the kernel.
+
+    Raises:
+        ValueError: If it is not.
+    """
+    mask = keras.ops.convert_to_numpy(mask)
+    if mask.shape != units.shape:
+        raise ValueError(
+            f"`mask` must have the kernel's shape {units.shape}. "
+            f"Received: mask.shape={mask.shape}"
+        )
+    if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
+        raise ValueError(
+            "`mask` must hold only zeros and ones. "
+            f"Received: {np.unique(mask)[:5]}"
+        )
+    if units.size > 1:
+        units.of_mask(mask)
+    return mask.astype(bool)
+
+
+def _is_symbolic(value: Any) -> bool:
+    return tf.inside_function() or (
+        tf.is_tensor(value) and tf.is_symbolic_tensor(value)
+    )
