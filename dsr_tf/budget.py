@@ -1,4 +1,4 @@
-"""Counts of weights: what a sparsity leaves, and how a count is split."""
+"""Counts of weights: how many a sparsity keeps, and how to split a count."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -26,19 +26,20 @@ def apportion(
     capacity: Sequence[int],
     unit_sizes: Sequence[int] | None = None,
 ) -> list[int]:
-    """Splits a count in proportion to shares, none above its capacity.
+    """Splits a count in proportion to shares, up to a capacity for each.
 
-    Largest remainders get what rounding leaves over; ties go to the lower
-    index. What a full entry cannot take is offered again to the others, in
-    proportion, until all is placed. Exact for counts of any size.
+    The largest remainders get the weights that rounding leaves over; ties go
+    to the lower index. If an entry is full, the rest of its share is split
+    between the others, in proportion, until all weights are placed. The result
+    is exact for counts of any size.
 
     Args:
         total: Number of weights to place, at least 0.
-        shares: Proportions, non-negative, one an entry. Where all open
+        shares: Non-negative proportions, one for each entry. If all open
             entries have share 0, their free capacity is the proportion.
         capacity: Largest number of units of each entry, non-negative.
         unit_sizes: Weights in a unit of each entry; 1 by default. A unit stays
-            whole, so less than one may be left over.
+            whole, so less than one unit may be left over.
 
     Returns:
         Numbers of units. Their weights never exceed `total`, and with units of

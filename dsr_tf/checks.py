@@ -1,4 +1,4 @@
-"""Checks of arguments, with one wording everywhere."""
+"""Checks of arguments, with the same messages everywhere."""
 
 import math
 from collections.abc import Sequence
@@ -32,7 +32,7 @@ def checked_count(
 
 
 def checked_seed(value: Any) -> int:
-    """Returns a seed as an `int`: one that fits TensorFlow's int32 seeds.
+    """Returns a seed as an `int` that fits TensorFlow's int32 seeds.
 
     Raises:
         ValueError: If `value` is not an integer from 0 to 2**31 - 1.

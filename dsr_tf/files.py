@@ -9,21 +9,21 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Yields a path to write to, and moves what was written to `path`.
+    """Yields a path to write to, and then moves the result to `path`.
 
-    The block writes a file or a folder to the path that it gets, which lies
-    beside `path` and does not exist yet. When the block ends, it is moved to
-    `path`, and what was there is removed. When the block raises, or the move
-    does, what was at `path` stays.
+    The block writes a file or a folder to the path that it gets. That path lies
+    beside `path` and does not exist yet. When the block ends, the result
+    replaces whatever is at `path`. If the block or the move raises an error,
+    `path` is unchanged.
 
-    A symbolic link at `path` is replaced itself; what it leads to stays.
+    A symbolic link at `path` is replaced itself; its target stays.
 
     Args:
         path: File or folder to write or replace, in an existing folder.
 
     Raises:
         ValueError: If `path` has no name of its own, like `.` or `..`.
-        OSError: If it cannot be moved.
+        OSError: If the result cannot be moved.
 
     Example:
     >>> with replacing("summary.json") as partial:
@@ -49,7 +49,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
 def remove(path: Path) -> None:
     """Removes a file, a folder or a symbolic link, if it exists.
 
-    What a symbolic link leads to stays.
+    The target of a symbolic link stays.
     """
     if _is_folder(path):
         shutil.rmtree(path)

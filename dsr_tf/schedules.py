@@ -1,7 +1,7 @@
-"""Numbers that change while a network trains: functions of the moment.
+"""Schedules: numbers that change while a network trains.
 
-A schedule is any function from a `Moment` to a number. Those of this file are
-also written as text, on the command line and in the settings of a run:
+A schedule is any function from a `Moment` to a number. The schedules of this
+file have a text form, for the command line and for the settings of a run:
 
 | text | schedule |
 |---|---|
@@ -25,10 +25,10 @@ from dsr_tf.checks import checked_number
 
 @dataclass(frozen=True)
 class Moment:
-    """Where a training stands.
+    """A position in a training.
 
     Args:
-        step: Optimizer steps that were taken.
+        step: Optimizer steps taken so far.
         epoch: Epoch, counted from 0; None where it is not known.
         num_steps: Optimizer steps of the whole training; None where that is
             not known.
@@ -53,7 +53,7 @@ class Constant:
 
     @property
     def values(self) -> tuple[Any, ...]:
-        """All values that it gives."""
+        """All values of the schedule."""
         return (self.value,)
 
     def __str__(self) -> str:
@@ -62,15 +62,15 @@ class Constant:
 
 @dataclass(frozen=True)
 class ByEpoch:
-    """A value from each of some epochs on.
+    """Gives a new value from certain epochs on.
 
     Args:
-        entries: Pairs of epoch and value, the first for epoch 0, by rising
-            epoch.
+        entries: Pairs of epoch and value. The first is for epoch 0, and the
+            epochs rise.
 
     Raises:
-        ValueError: If they do not begin at epoch 0 or do not rise; when it is
-            asked, if the epoch is not known.
+        ValueError: If the epochs do not begin at 0 or do not rise; at a call,
+            if the epoch is not known.
     """
 
     entries: tuple[tuple[int, Any], ...]
@@ -86,7 +86,7 @@ class ByEpoch:
     def __call__(self, moment: Moment) -> Any:
         if moment.epoch is None:
             raise ValueError(
-                "The epoch must be known for a schedule by epoch. Give the "
+                "A schedule by epoch needs to know the epoch. Give the "
                 "`Reallocator` its `steps_per_epoch`. "
                 f"Received: the schedule {self} at step {moment.step}"
             )
@@ -94,7 +94,7 @@ class ByEpoch:
 
     @property
     def values(self) -> tuple[Any, ...]:
-        """All values that it gives."""
+        """All values of the schedule."""
         return tuple(value for _, value in self.entries)
 
     def __str__(self) -> str:
@@ -112,8 +112,8 @@ class Ramp:
             an optimizer step, an integer of at least 2.
 
     Raises:
-        ValueError: If an argument is out of its range; when it is asked, if
-            `until` is a share and the length of the training is not known.
+        ValueError: If an argument is out of its range; at a call, if `until`
+            is a share and the length of the training is not known.
     """
 
     start: float
@@ -126,7 +126,7 @@ class Ramp:
         _checked_until(self.until)
 
     def curve(self, x: float) -> float:
-        """Returns how much of the way is done: from 0 to 1, for `x` alike."""
+        """Returns the share of the change, from 0 to 1, at time share `x`."""
         raise NotImplementedError
 
     def __call__(self, moment: Moment) -> float:
@@ -201,7 +201,7 @@ class FromEpoch:
     """An end, given as an epoch.
 
     Args:
-        epoch: Epoch, counted from 0, from which on something is over.
+        epoch: First epoch after the end, counted from 0.
     """
 
     epoch: int
@@ -214,7 +214,7 @@ End = int | float | FromEpoch | None
 
 
 def checked_end(name: str, end: Any) -> End:
-    """Returns when something ends, checked.
+    """Checks an end and returns it.
 
     Args:
         name: Name of the argument, for the message.
@@ -230,17 +230,18 @@ def checked_end(name: str, end: Any) -> End:
 
 
 def has_ended(end: End, moment: Moment) -> bool:
-    """Tells whether a moment is not before an end.
+    """Tells whether an end has been reached.
 
     Raises:
-        ValueError: If what it takes to know is not known.
+        ValueError: If the moment lacks the epoch, or the length of the
+            training, that the end needs.
     """
     if end is None:
         return False
     if isinstance(end, FromEpoch):
         if moment.epoch is None:
             raise ValueError(
-                "The epoch must be known for an end by epoch. Give the "
+                "A stop at an epoch needs to know the epoch. Give the "
                 f"`Reallocator` its `steps_per_epoch`. Received: stop={end}"
             )
         return moment.epoch >= end.epoch
@@ -250,13 +251,13 @@ def has_ended(end: End, moment: Moment) -> bool:
 def as_schedule(
     name: str, value: Any, check: Callable[[str, Any], Any]
 ) -> Schedule:
-    """Returns what was passed as a schedule, its values checked.
+    """Returns an argument as a schedule, and checks its values.
 
     Args:
         name: Name of the argument, for messages.
-        value: A number; `{from_epoch: number}`; or a schedule. Of a function
-            of the user's own the values are not known beforehand.
-        check: Gets the name and a value, and returns it, or refuses it with a
+        value: A number; `{from_epoch: number}`; or a schedule. The values of a
+            user's own function are not known in advance, and not checked.
+        check: Takes the name and a value, and returns the value or raises a
             ValueError.
 
     Raises:
@@ -292,23 +293,24 @@ def _by_epoch(
 
 
 def parse(text: str, number: Callable[[str], Any] = float) -> Any:
-    """Reads a schedule from its text form, as this file's head has them.
+    """Reads a schedule from its text form: see the top of this file.
 
     Args:
         text: The text.
         number: Reads one value: `int` or `float`.
 
     Raises:
-        ValueError: If it is no such text.
+        ValueError: If the text has none of these forms.
     """
     try:
         return _parsed(text, number)
     # Of too many parts: there are no more arguments.
     except (ValueError, TypeError) as error:
         raise ValueError(
-            "A schedule must be written as a number; as '0:0.1,25:0.02', by "
-            "epoch; or as 'linear:0.5:0.1' or 'linear:0.5:0.1:0.75', with one "
-            f"of {', '.join(RAMPS)}. Received: {text!r} ({error})"
+            "A schedule must be written as a number; by epoch, as "
+            "'0:0.1,25:0.02'; or as 'linear:0.5:0.1' or "
+            f"'linear:0.5:0.1:0.75', with one of {', '.join(RAMPS)}. "
+            f"Received: {text!r} ({error})"
         ) from error
 
 
@@ -360,8 +362,8 @@ def _resolved(until: float, moment: Moment) -> float:
         return until
     if moment.num_steps is None:
         raise ValueError(
-            "The length of the training must be known for a share of it. Give "
-            "the `Reallocator` its `num_steps`, or a step instead of a share. "
+            "A share of the training needs to know its length. Give the "
+            "`Reallocator` its `num_steps`, or a step instead of a share. "
             f"Received: a share of {until} at step {moment.step}"
         )
     return until * moment.num_steps

@@ -13,12 +13,12 @@ from dsr_tf.budget import num_kept
 
 @dataclass(frozen=True)
 class Granularity:
-    """What makes up a unit. `str()` gives its name.
+    """The kind of a unit: a weight or a slice. `str()` returns its name.
 
     Args:
-        name: Name, as users give it and configs hold it.
+        name: Name in arguments and configs.
         grid_axes: How many of a kernel's last axes number its units; the
-            weights along the others belong together. None: all axes.
+            weights along the other axes belong together. None means all axes.
     """
 
     name: str
@@ -28,11 +28,11 @@ class Granularity:
     def of(
         cls, value: Any, allowed: Sequence["Granularity"] | None = None
     ) -> "Granularity":
-        """Returns the granularity that a user means.
+        """Returns the granularity of a given name.
 
         Args:
             value: A name, or a granularity.
-            allowed: Those to choose from; all by default.
+            allowed: The granularities to choose from; all by default.
 
         Raises:
             ValueError: If `value` is none of them.
@@ -65,7 +65,7 @@ class Units:
 
     Args:
         shape: Shape of the kernel.
-        granularity: What makes up a unit.
+        granularity: The kind of its units.
     """
 
     shape: tuple[int, ...]
@@ -133,8 +133,9 @@ class Units:
         if (rows != rows[0]).any():
             raise ValueError(
                 "`mask` must be equal throughout each unit of "
-                f"{self.size} weights, as granularity='{self.granularity}' "
-                "moves them as one. Received: a unit with zeros and ones"
+                f"{self.size} weights, because granularity="
+                f"'{self.granularity}' moves them as one. "
+                "Received: a unit with zeros and ones"
             )
         return rows[0]
 

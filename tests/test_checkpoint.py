@@ -230,7 +230,7 @@ def test_fit_must_begin_where_the_checkpoint_ends(tmp_path, digits):
     arguments = {"steps_per_epoch": STEPS, "epochs": 2, "verbose": 0}
     with pytest.raises(ValueError, match="end of an epoch.*after 4 batches"):
         model.fit(batches, callbacks=[checkpoint], **arguments)
-    with pytest.raises(ValueError, match="`initial_epoch`.*leads to, 0:"):
+    with pytest.raises(ValueError, match="`initial_epoch`.*resumes, 0:"):
         model.fit(batches, callbacks=[checkpoint], initial_epoch=1, **arguments)
 
 

@@ -65,7 +65,7 @@ def test_one_worker_is_no_cluster(monkeypatch, text):
         (tf_config(), "must have a `cluster`"),
         (tf_config(worker=[]), "must have a `cluster`"),
         (tf_config(worker=["a:1"], ps=["b:1"]), "must have a `cluster`"),
-        (tf_config(chief=["a:1", "b:1"]), "of one chief at most"),
+        (tf_config(chief=["a:1", "b:1"]), "of at most one chief"),
         ('{"cluster": {"worker": ["a:1", "b:1"]}}', "must have a `task`"),
         (tf_config(worker=["a:1", "b:1"], kind="chief"), "a `type` of the"),
         (tf_config(worker=["a:1", "b:1"], index=2), "`index` from 0 to 1"),

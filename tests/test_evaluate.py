@@ -35,7 +35,7 @@ def test_run_is_as_good_as_its_summary_says(finished, capsys):
     assert capsys.readouterr().out.splitlines() == [
         f"accuracy        {accuracy:.4f} on the 297 test images of digits",
         f"loss            {result['loss']:.4f}, the cross-entropy of its "
-        "outputs, taken for logits",
+        "outputs, taken as logits",
         f"recorded        {accuracy:.4f} when the run ended, the same",
     ]
 
@@ -79,8 +79,8 @@ def test_change_since_the_run_ended_is_told(finished, tmp_path, capsys):
         ("metrics.csv", "digits", "must be the folder of a finished run, a"),
         ("weights.npz", "digits", "NumPy arrays, .* do not"),
         ("weights_csr.npz", "digits", "NumPy arrays, .* do not"),
-        ("model.keras", None, "`dataset` must be given for all but"),
-        ("", "mnist", "`dataset` must be that of the run, or left out"),
+        ("model.keras", None, "`dataset` must be given, unless"),
+        ("", "mnist", "`dataset` must be the data set of the run, or"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused(finished, name, dataset, message):

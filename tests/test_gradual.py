@@ -106,7 +106,7 @@ def test_too_few_weights_are_refused(active, refused):
     extents = [Extent("a", active, 100), Extent("b", 3, 7, unit_size=9)]
     rule = ToSparsity(0.5, 5)
     if refused:
-        message = "leaves 77 weights, of layers that hold 76"
+        message = "leaves 77 weights, but the layers hold 76"
         with pytest.raises(ValueError, match=message):
             rule.check(extents)
     else:

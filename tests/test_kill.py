@@ -107,7 +107,7 @@ def test_sigterm_ends_a_run_that_goes_on(tmp_path, whole):
     result = main(*flags)
     assert result.returncode == 0
     first = result.stdout.splitlines()[0]
-    assert first.startswith("goes on after epoch ")
+    assert first.startswith("resuming after epoch ")
     assert lines[0].startswith("epoch 1/8")
     assert contents(path) == whole["dsr"]
 
@@ -143,5 +143,5 @@ def test_a_full_disk_ends_a_run_and_leaves_its_checkpoint(tmp_path, whole):
     assert len(errors.splitlines()) == 1, errors
     assert any(folder.glob("*.index"))
     result = main(*flags)
-    assert "goes on after" in result.stdout
+    assert "resuming after" in result.stdout
     assert contents(path) == whole["dsr"]

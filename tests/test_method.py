@@ -207,7 +207,7 @@ def test_allocation_sees_what_is_pruned_and_the_network():
 
 
 def test_allocation_is_nothing_without_growth():
-    with pytest.raises(ValueError, match="`grow` must be given where"):
+    with pytest.raises(ValueError, match="`grow` must be given with"):
         methods.Method(
             AdaptiveThreshold(3, 0.1, 0.5), in_proportion_to_survivors
         )

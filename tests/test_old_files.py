@@ -230,7 +230,7 @@ def test_an_unfinished_run_goes_on_or_is_refused_whole(old):
     lines = (path / "flags.cfg").read_text().splitlines()
     result = main(*lines[1:], f"--run_dir={path}")
     if result.returncode == 0:
-        assert result.stdout.startswith("goes on after epoch 2/8")
+        assert result.stdout.startswith("resuming after epoch 2/8")
         assert summary_of(path)["epochs"] == 8
         rows = (path / "metrics.csv").read_text().splitlines()
         assert [row.split(",")[0] for row in rows[1:]] == list("01234567")

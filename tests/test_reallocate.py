@@ -549,7 +549,7 @@ def test_gradual_pruning_reaches_the_count_of_a_sparse_model(across):
 def test_gradual_pruning_of_sparse_layers_is_refused():
     net = keras.Sequential([keras.Input((36,)), SparseDense(3, 0.9)])
     net.compile("sgd", "mse")
-    with pytest.raises(ValueError, match="leaves 54 weights, of layers that"):
+    with pytest.raises(ValueError, match="leaves 54 weights, but the layers"):
         net.fit(
             X.reshape(320, 36), np.zeros((320, 3)), verbose=0,
             callbacks=[GradualPruning(0.5, 4, period=5)],

@@ -49,7 +49,7 @@ def test_an_interrupted_run_goes_on_and_says_from_where(
     summary = runs.run(config(folder))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == (
-        f"goes on after epoch 2/4, step 30 of the run, "
+        f"resuming after epoch 2/4, step 30 of the run, "
         f"from {folder / 'checkpoints'}"
     )
     assert lines[1].startswith("epoch 3/4")
@@ -83,7 +83,7 @@ def test_overwrite_replaces_a_run_of_other_flags(folder, capsys):
 
 def test_overwrite_goes_on_with_a_run_of_the_same_flags(folder, capsys):
     runs.run(config(folder, overwrite=True))
-    assert capsys.readouterr().out.startswith("goes on after epoch 2/4")
+    assert capsys.readouterr().out.startswith("resuming after epoch 2/4")
 
 
 def test_a_damaged_checkpoint_is_told(folder, capsys):
@@ -93,7 +93,7 @@ def test_a_damaged_checkpoint_is_told(folder, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "checkpoint-2 cannot be read (" in lines[0]
     assert lines[0].endswith("; the one before it is used")
-    assert lines[1].startswith("goes on after epoch 1/4, step 15 ")
+    assert lines[1].startswith("resuming after epoch 1/4, step 15 ")
 
 
 @pytest.mark.parametrize("metric", ["val_accuracy", "val_loss"])

@@ -245,7 +245,7 @@ def test_distribution_reaches_the_model(monkeypatch):
 
 
 def test_settings_of_another_method_are_refused():
-    with pytest.raises(ValueError, match="`settings` must be of .*Settings"):
+    with pytest.raises(ValueError, match="`settings` must be an .*Settings"):
         dataclasses.replace(CONFIG, settings=None)
     with pytest.raises(ValueError, match="`method` must be one of .*dsr"):
         budget = dataclasses.replace(CONFIG.budget, method="rigl")

@@ -1,4 +1,4 @@
-"""Which layers a model calls for one example, and with what shapes."""
+"""Records which layers a model calls for one example, with their shapes."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ class Call:
     """One call of a layer.
 
     Args:
-        inputs: Shape of its first tensor, with a batch of 1; None where a
-            dimension is open.
-        outputs: Shape of the first tensor it returned.
+        inputs: Shape of its first tensor, with a batch of 1; None for an open
+            dimension.
+        outputs: Shape of the first tensor that it returned.
     """
 
     inputs: Shape
@@ -40,19 +40,19 @@ def traced_calls(
     """Records every call of a layer while TensorFlow traces a model.
 
     This includes calls from nested models, wrappers and Python code. Nothing is
-    computed. The model does not change, except that layers which are not built
-    yet are built, as at its first call.
+    computed. The model does not change, except that unbuilt layers are built,
+    as at its first call.
 
     Args:
         model: A built model.
-        input_shape: Shape of an example, without the batch. By default the one
-            that the model was built with.
+        input_shape: Shape of an example, without the batch. By default, the
+            shape that the model was built with.
 
     Returns:
-        The calls of each layer, by `id(layer)`; None for a call that may run
-        any number of times: in a loop or a branch of TensorFlow's, or in a
-        layer whose own input has an open dimension. Empty if the model cannot
-        be traced.
+        The calls of each layer, by `id(layer)`. A call is None if it may run
+        any number of times: in a loop or a branch of TensorFlow, or in a layer
+        whose own input has an open dimension. The result is empty if the model
+        cannot be traced.
 
     Raises:
         ValueError: If `input_shape` is given, and the model has several inputs
@@ -141,7 +141,7 @@ def _observed(
 
 
 def _inputs(model: keras.Model, input_shape: Sequence[int] | None) -> Any:
-    """Returns what the model is called with, its batch 1."""
+    """Returns the inputs for a call of the model, with a batch of 1."""
     tensors = _built_with(model)
     if input_shape is None:
         return keras.tree.map_structure(_spec, tensors)

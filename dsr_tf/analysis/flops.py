@@ -15,19 +15,19 @@ from dsr_tf.graph.kinds import DENSE_OF
 def num_uses(layer: layers.Layer, calls: Sequence[Call | None]) -> int | None:
     """Returns how often each weight of a layer's kernels is multiplied.
 
-    In every layer that is counted here all weights are used equally often, so
-    multiply-adds are this number times that of the weights; times that of the
-    active ones if the others are skipped. As is usual, padding counts as if it
-    were computed with, and so does what a transposed convolution crops.
+    In every layer that is counted here, all weights are used equally often. So
+    the multiply-adds are this number times the number of weights, or times the
+    number of active weights if the others are skipped. As is usual, padding is
+    counted, and so are the outputs that a transposed convolution crops.
 
     Args:
         layer: A layer of Keras or of this library.
         calls: The calls of the layer for one example.
 
     Returns:
-        The number for one example, over all calls. None if it is not known:
-        the layer was not seen to be called, a dimension is open, or what a
-        layer of this kind does with its weights is not known.
+        The number for one example, over all calls. None if it is not known: no
+        call of the layer was seen, a dimension is open, or the use of the
+        weights in a layer of this kind is not known.
     """
     kind = DENSE_OF.get(type(layer), type(layer))
     # With LoRA the kernel is itself a product.
@@ -47,7 +47,7 @@ def _dense(layer: Any, call: Call) -> int | None:
 
 
 def _einsum(layer: Any, call: Call) -> int | None:
-    """Returns the product of all dimensions that the kernel has not."""
+    """Returns the product of all dimensions that the kernel lacks."""
     inputs, kernel = layer.equation.split("->")[0].split(",")
     # Each axis behind an ellipsis becomes an index of its own.
     names = inputs.replace("...", "." * (len(call.inputs) - len(inputs) + 3))

@@ -10,19 +10,19 @@ class LayerSummary:
     """A layer that has a kernel.
 
     Args:
-        name: Name of the layer; in nested models and wrappers, behind theirs:
-            `outer/inner`.
+        name: Name of the layer, after the names of the models and wrappers that
+            contain it: `outer/inner`.
         kind: Name of its class.
-        kernel_shapes: Shape of its kernel; of some layers, of several.
+        kernel_shapes: Shape of its kernel; some layers have several kernels.
         weights: Entries of the kernel, zeros included.
-        active: Those that are not masked; of a hashed layer, the values that
-            they share.
+        active: Entries that are not masked; for a hashed layer, the values that
+            the entries share.
         sparsity: `1 - active / weights`, in `[0, 1)`.
         budget_share: Fraction of the active weights of all sparse and hashed
-            layers; None for dense ones.
-        multiply_adds: With the kernel's entries, zeros included, for one
-            example and over all calls; None if not known.
-        sparse_multiply_adds: Those that are left if zeros are skipped.
+            layers; None for dense layers.
+        multiply_adds: Multiply-adds with the kernel's entries, zeros included,
+            for one example and over all calls; None if not known.
+        sparse_multiply_adds: Multiply-adds that are left if zeros are skipped.
         state: `"sparse"`, `"hashed"` or `"dense"`.
         reason: Why it is dense, in a model with sparse or hashed layers.
     """
@@ -47,17 +47,17 @@ class Totals:
     Args:
         parameters: Weights in memory, zeros included, trainable or not;
             without masks and without the maps of hashed layers.
-        active_parameters: Those that no mask sets to 0.
-        dense_parameters: What `parameters` of the plain Keras model would be,
-            as `dsr_tf.densify` makes it: more where layers are hashed.
+        active_parameters: Parameters that no mask sets to 0.
+        dense_parameters: The `parameters` of the plain Keras model that
+            `dsr_tf.densify` makes; these are more if layers are hashed.
         mask_entries: Entries of masks and maps. `parameters + mask_entries`
             is what Keras' `count_params()` returns.
         bytes: Bytes of `parameters` in memory.
         mask_bytes: Bytes of masks and maps in memory.
-        multiply_adds: Those of its layers, for one example.
-        sparse_multiply_adds: Those that are left if zeros are skipped.
-        multiply_adds_complete: Whether they are known of all layers; if not,
-            the sums are those of the others, and there are more.
+        multiply_adds: Multiply-adds of its layers, for one example.
+        sparse_multiply_adds: Multiply-adds that are left if zeros are skipped.
+        multiply_adds_complete: Whether they are known for all layers; if not,
+            the sums leave out some layers.
     """
 
     parameters: int
@@ -85,8 +85,8 @@ class ModelSummary:
     Args:
         name: Name of the model.
         layers: The layers that have a kernel, each once, in order.
-        other_parameters: Weights that are not in these kernels: biases, those
-            of normalisations, and so on. Of them, nothing else is counted.
+        other_parameters: Number of weights outside these kernels: biases,
+            weights of normalisations, and so on.
         sparse: Sums over the kernels of sparse and hashed layers.
         model: Sums over the whole model.
     """
@@ -98,7 +98,7 @@ class ModelSummary:
     model: Totals
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns all of it as dicts, lists, strings, numbers and None."""
+        """Returns all numbers as dicts, lists, strings, numbers and None."""
         return {
             "name": self.name,
             "layers": [_plain(layer) for layer in self.layers],

@@ -32,35 +32,35 @@ def summary(
     input_shape: Sequence[int] | None = None,
     print_fn: Callable[[str], Any] | None = print,
 ) -> ModelSummary:
-    """Reports what is sparse in a model, what is not and why, and the savings.
+    """Reports which layers of a model are sparse, which are not, and why.
 
     Every layer with a kernel has a row, wherever in the model it is. A layer
-    that is called several times has one, with its weights counted once and its
-    multiply-adds at every call.
+    that is called several times has one row: its weights are counted once, and
+    its multiply-adds at every call.
 
-    Multiply-adds are those of one example with the weights of kernels, as is
-    usual; additions of biases, normalisations, activations, and products of
-    two activations, as in attention, are left out. The sparse ones are those
-    left if zeros are skipped; dense hardware does not skip them. For layers of
-    the user's own, for recurrent ones, and where a dimension is open, they are
-    not known: those are shown as `?`, and sums over them as `>=`.
+    Multiply-adds are counted for one example and with the weights of kernels,
+    as is usual. Additions of biases, normalisations, activations, and products
+    of two activations, as in attention, are left out. The sparse multiply-adds
+    are those left if zeros are skipped; dense hardware does not skip them. The
+    numbers are not known for a user's own layers, for recurrent layers, and for
+    open dimensions. They are then shown as `?`, and sums over them as `>=`.
 
     Parameters are counted without masks. Zeros are the weights that a mask sets
-    to 0; zeros that a dense kernel may hold are counted as weights.
+    to 0; zeros in a dense kernel are counted as weights.
 
     Args:
         model: A built model, of any kind.
-        input_shape: Shape of an example, without the batch, where the model
+        input_shape: Shape of an example, without the batch, if the model
             leaves dimensions of its one input open.
-        print_fn: Is called with the table, a text without control characters.
-            With `print`, it is made no wider than the terminal if possible.
-            None: nothing is printed.
+        print_fn: A function that is called with the table, a text without
+            control characters. With `print`, the table is made no wider than
+            the terminal if possible. With None, nothing is printed.
 
     Returns:
         The numbers.
 
     Raises:
-        ValueError: If `model` is no built Keras model, or does not accept
+        ValueError: If `model` is not a built Keras model, or does not accept
             `input_shape`.
 
     Example:

@@ -32,8 +32,8 @@ def table(summary: ModelSummary, fit: bool = False) -> str:
     """Returns a summary as a table of plain text, and a few lines below.
 
     Args:
-        summary: What to show.
-        fit: Whether to break names where standard output is a terminal too
+        summary: The summary to show.
+        fit: Whether to break names if standard output is a terminal that is too
             narrow for them. Otherwise the table is as wide as its text.
     """
     rows = rich.table.Table(box=rich.box.MARKDOWN)
@@ -98,7 +98,7 @@ def _lines(summary: ModelSummary) -> list[str]:
     if summary.sparse.parameters:
         lines.insert(0, _bytes_line("sparse part", summary.sparse))
     if not summary.model.multiply_adds_complete:
-        lines.append("?: not known. >=: a sum without what is not known.")
+        lines.append("?: not known. >=: a sum that leaves out unknown numbers.")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints from which a killed run goes on as if nothing had happened."""
+"""Checkpoints, from which a killed run resumes with the same result."""
 
 import math
 import tempfile
@@ -31,8 +31,8 @@ class PreemptedError(Exception):
     """Training was asked to stop, and stopped at a checkpoint.
 
     Args:
-        epoch: Epoch to go on with, counted from 0.
-        step: Batches of it that were trained on.
+        epoch: Epoch to resume with, counted from 0.
+        step: Batches of this epoch that are done.
     """
 
     def __init__(self, epoch: int, step: int) -> None:
@@ -44,38 +44,38 @@ class PreemptedError(Exception):
 class Checkpoint(keras.callbacks.Callback):
     """Writes checkpoints, and resumes from the newest.
 
-    They hold model, masks, optimizer, metrics, what the method remembers and
-    the position. `fit` then ends with the weights of a run that was never
-    stopped, bit for bit on a CPU, if the batches of an epoch depend on nothing
-    but the epoch. A damaged checkpoint is passed over, with a warning.
+    A checkpoint holds the model, masks, optimizer, metrics, state of the
+    method, and position. A resumed `fit` ends with the weights of a run that
+    was never stopped, bit for bit on a CPU, if the batches of an epoch depend
+    only on the epoch. A damaged checkpoint is skipped, with a warning.
 
-    To be named last among the callbacks. The model must be built.
+    List it last among the callbacks. The model must be built.
 
     Args:
-        directory: Where to write them, a folder of its own.
+        directory: Folder for the checkpoints, and for nothing else.
         reallocation: The callback that moves weights, if there is one.
         every_steps: Optimizer steps between checkpoints within an epoch, at
-            least 1; None for one at the end of each epoch alone. To resume
-            within an epoch takes `callbacks.resumable_fit`.
-        keep: How many of the newest to keep, at least 1.
+            least 1; None for a checkpoint only at the end of each epoch. To
+            resume within an epoch, use `callbacks.resumable_fit`.
+        keep: How many of the newest checkpoints to keep, at least 1.
         logger: The callback that writes for TensorBoard, if there is one. A
-            checkpoint without what it compares with serves too.
+            checkpoint that was written without a logger can be used, too.
         strategy: Strategy that the model was made under, if it has several
-            workers: the chief writes, to where all must be able to read.
+            workers. The chief writes; all workers must be able to read.
 
     Attributes:
         position: How far training has come.
-        damaged: A line on each checkpoint that was passed over.
+        damaged: A line on each checkpoint that was skipped.
 
     Raises:
         ValueError: If an argument is out of its range, or `fit` does not
             begin where the checkpoint ends.
-        UnreadableCheckpointError: If there are checkpoints, and none can be
+        UnreadableCheckpointError: If there are checkpoints, but none can be
             read.
         FloatingPointError: If the loss becomes NaN or infinite; the last
-            checkpoint is of before that.
-        OSError: If a checkpoint cannot be written; those before it stay.
-        PreemptedError: After `stop` was called, once a checkpoint is written.
+            checkpoint is from before that.
+        OSError: If a checkpoint cannot be written; earlier ones stay.
+        PreemptedError: After `stop` was called and a checkpoint was written.
 
     Example:
     >>> moves = dsr_tf.callbacks.DSR(num_pruned=600, period=100)
@@ -111,10 +111,10 @@ class Checkpoint(keras.callbacks.Callback):
         self._wanted = False
 
     def find(self) -> Position:
-        """Returns where training goes on: the start, if nothing is there.
+        """Returns where training resumes: the start, if nothing was saved.
 
         Raises:
-            UnreadableCheckpointError: If there are checkpoints, and none can
+            UnreadableCheckpointError: If there are checkpoints, but none can
                 be read.
         """
         found = Position()
@@ -127,7 +127,7 @@ class Checkpoint(keras.callbacks.Callback):
         return found
 
     def _newest(self) -> str | None:
-        """Returns what to restore: what the chief finds."""
+        """Returns the path of the newest checkpoint, which the chief finds."""
         found, problem = 0, None
         if is_chief(self.strategy):
             try:
@@ -144,15 +144,15 @@ class Checkpoint(keras.callbacks.Callback):
     def stop(self, *_: Any) -> None:
         """Asks for a checkpoint and the end of training after this batch.
 
-        Takes, and ignores, what `signal.signal` gives to a handler.
+        It ignores its arguments, so it can be a handler for `signal.signal`.
         """
         self._wanted = True
 
     def on_train_begin(self, logs: Any = None) -> None:
         if not self.model.built:
             raise ValueError(
-                "`model` must be built before `fit`, for its checkpoints to "
-                "be found. Call `model.build`, or give it an Input. "
+                "`model` must be built before `fit`, so that its checkpoint "
+                "can be restored. Call `model.build`, or give it an Input. "
                 f"Received: model '{self.model.name}', not built"
             )
         if not self.model.optimizer.built:
@@ -235,7 +235,7 @@ class Checkpoint(keras.callbacks.Callback):
             reason = (error.message or str(error)).splitlines()[0]
             raise OSError(
                 f"A checkpoint could not be written to {self.directory} "
-                f"({reason}). Those before it are as they were."
+                f"({reason}). Earlier checkpoints are unchanged."
             ) from error
         self._saved_at = self._num_steps()
 
@@ -280,7 +280,7 @@ class Checkpoint(keras.callbacks.Callback):
         return {"history": self.logger.history} if self.logger else {}
 
     def _contents(self, **more: Any) -> tf.train.Checkpoint:
-        """Returns all that is held, as the variables TensorFlow knows."""
+        """Returns all contents, as variables of TensorFlow."""
         model, moves = self.model, self.reallocation
         return tf.train.Checkpoint(
             position=self.position,
@@ -295,15 +295,16 @@ class Checkpoint(keras.callbacks.Callback):
         position = self.position
         if epoch != position.epoch:
             raise ValueError(
-                "`initial_epoch` of `fit` must be the epoch that the newest "
-                f"checkpoint leads to, {position.epoch}: give "
-                f"`checkpoint.find().epoch`. Received: initial_epoch={epoch}"
+                "`initial_epoch` of `fit` must be the epoch in which training "
+                f"resumes, {position.epoch}: give `checkpoint.find().epoch`. "
+                f"Received: initial_epoch={epoch}"
             )
         if self.skipped != position.step:
             raise ValueError(
-                "The newest checkpoint must be of the end of an epoch; "
-                "`callbacks.resumable_fit` goes on within one. "
-                f"Received: one of epoch {epoch} after {position.step} batches"
+                "The newest checkpoint must be from the end of an epoch. To "
+                "resume within an epoch, use `callbacks.resumable_fit`. "
+                f"Received: a checkpoint of epoch {epoch}, after "
+                f"{position.step} batches"
             )
 
     def _check_loss(self, loss: float) -> None:

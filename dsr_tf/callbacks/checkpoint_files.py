@@ -9,7 +9,7 @@ PREFIX = "checkpoint"
 
 
 class UnreadableCheckpointError(OSError):
-    """There are checkpoints, and none of them can be read."""
+    """There are checkpoints, but none of them can be read."""
 
 
 def checkpoint_path(directory: Path, number: int) -> str:
@@ -18,19 +18,20 @@ def checkpoint_path(directory: Path, number: int) -> str:
 
 
 def newest_readable(directory: Path) -> tuple[int, list[str]]:
-    """Finds the newest checkpoint all of which can be read.
+    """Finds the newest checkpoint that can be read completely.
 
-    Every tensor is read, as their checksums are compared only then.
+    Every tensor is read, because checksums are compared only then.
 
     Args:
-        directory: Where the checkpoints are; it need not exist.
+        directory: Folder of the checkpoints; it need not exist.
 
     Returns:
-        Its number, or 0 where there is none; and a line on each newer one
-        that cannot be read.
+        The number of the checkpoint, or 0 if there is none; and a line on each
+        newer one that cannot be read.
 
     Raises:
-        UnreadableCheckpointError: If there are some, and none can be read.
+        UnreadableCheckpointError: If there are checkpoints, but none can be
+            read.
     """
     damaged: list[str] = []
     for number in _newest_first(directory):
@@ -41,14 +42,14 @@ def newest_readable(directory: Path) -> tuple[int, list[str]]:
         damaged.append(f"{path} cannot be read ({reason})")
     if damaged:
         raise UnreadableCheckpointError(
-            f"No checkpoint in {directory} can be read. Nothing was deleted; "
-            "to begin anew, move the folder away. " + "; ".join(damaged)
+            f"No checkpoint in {directory} can be read. Nothing was deleted. "
+            "To begin anew, move the folder away. " + "; ".join(damaged)
         )
     return 0, damaged
 
 
 def remove_unfinished(directory: Path) -> None:
-    """Removes what a write that was interrupted has left."""
+    """Removes the files of an interrupted write."""
     for path in directory.glob(f"{PREFIX}-*_temp/*"):
         path.unlink()
     for path in directory.glob(f"{PREFIX}-*_temp"):
@@ -58,9 +59,9 @@ def remove_unfinished(directory: Path) -> None:
 
 
 def _newest_first(directory: Path) -> list[int]:
-    """Lists the numbers of checkpoints: of what is there.
+    """Lists the numbers of the checkpoints in a folder.
 
-    What TensorFlow noted, in a file of its own, is written after a checkpoint.
+    TensorFlow's own list cannot be used: it is written after a checkpoint.
     """
     names = [path.stem for path in directory.glob(f"{PREFIX}-*.index")]
     matches = [re.fullmatch(rf"{PREFIX}-(\d+)", name) for name in names]

@@ -8,15 +8,16 @@ from dsr_tf.schedules import Schedule
 
 
 class DeepR(Reallocate):
-    """Walks at random, and replaces every weight that crosses zero.
+    """Adds noise, and replaces every weight that crosses zero.
 
     After every optimizer step noise N(0, 2·`noise_rate`·`temperature`) is
-    added to the active weights. Those whose sign then is not the one they
-    began with are pruned, and as many are grown in the same tensor, at random,
-    at 0, with a random sign. The method wants an L1 penalty: put it on the
-    kernels.
+    added to the active weights. Weights whose sign then differs from their
+    first sign are pruned. The same number is grown in the same tensor, at
+    random positions, at 0, with random signs. Put an L1 penalty on the kernels:
+    the method needs it.
 
-    Needs `steps_per_execution=1`; otherwise it acts once an execution.
+    Compile the model with `steps_per_execution=1`; otherwise the method acts
+    only once in each execution.
 
     Args:
         temperature: `T`, at least 0; `{from_epoch: temperature}`; or a
@@ -25,12 +26,12 @@ class DeepR(Reallocate):
             least 0.
         stop_epoch: Epoch, counted from 0, from which on there is neither noise
             nor rewiring; None to go on to the end.
-        seed: Integer from 0 to 2**31 - 1. Equal seeds, equal runs.
+        seed: Integer from 0 to 2**31 - 1. Equal seeds give equal runs.
 
     Raises:
-        ValueError: If an argument is out of its range; when training begins
-            if the model has no trainable sparse layer, or one that moves more
-            than single weights.
+        ValueError: If an argument is out of its range; when training begins,
+            if the model has no trainable sparse layer, or one that moves
+            slices.
         FloatingPointError: At a step, if a weight is NaN or infinite.
 
     Example:

@@ -8,34 +8,35 @@ from dsr_tf.schedules import Schedule
 
 
 class DSR(Reallocate):
-    """Moves the weights of sparse layers to where they serve, as it trains.
+    """Moves weights between sparse layers while the model trains.
 
     Every `period` optimizer steps the weights below a global threshold are
-    pruned, and as many are grown at random positions, in each tensor in
-    proportion to its surviving weights. The number of active weights over all
-    sparse layers never changes.
+    pruned, and the same number is grown at random positions. Each tensor gets
+    new weights in proportion to its surviving weights. The number of active
+    weights over all sparse layers never changes.
 
     Args:
-        num_pruned: Number of weights, or of slices where these move as one,
-            to prune in a reallocation, which the threshold adapts to; at least
-            1 and below the budget.
+        num_pruned: Number of weights to prune in a reallocation, or of slices
+            where slices move as one; at least 1 and below the budget. The
+            threshold adapts to it.
         period: Optimizer steps between reallocations;
             `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`.
-        tolerance: Fraction of `num_pruned` by which the count may miss before
-            the threshold is doubled or halved, in `[0, 1)`.
+        tolerance: Fraction of `num_pruned` by which the number of pruned
+            weights may differ before the threshold is doubled or halved, in
+            `[0, 1)`.
         initial_threshold: First threshold on the magnitude of a weight, above
             0.
         regrow_stddev: Standard deviation of new weights, at least 0. With 0,
-            the paper's text, they start at exactly 0.
+            as in the paper's text, they start at exactly 0.
         stop_epoch: Epoch, counted from 0, from which on masks do not change;
             None to go on to the end.
-        seed: Integer from 0 to 2**31 - 1. Equal seeds, equal runs.
+        seed: Integer from 0 to 2**31 - 1. Equal seeds give equal runs.
 
     Raises:
-        ValueError: If an argument is out of its range; when training begins
-            if the model has no trainable sparse layer, or too small a budget;
-            the budget of a model that is not built yet is known only after
-            its first step.
+        ValueError: If an argument is out of its range; when training begins,
+            if the model has no trainable sparse layer, or its budget is too
+            small. The budget of a model that is not built yet is known only
+            after its first step.
         FloatingPointError: At a reallocation, or at the end of an epoch, if a
             weight is NaN or infinite.
 

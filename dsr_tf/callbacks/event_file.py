@@ -11,13 +11,13 @@ _BUCKETS = 30
 def write_scalar(tag: str, value: float, step: int) -> None:
     """Writes a number with the current default writer.
 
-    `tf.summary.scalar` needs the package `tensorboard`, which TensorFlow does
-    not bring; `tf.summary.write` does not.
+    `tf.summary.scalar` needs the package `tensorboard`, which is not installed
+    with TensorFlow; `tf.summary.write` does not need it.
 
     Args:
-        tag: What TensorBoard calls it.
+        tag: Its name in TensorBoard.
         value: Any number.
-        step: Where it is on the axis of steps.
+        step: Its place on the axis of steps.
     """
     data = tf.constant(value, tf.float32)
     tf.summary.write(tag, data, step, _metadata("scalars", "SCALAR"))
@@ -27,10 +27,10 @@ def write_histogram(tag: str, values: np.ndarray, step: int) -> None:
     """Writes the distribution of some numbers with the default writer.
 
     Args:
-        tag: What TensorBoard calls it.
-        values: Any shape. What is not finite is left out; of nothing, nothing
-            is written.
-        step: Where it is on the axis of steps.
+        tag: Its name in TensorBoard.
+        values: Any shape. Values that are not finite are left out. If none is
+            left, nothing is written.
+        step: Its place on the axis of steps.
     """
     values = values.astype(np.float64)
     values = values[np.isfinite(values)]
@@ -43,7 +43,7 @@ def write_histogram(tag: str, values: np.ndarray, step: int) -> None:
 
 
 def _metadata(plugin: str, data_class: str) -> Any:
-    """Says by which of its plugins TensorBoard is to show a value."""
+    """Returns metadata that names the TensorBoard plugin for a value."""
     kind = tf.compat.v1.SummaryMetadata
     return kind(
         plugin_data=kind.PluginData(plugin_name=plugin),

@@ -8,12 +8,12 @@ from dsr_tf.schedules import Schedule
 
 
 class GradualPruning(Reallocate):
-    """Prunes the smallest weights, up to a sparsity, in steps.
+    """Prunes the smallest weights in steps, until a sparsity is reached.
 
-    For models of sparse layers with `sparsity=0`, trained before. After the
-    last prune the layers together hold exactly as many weights as new sparse
-    layers of that sparsity would; none comes back. Slices that move as one
-    stay whole: less than one more may go.
+    The model must be trained, and have sparse layers with `sparsity=0`. After
+    the last prune the layers together hold exactly as many weights as new
+    sparse layers of that sparsity would. No weight is regrown. Slices that move
+    as one stay whole, so the count may end lower by less than one slice.
 
     Args:
         sparsity: Fraction of zeros at the end, in `[0, 1)`.
@@ -22,14 +22,14 @@ class GradualPruning(Reallocate):
             schedule of `dsr_tf.schedules`.
         schedule: `"cubic"`, or `"exponential"`.
         across_tensors: Whether the weights of all layers are ranked together,
-            so that some end sparser than others; otherwise every layer gets
-            the sparsity.
+            so that some layers become sparser than others; otherwise every
+            layer gets the same sparsity.
         stop_epoch: Epoch, counted from 0, from which on nothing is pruned;
             None to go on to the end.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins,
-            if the model has no trainable sparse layer, or none to prune.
+            if the model has no trainable sparse layer, or too few weights.
         FloatingPointError: At a prune, or at the end of an epoch, if a weight
             is NaN or infinite.
 

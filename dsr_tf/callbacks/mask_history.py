@@ -1,4 +1,4 @@
-"""Which weights were there before, and how long new ones stay."""
+"""Compares masks over time: which weights moved, and how long new ones stay."""
 
 import io
 from collections.abc import Sequence
@@ -11,18 +11,19 @@ import tensorflow as tf
 
 @dataclass
 class _Cohort:
-    """Weights that came at one change, by position, as far as they stay."""
+    """Positions of the weights that grew at one change and are still active."""
 
     num_grown: int
     positions: np.ndarray
 
 
 class MaskHistory(tf.train.experimental.PythonState):
-    """Compares the masks of a model, all in one, with what they were.
+    """Compares the masks of a model, joined in one array, with earlier masks.
 
     A weight has grown if it is active after a change of the masks and was not
-    before; one that a reallocation prunes and grows again has not. It survives
-    until it is first pruned: one that comes back later has not survived.
+    active before. A weight that one reallocation prunes and grows again has not
+    grown. A weight survives until it is first pruned; if it comes back later,
+    it has not survived.
 
     Args:
         ages: Numbers of changes after which survivors are counted, each at
@@ -39,7 +40,7 @@ class MaskHistory(tf.train.experimental.PythonState):
         self.clear()
 
     def clear(self) -> None:
-        """Forgets all that came before."""
+        """Forgets all earlier masks."""
         self.start: np.ndarray | None = None
         self._last = np.zeros(0, bool)
         # The newest first, so that the age of each is its place.
@@ -47,7 +48,7 @@ class MaskHistory(tf.train.experimental.PythonState):
         self.reset()
 
     def begin(self, mask: np.ndarray) -> None:
-        """Takes the mask that training begins, or goes on, with.
+        """Takes the mask with which training begins or resumes.
 
         Args:
             mask: Masks of all layers, flat, one after the other, bool.
@@ -57,10 +58,10 @@ class MaskHistory(tf.train.experimental.PythonState):
         self._last = mask
 
     def update(self, mask: np.ndarray) -> None:
-        """Takes the mask after a change; one in which nothing moved counts.
+        """Takes the mask after a change, even if no weight moved.
 
         Args:
-            mask: As of `begin`.
+            mask: As in `begin`.
         """
         grown = np.flatnonzero(mask & ~self._last)
         self.num_grown += len(grown)
@@ -76,10 +77,10 @@ class MaskHistory(tf.train.experimental.PythonState):
         self._last = mask
 
     def survival(self) -> dict[int, float]:
-        """Returns the share of weights that reached each age, since `reset`.
+        """Returns the share of weights that survived to each age since `reset`.
 
-        It is of the weights whose change was so many changes ago when one came
-        since `reset`; an age is left out where there were none.
+        The share for an age counts the weights that became this old, in number
+        of changes, since `reset`. An age is left out if there were none.
         """
         return {
             age: self._stayed[age] / came
@@ -88,7 +89,7 @@ class MaskHistory(tf.train.experimental.PythonState):
         }
 
     def reset(self) -> None:
-        """Begins the counts again; what is followed stays so."""
+        """Sets the counts to zero; weights are followed further."""
         self.num_grown = 0
         self._stayed = dict.fromkeys(self.ages, 0)
         self._came = dict.fromkeys(self.ages, 0)

@@ -7,9 +7,9 @@ class Position(JsonState):
     """How far a run has come.
 
     Attributes:
-        epoch: Epoch to go on with, counted from 0.
-        step: Batches of it that were trained on.
-        seconds: Time in training so far, that of runs before included.
+        epoch: Epoch to resume with, counted from 0.
+        step: Batches of this epoch that are done.
+        seconds: Time in training so far, earlier runs included.
         num_saves: Checkpoints written so far.
     """
 

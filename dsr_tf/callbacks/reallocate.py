@@ -27,33 +27,34 @@ class Reallocate(keras.callbacks.Callback):
     """Prunes and regrows the sparse layers of a model while it trains.
 
     A reallocation runs when the number of optimizer steps has crossed a
-    multiple of the period. With `steps_per_execution` above 1 that is the end
-    of the execution in which it was crossed.
+    multiple of the period. With `steps_per_execution` above 1, it runs at the
+    end of the execution in which the multiple was crossed.
 
-    Every epoch's logs get `weights_moved` (in this epoch), `active_weights`
-    (now), and what the method adapts, such as `threshold`.
+    The logs of every epoch get `weights_moved` (in this epoch),
+    `active_weights` (now), and the numbers that the method adapts, such as
+    `threshold`.
 
-    The callback itself holds settings. For a model that it has not seen it
-    makes a new `Reallocator`; with one that it has seen it goes on.
+    The callback itself holds only settings. It makes one `Reallocator` for each
+    model, and uses it again when the model is trained further.
 
     Args:
-        method: What to prune, how to allocate and where to grow.
+        method: Chooses what to prune, how to allocate and where to grow.
         period: Optimizer steps between reallocations, at least 1;
             `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`.
         stop_epoch: Epoch, counted from 0, from which on masks do not change;
             None to go on to the end.
-        seed: Integer from 0 to 2**31 - 1. Equal seeds, equal runs.
+        seed: Integer from 0 to 2**31 - 1. Equal seeds give equal runs.
 
     Raises:
-        ValueError: If an argument is out of its range; when training begins
-            if the model has no trainable sparse layer, or too small a budget,
-            or another callback moves its weights too; the budget of a model
-            that is not built yet is known only after its first step.
+        ValueError: If an argument is out of its range; when training begins,
+            if the model has no trainable sparse layer, or its budget is too
+            small, or another callback moves its weights too. The budget of a
+            model that is not built yet is known only after its first step.
         FloatingPointError: At a reallocation, or at the end of an epoch, if a
             weight is NaN or infinite.
         ReplicasDifferError: At a reallocation, or after the first step, if
-            masks, kernels or slots differ between replicas or workers, or
-            these have other arguments.
+            masks, kernels or slots differ between replicas or workers, or if
+            workers have different arguments.
     """
 
     def __init__(
@@ -82,7 +83,7 @@ class Reallocate(keras.callbacks.Callback):
 
     @property
     def reallocator(self) -> Reallocator:
-        """The reallocator of the model that is, or was last, trained.
+        """The reallocator of the model that is being, or was last, trained.
 
         Raises:
             ValueError: If no model has been trained.
@@ -96,14 +97,14 @@ class Reallocate(keras.callbacks.Callback):
 
     @property
     def state(self) -> Counters:
-        """What was done to that model so far."""
+        """Counters of the reallocations of that model so far."""
         return self.reallocator.counters
 
     def reallocator_of(self, model: keras.Model) -> Reallocator:
-        """Returns the reallocator of a compiled model, made if it is new.
+        """Returns the reallocator of a compiled model, or makes it.
 
-        Where the model was compiled again, or other layers of it are trained,
-        it is a new one that goes on from the old.
+        If the model was compiled again, or other layers of it are trained, a
+        new reallocator continues from the old one.
 
         Raises:
             ValueError: If the method cannot serve the model.
@@ -175,8 +176,8 @@ class Reallocate(keras.callbacks.Callback):
         if same_fit:
             names = [type(x).__name__ for x in (*same_fit, self)]
             raise ValueError(
-                "`callbacks` must hold one callback that moves the weights of "
-                f"a model. Received: {' and '.join(names)}"
+                "`callbacks` must hold at most one callback that moves the "
+                f"weights of a model. Received: {' and '.join(names)}"
             )
         self._params = self.params
         others.add(self)

@@ -1,4 +1,4 @@
-"""`fit` that goes on within an epoch."""
+"""`fit` that can resume within an epoch."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -23,24 +23,25 @@ def resumable_fit(
 ) -> None:
     """Calls `model.fit`, from where the newest checkpoint ends.
 
-    Within an epoch that is two calls: one to the end of the epoch, one for
-    the others.
+    If that is within an epoch, it makes two calls: one to the end of the epoch,
+    and one for the other epochs.
 
     Args:
         model: A built and compiled model.
-        batches: Returns the batches from an epoch and a step in it on, both
-            counted from 0, epoch after epoch without end: a `tf.data.Dataset`,
-            or what `distribute.share_batches` makes.
+        batches: Takes an epoch and a step in it, both counted from 0, and
+            returns the batches from there on, epoch after epoch without end: a
+            `tf.data.Dataset`, or the result of `distribute.share_batches`.
         checkpoint: Writes checkpoints, and is restored from them.
         epochs: Epochs to train in all.
-        steps_per_epoch: Batches in an epoch of the data: what follows is the
-            next epoch of `batches`.
-        callbacks: All callbacks but `checkpoint`, as `fit` takes them.
-        validation_data: As `fit` takes it.
-        verbose: As `fit` takes it.
+        steps_per_epoch: Batches in an epoch of the data; the next epoch of
+            `batches` follows them.
+        callbacks: All callbacks except `checkpoint`, as in `fit`.
+        validation_data: As in `fit`.
+        verbose: As in `fit`.
 
     Raises:
-        PreemptedError: After `checkpoint.stop()`; and what `Checkpoint` raises.
+        PreemptedError: After `checkpoint.stop()`. It also raises the errors of
+            `Checkpoint`.
 
     Example:
     >>> digits = dsr_tf.data.load_images("digits")
@@ -82,7 +83,7 @@ def resumable_fit(
 
 
 def _local(model: keras.Model, batch: Any) -> Any:
-    """Returns the part of a batch that the first replica here is given."""
+    """Returns the part of a batch for the first replica of this process."""
     strategy = model.distribute_strategy
     return tf.nest.map_structure(
         lambda x: strategy.experimental_local_results(x)[0], batch
@@ -96,7 +97,7 @@ def _finish_epoch(
     checkpoint: Checkpoint,
     validation_data: tf.data.Dataset | None,
 ) -> None:
-    """Does what `fit` does once the batches of an epoch are done."""
+    """Does what `fit` does after the last batch of an epoch."""
     events = keras.callbacks.CallbackList(
         list(callbacks), model=model, epochs=epoch + 1, steps=0
     )

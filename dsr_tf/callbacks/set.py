@@ -11,7 +11,7 @@ class SET(Reallocate):
     """Replaces the smallest weights of every tensor by random ones.
 
     Of the `M` active weights of a tensor the `int(drop_fraction * M) + 1`
-    smallest are pruned, and as many are grown at random in the same tensor.
+    smallest are pruned, and the same number is grown at random in that tensor.
 
     Args:
         drop_fraction: Fraction of the active weights of each tensor that is
@@ -21,7 +21,7 @@ class SET(Reallocate):
             `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`.
         stop_epoch: Epoch, counted from 0, from which on masks do not change;
             None to go on to the end.
-        seed: Integer from 0 to 2**31 - 1. Equal seeds, equal runs.
+        seed: Integer from 0 to 2**31 - 1. Equal seeds give equal runs.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins,
@@ -33,8 +33,9 @@ class SET(Reallocate):
     >>> model.fit(x, y, callbacks=[dsr_tf.callbacks.SET(0.1, period=100)])
 
     Reference:
-        [Mocanu et al., 2018](https://arxiv.org/abs/1707.04780); the count is
-        that of [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), code.
+        [Mocanu et al., 2018](https://arxiv.org/abs/1707.04780); the count
+        follows the code of
+        [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967).
     """
 
     def __init__(

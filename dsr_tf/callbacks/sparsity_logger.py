@@ -1,4 +1,4 @@
-"""What became of the weights, for TensorBoard."""
+"""Logs where the weights are and how they move, for TensorBoard."""
 
 import math
 from collections import Counter
@@ -23,47 +23,49 @@ from dsr_tf.training.steps import read_step
 
 
 class SparsityLogger(keras.callbacks.Callback):
-    """Writes where the weights of a model are and went, for TensorBoard.
+    """Writes where the weights of a model are and how they move.
 
-    It writes at the end of every epoch; the axis is that of optimizer steps.
-    `LAYER` is the name of a sparse or hashed layer, after those of the models
-    it is in.
+    It writes for TensorBoard at the end of every epoch; the axis counts
+    optimizer steps. `LAYER` is the name of a sparse or hashed layer, after the
+    names of the models that contain it. A tag without a layer is for all layers
+    together.
 
-    * `active_weights/LAYER`, and `active_weights` of all: a count.
-    * `sparsity/LAYER`, and `sparsity` of all: the share of zeros, or of
+    * `active_weights/LAYER` and `active_weights`: the number of active weights.
+    * `sparsity/LAYER` and `sparsity`: the share of zeros, or the share of
       parameters that a hashed layer saves.
-    * `overlap_with_start/LAYER`, and `overlap_with_start` of all: the share of
-      the weights that were active at the start that are now. The start is that
-      of `fit`, or of the run that `Checkpoint` goes on with.
-    * `weights/LAYER`: histogram of the active weights, or of a bank.
-    * `weights_moved`: how many came in this epoch.
-    * `threshold`, or whatever else the method adapts.
+    * `overlap_with_start/LAYER` and `overlap_with_start`: the share of the
+      weights active at the start that are active now. The start is the start of
+      `fit`, or of the run that `Checkpoint` resumes.
+    * `weights/LAYER`: a histogram of the active weights, or of a bank.
+    * `weights_moved`: the number of weights grown in this epoch.
+    * `threshold`, or another number that the method adapts.
     * `survival/after_K_reallocations`: of the weights that a reallocation grew,
-      the share that none of the next `K` pruned; over those reallocations that
-      became `K` old in this epoch. Weights that one reallocation prunes and
-      grows again count as neither. Nothing is written before there are any.
+      the share that none of the next `K` reallocations pruned. It is taken over
+      the reallocations that became `K` old in this epoch. Weights that one
+      reallocation prunes and grows again are not counted. Nothing is written
+      before there are such reallocations.
 
     With `DeepR`, or another method that reallocates after every step, masks are
-    compared at the end of each epoch instead, and it is
-    `survival/after_K_epochs`. So it is without
-    a `reallocation`: whatever changes the masks then, `weights_moved` counts
-    the weights that are active and were not an epoch before.
+    compared at the end of each epoch instead, and the tag is
+    `survival/after_K_epochs`. The same holds without a `reallocation`; then
+    `weights_moved` counts the weights that are active and were not active one
+    epoch before, whatever changed the masks.
 
-    A run that goes on appends. Give this callback to `Checkpoint`, too, for
-    what it compares with to be that of the whole run. Epochs that are trained
-    again, from an older checkpoint, are written again.
+    A resumed run appends to the log. Give this callback to `Checkpoint`, too,
+    so that masks are compared with the start of the whole run. Epochs that are
+    trained again, from an older checkpoint, are written again.
 
     Args:
-        log_dir: Folder to write to, made if it is not there.
-        reallocation: The callback that moves weights, if there is one. To be
-            named before this one.
-        survival_after: The `K`, each at least 1.
+        log_dir: Folder to write to; it is made if it does not exist.
+        reallocation: The callback that moves weights, if there is one. List it
+            before this one.
+        survival_after: The values of `K`, each at least 1.
 
     Attributes:
-        history: What a resumed run needs; `Checkpoint` holds it.
+        history: Masks that a resumed run needs; `Checkpoint` saves it.
 
     Raises:
-        ValueError: If an argument is out of its range; when training begins
+        ValueError: If an argument is out of its range; when training begins,
             if the model has neither sparse nor hashed layers, or is not built.
 
     Example:
@@ -86,18 +88,18 @@ class SparsityLogger(keras.callbacks.Callback):
         self._writer: tf.summary.SummaryWriter | None = None
 
     def check(self, model: keras.Model) -> None:
-        """Raises a ValueError if there is nothing to write of a model."""
+        """Raises a ValueError if a model has nothing to log."""
         if not budgeted_layers(model):
             raise ValueError(
-                "The model must have a sparse or hashed layer. Make it sparse "
-                "by `dsr_tf.sparsify`, or leave the SparsityLogger out. "
+                "`model` must have a sparse or hashed layer. Make it sparse "
+                "with `dsr_tf.sparsify`, or leave the SparsityLogger out. "
                 f"Received: model '{model.name}' with layers "
                 f"{[layer.name for layer in model.layers]}"
             )
         if not model.built:
             raise ValueError(
-                "`model` must be built before `fit`, for its first masks to "
-                "be known. Call `model.build`, or give it an Input. "
+                "`model` must be built before `fit`, so that its first masks "
+                "are known. Call `model.build`, or give it an Input. "
                 f"Received: model '{model.name}', not built"
             )
 
@@ -177,7 +179,7 @@ class SparsityLogger(keras.callbacks.Callback):
             yield f"survival/after_{age}_{unit}", share
 
     def _seen_method(self) -> Reallocate | None:
-        """Returns the callback whose every reallocation is looked at."""
+        """Returns the callback if the logger follows its reallocations."""
         moves = self.reallocation
         return None if moves and moves.every_step else moves
 

@@ -1,4 +1,4 @@
-"""The program: it parses flags, does one thing, and ends with a status."""
+"""The program: it parses flags, runs one mode, and exits with a status."""
 
 import sys
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ RESUME = 75
 
 
 def main() -> None:
-    """Does what the command line of this process says, and ends it."""
+    """Runs the command line of this process, and exits."""
     app.run(_do, flags_parser=parse_flags)
 
 
@@ -45,7 +45,7 @@ def _do(argv: Sequence[str]) -> None:
 
 
 def _cause(message: str) -> str:
-    """Returns what stands after a trace, whose lines are indented."""
+    """Returns the last line of a message that is not part of a trace."""
     lines = message.splitlines()
     return [x for x in lines if x.strip() and not x[0].isspace()][-1]
 

@@ -1,4 +1,4 @@
-"""What flags have to do with each other."""
+"""Checks of flags that depend on each other."""
 
 from collections.abc import Callable
 from collections.abc import Iterable

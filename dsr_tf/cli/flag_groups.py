@@ -19,7 +19,7 @@ GROUPS = {
     "Training": _names(*run_flags.TRAINING),
     "Moving weights": _names(*run_flags.MOVES, *method_flags.METHODS),
     "Weights to start with": _names(*run_flags.START),
-    "Where it runs, and what it keeps": _names(*other_flags.EXECUTION),
+    "Devices, checkpoints and logs": _names(*other_flags.EXECUTION),
     "With --mode=export": _names(*other_flags.EXPORT),
     "With --mode=evaluate": _names(*other_flags.EVALUATE),
     "With --mode=report or --mode=compare": _names(*other_flags.REPORT),

@@ -11,11 +11,11 @@ from dsr_tf.schedules import Constant
 
 
 class Number(flags.FloatParser):
-    """Parses a finite number, at least `lower`, below `below`.
+    """Parses a finite number that is at least `lower` and below `below`.
 
     Args:
         lower: Smallest value.
-        below: What values must be below.
+        below: The limit that values must be below.
         above: Whether `lower` itself is refused.
     """
 
@@ -46,10 +46,10 @@ class Schedule(flags.ArgumentParser):
 
     Args:
         number: `int` or `float`.
-        bounds: What values must be.
-        by_epoch: Whether one value is written as that of epoch 0, as in
-            `0:15`; otherwise as in `15`.
-        ramps: Whether it may rise or fall from step to step.
+        bounds: The allowed values.
+        by_epoch: Whether a single value is written with epoch 0, as in `0:15`;
+            otherwise as in `15`.
+        ramps: Whether the schedule may change from step to step.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What `--help` prints: the flags by subject, where absl sorts by name."""
+"""The text of `--help`: it lists flags by subject; absl sorts by name."""
 
 from typing import Any
 
@@ -11,16 +11,16 @@ _KINDS = list(RAMPS)
 _MORE = (
     "KIND:START:END is a schedule that goes from START to END over the whole\n"
     f"training. KIND is {', '.join(_KINDS[:-1])} or {_KINDS[-1]}.\n"
-    "KIND:START:END:UNTIL is at END sooner: after a share of the training,\n"
+    "KIND:START:END:UNTIL reaches END sooner: after a share of the training,\n"
     "such as 0.75, or after a number of optimizer steps, such as 5000.\n"
-    "--flagfile=FILE reads flags from a file; flags after it win.\n"
-    "--helpfull lists flags of absl, too."
+    "--flagfile=FILE reads flags from a file; flags after it override them.\n"
+    "--helpfull also lists the flags of absl."
 )
 
 
 def help_text() -> str:
     """Returns the help, in lines of at most 80 characters."""
-    lines = ["Trains a sparse network, and looks at what was trained."]
+    lines = ["Trains sparse networks; exports, evaluates and compares them."]
     for title, names in GROUPS.items():
         lines += ["", title, *(_flag_help(flags.FLAGS[x]) for x in names)]
     return "\n".join([*lines, "", _MORE])

@@ -31,16 +31,16 @@ def owners(known: Sequence[Record]) -> dict[str, Owners]:
 def define(name: str, rows: Owners) -> Any:
     """Defines the flag of a setting, one for all methods that have it.
 
-    Where methods differ in the default, the flag has none.
+    If methods have different defaults, the flag has none.
 
     Raises:
-        ValueError: If methods differ in what values they take.
+        ValueError: If methods allow different values.
     """
     first = rows[0][1]
     if any(_facts(setting) != _facts(first) for _, setting in rows):
         raise ValueError(
-            "Settings of one name must be of one kind, with the same bounds "
-            f"and choices, in all methods. Received: {name} of "
+            "Settings with the same name must be of one kind, with the same "
+            f"bounds and choices, in all methods. Received: {name} of "
             f"{[record.name for record, _ in rows]}"
         )
     defaults = [setting.default for _, setting in rows]
@@ -57,7 +57,7 @@ def _facts(setting: Setting) -> Setting:
 
 
 def _help(rows: Owners) -> str:
-    """Returns each help after the methods that it is for."""
+    """Returns the help texts, each after the names of its methods."""
     names: dict[str, list[str]] = {}
     for record, setting in rows:
         names.setdefault(setting.help, []).append(record.name)

@@ -1,4 +1,4 @@
-"""What the command line does: one function for each `--mode`."""
+"""The modes of the command line: one function for each `--mode`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +16,7 @@ def train() -> None:
 
 
 def export() -> None:
-    """Writes the network of a run for use without this library."""
+    """Exports the network of a run for use without this library."""
     path = runs.export_run(
         _run_dir(),
         flags.FLAGS.format,

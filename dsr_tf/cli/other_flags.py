@@ -9,21 +9,22 @@ WHAT_TO_DO = (
         ["train", "export", "evaluate", "report", "compare"],
         "train: train a network. export: write the network of the run in "
         "run_dir for use without this library. evaluate: print accuracy and "
-        "loss, on the test images of a data set, of what model_path names. "
+        "loss of the network at model_path on the test images of a data set. "
         "report: write a page on finished runs, with pictures and tables. "
-        "compare: print a table of them.",
+        "compare: print a table of finished runs.",
     ),
     flags.DEFINE_string(
         "run_dir",
         None,
-        "Folder for the run's files. By default runs/ and a name made of data "
-        "set, model, method, sparsity, epochs, seed and such.",
+        "Folder for the run's files. By default it is a folder in runs/, whose "
+        "name is made of data set, model, method, sparsity, epochs, seed and "
+        "other settings.",
     ),
     flags.DEFINE_bool(
         "overwrite",
         False,
-        "Replace what run_dir holds: a finished run, an unfinished one of "
-        "other flags, or an export; or the report in out.",
+        "Replace the contents of run_dir (a finished run, an unfinished run "
+        "with other flags, or an export) or the report in out.",
     ),
 )
 EXECUTION = (
@@ -33,14 +34,14 @@ EXECUTION = (
         ["auto", "none", "mirrored", "multi_worker"],
         "Devices to train on. none: one. mirrored: all GPUs of this machine. "
         "multi_worker: several processes, which TF_CONFIG or Slurm names. "
-        "auto: several workers where they are named, else all GPUs.",
+        "auto: several workers if they are named, else all GPUs.",
     ),
     flags.DEFINE_integer(
         "checkpoint_steps",
         None,
-        "Optimizer steps between checkpoints within an epoch, written at the "
-        "end of the execution in which they are due; without it there is one "
-        "at the end of each epoch.",
+        "Optimizer steps between checkpoints within an epoch. A checkpoint is "
+        "written at the end of the execution in which it is due. Without this "
+        "flag, checkpoints are written only at the end of each epoch.",
         lower_bound=1,
     ),
     flags.DEFINE_integer(
@@ -53,14 +54,14 @@ EXECUTION = (
         "keep_best",
         None,
         ["val_accuracy", "val_loss", "accuracy", "loss"],
-        "Also keep the network of the epoch at which this was best, as "
-        "best.keras.",
+        "Also keep the network of the epoch with the best value of this "
+        "metric, as best.keras.",
     ),
     flags.DEFINE_bool(
         "tensorboard",
         False,
-        "Write, for TensorBoard, where the weights are and went, into the "
-        "folder tensorboard/ of the run.",
+        "Log for TensorBoard, in the folder tensorboard/ of the run, where the "
+        "weights are and how they move.",
     ),
 )
 EXPORT = (
@@ -68,32 +69,33 @@ EXPORT = (
         "format",
         "saved_model",
         ["saved_model", "saved_model_dense", "tflite", "npz", "csr"],
-        "What to export. saved_model: packed, unpacked when it is loaded; "
-        "saved_model_dense: with zeros written out; tflite: a TFLite file; "
-        "npz, csr: NumPy arrays.",
+        "What to export. saved_model: a SavedModel with packed kernels, which "
+        "are unpacked at loading; saved_model_dense: a SavedModel with dense "
+        "kernels, zeros included; tflite: a TFLite file; npz, csr: NumPy "
+        "arrays.",
     ),
     flags.DEFINE_enum(
         "quantize",
         None,
         ["float16", "int8"],
-        "How to quantize what is exported as tflite.",
+        "How to quantize the tflite export.",
     ),
 )
 EVALUATE = (
     flags.DEFINE_string(
         "model_path",
         None,
-        "What to evaluate: the folder of a finished run, by default that in "
-        "run_dir, on its own data set; or a .keras file, a SavedModel or a "
-        ".tflite file, exported or not, on --dataset.",
+        "What to evaluate. The folder of a finished run, by default run_dir, "
+        "is evaluated on its own data set. A .keras file, a SavedModel or a "
+        ".tflite file is evaluated on --dataset.",
     ),
 )
 REPORT = (
     flags.DEFINE_string(
         "runs",
         "runs/*",
-        "report, compare: folders of runs, or patterns of such, separated by "
-        "commas.",
+        "report, compare: folders of runs, or patterns that match folders, "
+        "separated by commas.",
     ),
     flags.DEFINE_string("out", "report", "report: folder to write."),
 )

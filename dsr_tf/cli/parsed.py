@@ -1,4 +1,4 @@
-"""From flags to the settings of a run."""
+"""Turns flags into the settings of a run."""
 
 import dataclasses
 from typing import Any
@@ -22,7 +22,7 @@ _LEFT_OUT = {"distribution": "uniform"}
 
 
 def config() -> Config:
-    """Returns the settings of a run, as the flags have them."""
+    """Returns the settings of a run, read from the flags."""
     parts: dict[str, Any] = {
         "data": Data(**_values(Data)),
         "network": Network(**_values(Network)),
@@ -43,7 +43,7 @@ def config() -> Config:
 
 
 def _values(group: type) -> dict[str, Any]:
-    """Returns the values of the flags that a group's fields are named after."""
+    """Returns the values of the flags named after the fields of a group."""
     names = [field.name for field in dataclasses.fields(group)]
     return {name: flags.FLAGS[name].value for name in names}
 
@@ -57,7 +57,7 @@ def _settings(record: Record) -> Any:
 
 
 def _flagfile(*groups: Any) -> str:
-    """Returns the settings as a flagfile, without the folder they go to."""
+    """Returns the settings as a flagfile, without the folder of the run."""
     values = {k: v for group in groups for k, v in vars(group).items()}
     lines = [
         _line(flags.FLAGS[name], value)

@@ -1,4 +1,4 @@
-"""The names of folders of runs that are given none."""
+"""Default names for the folders of runs."""
 
 import os
 from collections.abc import Iterator

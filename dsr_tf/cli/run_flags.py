@@ -1,4 +1,4 @@
-"""Flags that say what a run computes, but for those of its method."""
+"""Flags that determine what a run computes, without the method's flags."""
 
 from absl import flags
 
@@ -21,13 +21,13 @@ DATA = (
         "image_size",
         None,
         "Height and width to crop images to, in sets whose images vary in "
-        "size; 224 if it is not given.",
+        "size. By default 224.",
         lower_bound=1,
     ),
     flags.DEFINE_integer(
         "train_examples",
         None,
-        "Train on the first so many images only.",
+        "Train on only the first so many images of the data set.",
         lower_bound=1,
     ),
 )
@@ -39,7 +39,8 @@ NETWORK = (
     define_number(
         "width",
         None,
-        "Factor of the channels; without it 2 for wide_resnet, else 1.",
+        "Factor on the number of channels. By default 2 for wide_resnet, and 1 "
+        "for others.",
         above=True,
     ),
     flags.DEFINE_bool(
@@ -61,24 +62,24 @@ BUDGET = (
     define_number(
         "sparsity",
         0.9,
-        "Fraction of zeros in the sparse tensors, or of parameters that "
-        "hashed ones save.",
+        "Fraction of zeros in the sparse layers, or of parameters that hashed "
+        "layers save.",
         below=1,
     ),
     flags.DEFINE_enum(
         "distribution",
         "uniform",
         ["uniform", "erk"],
-        "How the budget is shared out between layers at the start. uniform: "
-        "every layer has the sparsity. erk: large layers are sparser than "
-        "small ones.",
+        "How the budget is split between layers at the start. uniform: every "
+        "layer has the same sparsity. erk: large layers are sparser than small "
+        "ones.",
     ),
     flags.DEFINE_enum(
         "granularity",
         "weight",
         ["weight", "kernel"],
-        "What is moved as one: single weights, or, in convolutions, all "
-        "weights between one input and one output channel.",
+        "What moves as one. weight: single weights. kernel: in convolutions, "
+        "all weights between one input and one output channel.",
     ),
 )
 TRAINING = (
@@ -104,7 +105,7 @@ TRAINING = (
     flags.DEFINE_integer(
         "seed",
         0,
-        "Seed of everything.",
+        "Seed of all random numbers.",
         lower_bound=0,
         upper_bound=2**31 - 1,
     ),
@@ -113,14 +114,14 @@ MOVES = (
     define_schedule(
         "period",
         "0:15,25:30,50:60,75:120",
-        "Optimizer steps between reallocations, or prunes.",
+        "Optimizer steps between reallocations or prunes.",
         int,
         lower=1,
     ),
     flags.DEFINE_integer(
         "stop_epoch",
         None,
-        "Epoch from which on masks stay as they are.",
+        "Epoch from which on the masks no longer change.",
         lower_bound=0,
     ),
 )
@@ -128,18 +129,19 @@ START = (
     flags.DEFINE_string(
         "init_from",
         None,
-        "Start with the weights of this: the folder of a finished run, or a "
-        ".keras file of the same network.",
+        "Start with the weights of a finished run, given by its folder, or of "
+        "a .keras file of the same network.",
     ),
     flags.DEFINE_string(
         "masks_from",
         None,
-        "Start with the last masks of this run; needs --weights_from.",
+        "Start with the last masks of this run, given by its folder; needs "
+        "--weights_from.",
     ),
     flags.DEFINE_string(
         "weights_from",
         None,
-        "Start with the first weights of this run, or with fresh ones, which "
-        "no run has: random.",
+        "Start with the first weights of this run, given by its folder. "
+        "random: start with fresh weights, which no run has.",
     ),
 )

@@ -46,13 +46,13 @@ def clone_with(
 
     Args:
         model: A built sequential or functional model.
-        exchange: Makes the layer that replaces another; None for a copy of
-            that layer.
+        exchange: Returns the layer that replaces another, or None to copy the
+            layer.
         copy: Copies the weights of a layer to the one that replaces it.
 
     Returns:
-        A new model, with an optimizer that starts anew. If the arguments of
-        `compile` cannot be copied, it is not compiled, and a warning says so.
+        A new model; its optimizer starts anew. If the arguments of `compile`
+        cannot be copied, the model is not compiled, and a warning says so.
     """
     try:
         return _cloned(model, exchange, copy)

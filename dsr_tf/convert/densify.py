@@ -12,19 +12,18 @@ from dsr_tf.layers import copy_weights
 
 
 def densify(model: keras.Model) -> keras.Model:
-    """Makes a plain Keras model of a sparse one.
+    """Makes a plain Keras model from a sparse one.
 
-    Sparse and hashed layers become the Keras layers they extend, with dense
-    kernels: outputs are equal, and saved files load where `dsr_tf` is not
-    installed. A `GroupLasso` becomes the L1 and L2 it holds. The model itself
-    is not changed.
+    Sparse and hashed layers become the Keras layers that they extend, with
+    dense kernels. Outputs are equal, and saved files load without `dsr_tf`. A
+    `GroupLasso` becomes its L1 and L2 parts. The model itself is not changed.
 
     Args:
         model: A built sequential or functional model.
 
     Returns:
-        A new model. What `compile` was given is carried over; the optimizer
-        starts anew.
+        A new model with the same `compile` arguments; its optimizer starts
+        anew.
 
     Raises:
         ValueError: If the model cannot be converted.
@@ -41,8 +40,8 @@ def load_dense_weights(model: keras.Model, path: str | Path) -> None:
 
     Args:
         model: A built sequential or functional model with sparse layers.
-        path: A `.weights.h5` or `.keras` file of a model of the same
-            architecture, of plain Keras layers.
+        path: A `.weights.h5` or `.keras` file of a plain Keras model with the
+            same architecture.
 
     Raises:
         ValueError: If the file has another suffix, does not exist, or holds

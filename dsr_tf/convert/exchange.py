@@ -34,9 +34,9 @@ def with_sparse_kernels(
         sparsities: Fraction of zeros of each layer to make sparse, by
             `id(layer)`.
         seeds: Seed of each first mask, by `id(layer)`.
-        granularity: What the masks move as one, in layers that know it.
-        keep_largest: Whether a kernel keeps its largest weights, and not those
-            that the seed draws.
+        granularity: The unit that masks move, in layers that have it.
+        keep_largest: Whether a kernel keeps its largest weights instead of
+            weights drawn by the seed.
 
     Returns:
         A new model with the weights of `model`, under the masks.
@@ -72,8 +72,8 @@ def with_hashed_kernels(
         seeds: Seed of each map, by `id(layer)`.
 
     Returns:
-        A new model. The bank of a hashed layer holds weights of its kernel;
-        all other weights are those of `model`.
+        A new model. The bank of a hashed layer holds weights of the old
+        kernel; all other weights are copied from `model`.
     """
 
     def exchange(layer: Layer) -> Layer | None:

@@ -19,26 +19,26 @@ def hash_kernels(
     exclude: Any = None,
     seed: int = 0,
 ) -> keras.Model:
-    """Makes a model with hashed kernels of a Keras model.
+    """Makes a copy of a Keras model with hashed kernels.
 
     Dense and Conv2D layers are replaced by `HashedDense` and `HashedConv2D`;
-    all others stay as they are. Names, dtype policies, biases, and what
-    `compile` was given are carried over; the optimizer starts anew. Every
-    value that a hashed kernel shares is a weight that `model` has at one of
-    its positions. The model itself is not changed.
+    all other layers are copied. The copy has the same names, dtype policies,
+    biases and `compile` arguments; its optimizer starts anew. Each value of a
+    hashed kernel is the weight of `model` at one of the positions that share
+    it. The model itself is not changed.
 
     By default the first convolution behind each input and the 1×1 convolutions
     of residual shortcuts stay dense, as with `sparsify`.
 
     Args:
         model: A built sequential or functional model.
-        sparsity: Fraction of parameters saved in each kernel, in `[0, 1)`: it
-            has `round((1 - sparsity) * size)` values, at least 1.
+        sparsity: Fraction of parameters saved in each kernel, in `[0, 1)`. A
+            kernel has `round((1 - sparsity) * size)` values, at least 1.
         include: Layers to hash: a name, a glob such as `"block_*"`, a compiled
             regular expression, a class, a function from layer to bool, or a
-            list of these. Also reaches what is left dense by default.
-        exclude: Layers to leave as they are, given in the same ways.
-        seed: Non-negative integer: equal seeds, equal maps.
+            list of these. It may name layers that stay dense by default.
+        exclude: Layers not to hash, given in the same ways.
+        seed: Non-negative integer. Equal seeds give equal maps.
 
     Returns:
         A new model.

@@ -1,4 +1,4 @@
-"""Which sparsity each layer of a model gets."""
+"""The sparsity of each layer of a model."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -24,10 +24,10 @@ def layer_sparsities(
     """Returns the fraction of zeros of each layer, by `id(layer)`.
 
     Args:
-        layers: Built layers of kinds that have a sparse one.
-        sparsity: Fraction of zeros over all of them, as of `sparsify`.
-        distribution: How it is shared out, as of `sparsify`.
-        granularity: What masks are to move as one.
+        layers: Built layers of classes that have a sparse kind.
+        sparsity: Fraction of zeros over all layers, as in `sparsify`.
+        distribution: How the budget is split, as in `sparsify`.
+        granularity: The unit that masks move.
 
     Raises:
         ValueError: If an argument is out of its range, or a pattern matches no

@@ -48,15 +48,15 @@ def select(
 ) -> list[keras.layers.Layer]:
     """Chooses the layers of a model that are to be replaced, in order.
 
-    Without patterns, these are all layers of the kinds that can be, but the
+    Without patterns, these are all layers that can be replaced, except the
     first convolution behind each input and the projections of residual
     shortcuts, as in the paper.
 
     Args:
         model: A built model.
-        include: Pattern, or several: only these layers, the ones that are left
-            out by default among them.
-        exclude: Pattern, or several: not these.
+        include: One pattern or several. Only matching layers are chosen; they
+            may include layers that are left out by default.
+        exclude: One pattern or several. Matching layers are left out.
         kinds: Kinds of layers that can be replaced.
 
     Raises:
@@ -91,9 +91,9 @@ def convertible(
 ) -> list[keras.layers.Layer]:
     """Returns the layers that can be replaced, each once, in order.
 
-    Nested models are entered; wrappers and subclassed models are not, as their
-    layers cannot be exchanged. Nor can a subclass, whose `call` may compute
-    with the kernel in its own way.
+    Nested models are entered. Wrappers and subclassed models are not, because
+    their layers cannot be replaced. A subclass of a layer cannot be replaced
+    either: its `call` may compute with the kernel in its own way.
 
     Args:
         model: A sequential or functional model.

@@ -1,4 +1,4 @@
-"""How a budget is shared out between the kernels of a model."""
+"""Splits a budget between the kernels of a model."""
 
 from collections.abc import Sequence
 
@@ -16,7 +16,7 @@ def erk(kernel: Units) -> int:
     """Returns the sum of the kernel's dimensions: Erdős–Rényi-kernel.
 
     The density is then in proportion to `sum(shape) / prod(shape)`: large
-    kernels end sparser, small ones denser.
+    kernels become sparser, small kernels denser.
 
     Reference:
         [Evci et al., 2020](https://arxiv.org/abs/1911.11134), section 3.
@@ -30,20 +30,20 @@ DISTRIBUTIONS = {"uniform": uniform, "erk": erk}
 def share_out(
     kernels: Sequence[Units], sparsity: float, distribution: str
 ) -> list[int]:
-    """Shares a budget out between kernels.
+    """Splits a budget between kernels.
 
-    The budget is `int((1 - sparsity) * size + 0.1)` over all of them together,
-    and is met exactly; where units have several weights, less than one unit may
-    stay unused. Every kernel gets at least one unit, and no more than its size:
-    the rest goes to the other kernels, in proportion.
+    The budget is `int((1 - sparsity) * size + 0.1)` over all kernels together,
+    and is met exactly. If units have several weights, less than one unit may
+    stay unused. Every kernel gets at least one unit, and at most its size; the
+    rest goes to the other kernels, in proportion.
 
     Args:
         kernels: The units of each kernel.
-        sparsity: Fraction of zeros over all of them, in `[0, 1)`.
+        sparsity: Fraction of zeros over all kernels, in `[0, 1)`.
         distribution: `"uniform"` or `"erk"`.
 
     Returns:
-        Weights of each kernel.
+        Number of weights of each kernel.
 
     Raises:
         ValueError: If the budget is less than one unit for each kernel.
@@ -52,9 +52,9 @@ def share_out(
     budget = num_kept(sum(kernel.num_weights for kernel in kernels), sparsity)
     if budget < sum(sizes):
         raise ValueError(
-            "`sparsity` must leave every kernel a weight, or a unit where the "
-            f"mask moves several as one: {sum(sizes)} weights in all. "
-            f"Received: sparsity={sparsity}, which leaves {budget}"
+            "`sparsity` must leave every kernel a weight, or one unit if its "
+            f"mask moves several weights as one: at least {sum(sizes)} weights "
+            f"in all. Received: sparsity={sparsity}, which leaves {budget}"
         )
     share = DISTRIBUTIONS[distribution]
     counts = apportion(

@@ -24,39 +24,40 @@ def sparsify(
     keep: str = "random",
     seed: int = 0,
 ) -> keras.Model:
-    """Makes a sparse model of a Keras model.
+    """Makes a sparse copy of a Keras model.
 
     Dense, EinsumDense and Conv1D to Conv3D layers are replaced by their sparse
-    kinds, wherever in the model they are; all others stay as they are. Names,
-    dtype policies, weights, and what `compile` was given are carried over; the
-    optimizer starts anew. The model itself is not changed.
+    kinds; all other layers are copied. The copy has the same names, dtype
+    policies, weights and `compile` arguments; its optimizer starts anew. The
+    model itself is not changed.
 
     By default the first convolution behind each input and the 1×1 convolutions
     of residual shortcuts stay dense, as in the paper.
 
     Args:
-        model: A built sequential or functional model. Layers of models nested
-            in it are replaced too; those of wrappers and of subclassed models
-            are not.
-        sparsity: Fraction of zeros over all kernels made sparse together, in
-            `[0, 1)`: they keep `int((1 - sparsity) * size + 0.1)` weights,
-            exactly; to within a slice with `granularity="kernel"`.
-        distribution: How these are shared out. `"uniform"`: equal density.
-            `"erk"`: in proportion to the sum of a kernel's dimensions, so
-            large kernels end sparser (Erdős–Rényi-kernel). A mapping from
-            patterns, as in `include`, to sparsities: the layers a pattern
-            matches share its budget at equal density, and those that none
-            matches get `sparsity`, or stay dense where that is None.
+        model: A built sequential or functional model. Layers of nested models
+            are replaced too; layers of wrappers and of subclassed models are
+            not.
+        sparsity: Fraction of zeros over all sparse kernels together, in
+            `[0, 1)`. They keep exactly `int((1 - sparsity) * size + 0.1)`
+            weights; with `granularity="kernel"`, to within a slice.
+        distribution: How these weights are split between kernels. `"uniform"`:
+            equal density. `"erk"`: in proportion to the sum of a kernel's
+            dimensions, so that large kernels become sparser
+            (Erdős–Rényi-kernel). A mapping from patterns, as in `include`, to
+            sparsities: all layers that a pattern matches get equal density.
+            Layers that no pattern matches get `sparsity`, or stay dense if
+            that is None.
         include: Layers to make sparse: a name, a glob such as `"block_*"`, a
             compiled regular expression, a class, a function from layer to
-            bool, or a list of these. Also reaches what is left dense by
+            bool, or a list of these. It may name layers that stay dense by
             default.
-        exclude: Layers to leave as they are, given in the same ways.
-        granularity: What masks of convolutions move as one: `"weight"` or
+        exclude: Layers to leave dense, given in the same ways.
+        granularity: The unit that masks of convolutions move: `"weight"` or
             `"kernel"`.
-        keep: Which weights a kernel keeps: `"random"` ones, as in the paper,
-            or those of largest `"magnitude"`, as of a trained model.
-        seed: Non-negative integer: equal seeds, equal masks.
+        keep: Which weights a kernel keeps: `"random"` weights, as in the paper,
+            or the weights of largest `"magnitude"`, for a trained model.
+        seed: Non-negative integer. Equal seeds give equal masks.
 
     Returns:
         A new model.

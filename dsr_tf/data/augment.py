@@ -1,7 +1,7 @@
 """Random crops and flips of a batch of images of one size.
 
-The random numbers are drawn apart from the images, for a whole epoch at once,
-so that an image gets the same ones in whichever process it is augmented.
+The random numbers of a whole epoch are drawn at once, apart from the images. So
+an image gets the same numbers in every process.
 """
 
 import tensorflow as tf
@@ -13,7 +13,7 @@ _SALT = 1
 
 
 def draw_crops(num_images: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Draws for each image where it is cropped and whether it is mirrored.
+    """Draws the crop of each image, and whether it is mirrored.
 
     Args:
         num_images: Number of images, at least 1.
@@ -38,9 +38,10 @@ def crop_and_flip(
 ) -> tf.Tensor:
     """Pads images by reflection, crops them back to their size, mirrors them.
 
-    The padding is never built: a crop is two gathers whose indices turn back
-    at the border. A row `0 1 2 3`, reflected, is `.. 2 1 0 1 2 3 2 1 ..`;
-    shifted by 1 it becomes `1 2 3 2`, and by -1, `1 0 1 2`.
+    The padding is never built: a crop is two gathers whose indices are
+    reflected at the border. A row `0 1 2 3`, reflected, is
+    `.. 2 1 0 1 2 3 2 1 ..`; shifted by 1 it becomes `1 2 3 2`, and shifted by
+    -1 it becomes `1 0 1 2`.
 
     Args:
         images: Shape `(n, height, width, channels)`, height and width static

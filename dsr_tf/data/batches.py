@@ -24,20 +24,20 @@ def train_batches(
 ) -> tf.data.Dataset:
     """Returns shuffled training batches, epoch after epoch, without end.
 
-    `ImageSet.train_batches` says what a batch holds and what it depends on.
+    `ImageSet.train_batches` describes a batch, and what it depends on.
 
     Args:
         images: The data set.
-        batch_size: As there, and so are the following.
+        batch_size: Images in a batch of all shards together.
         seed: Integer from 0 to 2**31 - 1.
         first_epoch: Epoch to begin with, counted from 0.
         first_step: Batch of that epoch to begin with, counted from 0.
         num_shards: Number of processes that share a batch, at least 1.
-        shard_index: Which of them this is, from 0 to `num_shards - 1`.
+        shard_index: Index of this process, from 0 to `num_shards - 1`.
 
     Raises:
-        ValueError: If `batch_size` exceeds the number of training images or
-            does not divide into shards, or there is no such shard.
+        ValueError: If `batch_size` exceeds the number of training images or is
+            not a multiple of `num_shards`, or there is no such shard.
     """
     num_train = images.num_train
     check_batches(num_train, batch_size, num_shards, shard_index)
@@ -73,7 +73,7 @@ def train_batches(
 
 
 def eval_batches(images: "Images", batch_size: int = 1000) -> tf.data.Dataset:
-    """Returns the test images, in order, all of them.
+    """Returns all test images, in order.
 
     Args:
         images: The data set.

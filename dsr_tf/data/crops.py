@@ -1,7 +1,7 @@
 """Crops of encoded images of any size, as usual for ImageNet.
 
-JPEG is decoded accurately and images are resized with antialiasing, as Pillow
-does both: so networks that other frameworks trained get the same pixels.
+JPEG is decoded accurately and images are resized with antialiasing, as in
+Pillow. So networks that other frameworks trained get the same pixels.
 """
 
 import tensorflow as tf
@@ -17,15 +17,15 @@ _MARGIN = 256 / 224
 def random_resized_crop(
     encoded: tf.Tensor, size: int, seed: tf.Tensor
 ) -> tf.Tensor:
-    """Crops a random part of an image, resizes it, and mirrors every other.
+    """Crops a random part of an image, resizes it, and mirrors half of them.
 
     The part has 8 to 100 % of the area and an aspect ratio from 3/4 to 4/3.
     Within these bounds ratio and height are uniform, so that small parts are
-    somewhat more likely than where area is uniform. Of a JPEG file only the
-    part is decoded.
+    somewhat more likely than with a uniform area. Only this part of a JPEG file
+    is decoded.
 
     Args:
-        encoded: Scalar string: a JPEG, PNG, GIF or BMP file. A grey one gets
+        encoded: Scalar string: a JPEG, PNG, GIF or BMP file. A grey image gets
             three equal channels.
         size: Height and width of the result, in pixels.
         seed: Two integers. The result is a pure function of file and seed.

@@ -32,17 +32,16 @@ _PARALLEL = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
 class ImageFiles:
     """A data set of images of many sizes: an `ImageSet`, on disk.
 
-    Training images are cropped at random (`random_resized_crop`), test images
-    at the centre (`central_crop`), and both are normalised by ImageNet's mean
-    and standard deviation. Files are read in an order drawn for each epoch, 16
-    at a time, and each image is drawn from the next 4,096.
+    Training images are cropped at random (`random_resized_crop`), and test
+    images at the centre (`central_crop`). Both are normalised by ImageNet's
+    mean and standard deviation. Files are read in a random order for each
+    epoch, 16 at a time, and each image is drawn from the next 4,096.
 
     Args:
         name: Name of the data set.
-        features: The set's features in TFDS, an `image` and a `label` among
-            them.
-        train_files: What to read, in the form of `file_instructions` of a
-            TFDS split: `filename`, of a TFRecord file, `skip` and `take`.
+        features: The set's features in TFDS, including `image` and `label`.
+        train_files: Files to read, in the form of the `file_instructions` of a
+            TFDS split: `filename` of a TFRecord file, `skip` and `take`.
         test_files: Like `train_files`.
         image_size: Height and width of the images in a batch, in pixels.
 

@@ -42,9 +42,9 @@ class ImageSet(Protocol):
 
         Order and augmentation of an epoch are a pure function of seed and
         epoch. Images that do not fill a whole batch at the end of an epoch
-        are left out of it. Of several processes that train together,
-        each takes its rows of every batch, `shard_index::num_shards`: put
-        together, these are the batch that one process alone would get.
+        are left out of it. If several processes train together, each takes its
+        rows of every batch, `shard_index::num_shards`. All rows together are
+        the batch that a single process would get.
 
         Args:
             batch_size: Images in a batch of all shards together, from 1 to
@@ -53,7 +53,7 @@ class ImageSet(Protocol):
             first_epoch: Epoch to begin with, counted from 0.
             first_step: Batch of that epoch to begin with, counted from 0.
             num_shards: Number of processes that share a batch, at least 1.
-            shard_index: Which of them this is, from 0 to `num_shards - 1`.
+            shard_index: Index of this process, from 0 to `num_shards - 1`.
 
         Returns:
             Batches `(images, labels)`: float32, normalised, of shape
@@ -61,12 +61,12 @@ class ImageSet(Protocol):
 
         Raises:
             ValueError: If `batch_size` exceeds the number of training images
-                or does not divide into shards, or there is no such shard.
+                or is not a multiple of `num_shards`, or there is no such shard.
         """
         ...
 
     def eval_batches(self, batch_size: int = ...) -> tf.data.Dataset:
-        """Returns the test images, in order, all of them, not augmented.
+        """Returns all test images, in order, not augmented.
 
         Args:
             batch_size: Images in a batch, at least 1; the last may be smaller.
@@ -80,7 +80,7 @@ class ImageSet(Protocol):
 def check_batches(
     num_train: int, batch_size: int, num_shards: int, shard_index: int
 ) -> None:
-    """Raises ValueError if such batches cannot be made or shared out."""
+    """Raises ValueError if such batches cannot be made or split."""
     if not 1 <= batch_size <= num_train:
         raise ValueError(
             "`batch_size` must be from 1 to the number of training images, "

@@ -20,8 +20,8 @@ class Images:
         train_labels: Shape `(n,)`, int64, in `[0, num_classes)`.
         test_images: Like `train_images`.
         test_labels: Like `train_labels`.
-        mean: Mean of each channel, in units of a pixel's value; the pipeline
-            gives `(image - mean) / stddev`.
+        mean: Mean of each channel, in units of a pixel's value; batches hold
+            `(image - mean) / stddev`.
         stddev: Standard deviation of each channel, in the same unit.
         num_classes: Number of classes.
         augment: Whether training images are padded by 4 pixels, reflected at
@@ -76,7 +76,7 @@ class Images:
     ) -> "Images":
         """Returns the set with only its first training images.
 
-        Mean and standard deviation stay those of the whole set.
+        Mean and standard deviation are still those of the whole set.
 
         Args:
             image_size: Height and width that the images must have; None for

@@ -13,22 +13,22 @@ def load_images(
 ) -> ImageSet:
     """Loads a data set by name.
 
-    Images of one size are held in memory. Those of many sizes are read from
-    disk, and cropped to one.
+    Images of one size are held in memory. Images of many sizes are read from
+    disk, and cropped to one size.
 
     Args:
-        name: `"digits"`, the 1,797 images of 8×8 of scikit-learn, or
-            any image-classification set of TFDS, such as `"mnist"`,
-            `"cifar10"` or `"imagenet2012"`.
-        data_dir: Where TFDS keeps prepared sets; None for its default.
+        name: `"digits"`, the 1,797 images of 8×8 pixels of scikit-learn, or any
+            image-classification set of TFDS, such as `"mnist"`, `"cifar10"` or
+            `"imagenet2012"`.
+        data_dir: Folder of the prepared sets of TFDS; None for its default.
         image_size: Height and width of the images in a batch, in pixels, at
-            least 1. None for the set's own size, or for 224 where images are
-            of many sizes. If all are of one size, it must be that size.
+            least 1. None means the set's own size, or 224 for images of many
+            sizes. If all images have one size, it must be that size.
         train_examples: How many training images to use, the first ones, at
             least 1; None for all.
 
     Raises:
-        ValueError: If TFDS has no such set, or it is not for image
+        ValueError: If TFDS has no such set, or the set is not for image
             classification, or has another image size or fewer training images.
         DatasetUnavailableError: If the set is not prepared and cannot be
             downloaded.

@@ -9,15 +9,15 @@ from dsr_tf.data.image_set import DatasetUnavailableError
 
 
 def prepare(builder: Any, name: str) -> None:
-    """Downloads and prepares a set, unless it is prepared.
+    """Downloads and prepares a set, unless it is already prepared.
 
     Args:
         builder: The set's TFDS builder.
         name: Name that the user gave.
 
     Raises:
-        DatasetUnavailableError: If that fails. The message is one line, with
-            the remedy.
+        DatasetUnavailableError: If that fails. The message is one line, and
+            says what to do.
     """
     if builder.is_prepared():
         return
@@ -31,16 +31,16 @@ def prepare(builder: Any, name: str) -> None:
         raise DatasetUnavailableError(
             f"Data set '{name}' is not at {builder.data_path} and could not "
             f"be prepared ({_first_line(error)}). {_remedy(builder, name)}, or "
-            "name the folder that holds it by --data_dir."
+            "name its folder by --data_dir."
         ) from error
 
 
 def _remedy(builder: Any, name: str) -> str:
     if builder.MANUAL_DOWNLOAD_INSTRUCTIONS:
         return (
-            "Its files have to be downloaded by hand, as "
-            f"https://www.tensorflow.org/datasets/catalog/{builder.name} "
-            f"says: do that and run `tfds build {name}`"
+            "Download its files by hand, as described at "
+            f"https://www.tensorflow.org/datasets/catalog/{builder.name}, "
+            f"and run `tfds build {name}`"
         )
     return (
         f"Run `tfds build {name}` on a machine with a network and copy the "
@@ -56,7 +56,7 @@ def _first_line(error: Exception) -> str:
 def _check_network(builder: Any) -> None:
     """Raises OSError if the host of the download does not answer.
 
-    TFDS itself tries again and again, for minutes.
+    Without this check, TFDS would retry for minutes.
     """
     for url in list(builder.url_infos)[:1]:
         request = urllib.request.Request(url, method="HEAD")

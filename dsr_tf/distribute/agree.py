@@ -15,9 +15,9 @@ def largest(
     No worker returns before all have called it.
 
     Args:
-        strategy: Strategy of several workers, or of one, which then gets its
-            own numbers.
-        numbers: Equally many on every worker, of at most 64 bits.
+        strategy: Strategy of several workers, or of one worker, which gets its
+            own numbers back.
+        numbers: Integers of at most 64 bits, the same count on every worker.
     """
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return list(numbers)

@@ -1,4 +1,4 @@
-"""The cluster that a process was started in: from `TF_CONFIG`, or Slurm."""
+"""Finds the cluster of this process from `TF_CONFIG` or Slurm."""
 
 import json
 import os
@@ -16,14 +16,14 @@ _EXAMPLE = (
 def find_cluster() -> tf.distribute.cluster_resolver.ClusterResolver | None:
     """Returns the cluster of this process, if it has several workers.
 
-    `TF_CONFIG` counts first, then a Slurm step: what `srun` starts, a task a
-    worker.
+    `TF_CONFIG` comes first. Then comes a Slurm step, which `srun` starts with
+    one task for each worker.
 
     Returns:
-        A resolver, or None where no cluster is named, or one worker alone.
+        A resolver, or None if no cluster or only one worker is named.
 
     Raises:
-        ValueError: If what names the cluster cannot be right.
+        ValueError: If the description of the cluster is wrong.
     """
     text = os.environ.get("TF_CONFIG")
     if not text:
@@ -41,8 +41,8 @@ def _count_workers(text: str) -> int:
         raise _wrong("be JSON", text) from error
     if not isinstance(config, dict) or not _is_cluster(config.get("cluster")):
         raise _wrong(
-            "have a `cluster` that lists addresses of workers, and of one "
-            "chief at most",
+            "have a `cluster` that lists addresses of workers, and of at most "
+            "one chief",
             text,
         )
     cluster, task = config["cluster"], config.get("task")
@@ -114,6 +114,6 @@ def _slurm(
     if prefix + name not in environ:
         raise ValueError(
             f"`{prefix}{name}` must be set in a Slurm step of several tasks. "
-            "Start them by `srun`. Received: it is not set"
+            "Start the tasks with `srun`. Received: it is not set"
         )
     return environ[prefix + name]

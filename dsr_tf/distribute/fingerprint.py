@@ -17,14 +17,14 @@ class ReplicasDifferError(RuntimeError):
 def fingerprint(tensor: tf.Tensor) -> tf.Tensor:
     """Returns a number that depends on every bit of a tensor.
 
-    With the entries' bits `x[i, j]` as integers, the tensor seen as a matrix
-    with its last axis as columns, and fixed random odd numbers `a` and `b`, it
-    is the sum of `a[i] * b[j] * x[i, j]` modulo `2**64`. A change of one entry
-    always changes it; others leave it as it is with a probability of about
-    `2**-64`. The order of the sum does not matter.
+    The tensor is seen as a matrix with its last axis as columns, and the bits
+    of its entries as integers `x[i, j]`. With fixed random odd numbers `a` and
+    `b`, the result is the sum of `a[i] * b[j] * x[i, j]` modulo `2**64`. A
+    change of one entry always changes it. Other changes leave it unchanged with
+    a probability of about `2**-64`. The order of the sum does not matter.
 
     Args:
-        tensor: Of rank 1 or more and known shape, of numbers.
+        tensor: A tensor of numbers, of known shape and rank 1 or more.
 
     Returns:
         Scalar, int64.
@@ -48,17 +48,17 @@ def gatherer(
 ) -> Callable[[tf.Tensor], tf.Tensor]:
     """Returns a function that gathers the fingerprints of all replicas.
 
-    Every replica takes those of its own copies, on its own device. All workers
-    have to call the function together.
+    Every replica computes them for its own copies, on its own device. All
+    workers must call the function together.
 
     Args:
         strategy: Strategy that the variables were made under.
         variables: Keras variables.
 
     Returns:
-        A function from numbers of this worker, int64, shape `(n,)`, to a row
-        a replica of all workers: fingerprints in the order of the variables,
-        then the numbers of its worker.
+        A function that takes numbers of this worker, int64, shape `(n,)`, and
+        returns a row for each replica of all workers: fingerprints in the order
+        of the variables, then the numbers of its worker.
     """
 
     def of_replica(numbers: tf.Tensor) -> tf.Tensor:

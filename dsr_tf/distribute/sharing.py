@@ -1,4 +1,4 @@
-"""Batches, shared out to workers and their replicas."""
+"""Splits batches between workers and their replicas."""
 
 from collections.abc import Callable
 
@@ -9,25 +9,25 @@ def share_batches(
     strategy: tf.distribute.Strategy,
     make_batches: Callable[[int, int], tf.data.Dataset],
 ) -> tf.data.Dataset | tf.distribute.DistributedDataset:
-    """Shares endless batches out to all replicas, as `fit` takes them.
+    """Splits endless batches between all replicas, as `fit` takes them.
 
     Each worker makes only its own part of every batch. All parts together are
-    the batch that one process alone would train on. (Every worker would make
-    the whole of a `tf.data.Dataset` given to `fit`, or a part of its files,
-    which changes the batches.)
+    the batch that a single process would train on. (If `fit` got a plain
+    `tf.data.Dataset`, every worker would make whole batches, or read a part of
+    the files, which changes the batches.)
 
     Args:
         strategy: Strategy that the model was made under.
-        make_batches: Gets the number of workers and which of them this is,
-            and returns the worker's part of each batch, of one size, without
-            end, like `ImageSet.train_batches`.
+        make_batches: Takes the number of workers and the index of this worker.
+            Returns the worker's part of each batch, of one size, without end,
+            like `ImageSet.train_batches`.
 
     Returns:
-        What to give to `fit`, with `steps_per_epoch`.
+        Batches for `fit`, which also needs `steps_per_epoch`.
 
     Raises:
-        ValueError: If the worker's batches have no fixed size, or one that
-            does not divide into its replicas.
+        ValueError: If the worker's batches have no fixed size, or their size is
+            not a multiple of its number of replicas.
 
     Example:
     >>> batches = share_batches(
@@ -45,7 +45,7 @@ def share_batches(
         size = _batch_size(batches)
         if size is None or size % num_replicas:
             raise ValueError(
-                "The batches of a worker must be of one known size, a multiple "
+                "The batches of a worker must have one known size, a multiple "
                 f"of its number of replicas, {num_replicas}. "
                 f"Received: a batch size of {size}"
             )

@@ -42,22 +42,22 @@ class _MultiWorker(_ReducesForKeras, tf.distribute.MultiWorkerMirroredStrategy):
 def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
     """Returns the strategy to make and train a model under.
 
-    Call it before anything else of TensorFlow.
+    Call it before any other use of TensorFlow.
 
     Args:
         name: `"none"` for one device; `"mirrored"` for all GPUs of this
-            machine, or, without one, all its logical CPUs; `"multi_worker"`
+            machine, or, without a GPU, all its logical CPUs; `"multi_worker"`
             for several processes, which `TF_CONFIG` or Slurm names; `"auto"`
-            for several workers where they are named, else for the GPUs where
-            there are two or more, else for one device.
+            for several workers if they are named, else for all GPUs if there
+            are two or more, else for one device.
 
     Returns:
-        A strategy. For one device it is TensorFlow's default one, whose scope
-        changes nothing.
+        A strategy. For one device it is TensorFlow's default strategy, whose
+        scope changes nothing.
 
     Raises:
         ValueError: If there is no such strategy, or `TF_CONFIG` or Slurm is
-            not set as it needs.
+            set wrongly.
     """
     if name not in STRATEGIES:
         raise ValueError(
@@ -79,27 +79,27 @@ def multi_worker_strategy(
 ) -> tf.distribute.MultiWorkerMirroredStrategy:
     """Returns a strategy of several workers under which Keras 3's `fit` works.
 
-    It is `tf.distribute.MultiWorkerMirroredStrategy`, under which `evaluate`
-    and `predict` work too, and holds all GPUs that each worker sees, or else
-    its CPU. It waits until all workers have started. If one dies, the others
-    fail with `tf.errors.UnavailableError` within seconds.
+    It is a `tf.distribute.MultiWorkerMirroredStrategy`, under which `evaluate`
+    and `predict` work too. It uses all GPUs that each worker sees, or its CPU
+    if there are none. It waits until all workers have started. If one dies, the
+    others fail with `tf.errors.UnavailableError` within seconds.
 
     Args:
-        cluster_resolver: A `tf.distribute.cluster_resolver.ClusterResolver`;
-            by default what `TF_CONFIG`, or a Slurm step, says.
+        cluster_resolver: A `tf.distribute.cluster_resolver.ClusterResolver`; by
+            default the cluster of `TF_CONFIG` or of the Slurm step.
         communication_options: A
             `tf.distribute.experimental.CommunicationOptions`, or None.
 
     Raises:
         ValueError: If there is no resolver, and neither `TF_CONFIG` nor Slurm
             names several workers.
-        RuntimeError: If TensorFlow has been used before.
+        RuntimeError: If TensorFlow was used before.
     """
     resolver = cluster_resolver or find_cluster()
     if resolver is None:
         raise ValueError(
             "`TF_CONFIG`, or the tasks of a Slurm step, must name two workers "
-            "or more. Start `main.py` with --strategy=none for one. "
+            "or more. For one worker, start `main.py` with --strategy=none. "
             "Received: one worker"
         )
     try:
@@ -127,7 +127,7 @@ def _restore_sigterm() -> None:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Tells whether this process writes the files; one worker does."""
+    """Tells whether this process is the chief, which alone writes files."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return True
     resolver = strategy.cluster_resolver

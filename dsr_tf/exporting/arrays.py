@@ -14,10 +14,10 @@ Arrays = dict[str, np.ndarray]
 def write_npz(model: keras.Model, path: Path) -> None:
     """Writes all weights of a model, sparse kernels by position.
 
-    Under the path of a variable, such as `dense/bias`, is the array. A sparse
-    kernel has three instead: `dense/kernel/values`, those that are active;
+    Each array has the path of its variable, such as `dense/bias`. A sparse
+    kernel has three arrays instead: `dense/kernel/values`, the active weights;
     `dense/kernel/indices`, int64, their positions in the flattened kernel,
-    rising; and `dense/kernel/shape`, int64.
+    ascending; and `dense/kernel/shape`, int64.
 
     Args:
         model: A built model.
@@ -29,10 +29,10 @@ def write_npz(model: keras.Model, path: Path) -> None:
 def write_csr(model: keras.Model, path: Path) -> None:
     """Writes all weights of a model, sparse kernels as compressed rows.
 
-    As `write_npz`, but of a sparse kernel there are `dense/kernel/data`,
-    `.../indices`, `.../indptr` and `.../shape`: a SciPy `csr_matrix` with a
-    row for each output, the kernel's last axis, and a column for each position
-    along its other axes, flattened.
+    The file is like that of `write_npz`, but a sparse kernel is stored as
+    `dense/kernel/data`, `.../indices`, `.../indptr` and `.../shape`. These make
+    a SciPy `csr_matrix` with a row for each output (the kernel's last axis) and
+    a column for each position along the other axes, flattened.
 
     Args:
         model: A built model.

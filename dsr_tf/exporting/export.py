@@ -38,32 +38,32 @@ def export(
     overwrite: bool = False,
     verbose: bool = True,
 ) -> None:
-    """Writes a sparse model for use where this library is not installed.
+    """Writes a sparse model as a file that loads without this library.
 
-    It is written beside its target and moved there whole. A symbolic link
-    at `path` is replaced itself; what it leads to stays.
+    The file is written beside its target and moved there when it is complete. A
+    symbolic link at `path` is replaced itself; its target stays.
 
     Args:
         model: A built sequential or functional model with sparse or hashed
             layers.
         path: File or folder to write.
-        format: `"saved_model"`: a SavedModel whose sparse kernels are packed
-            and, once it is loaded, unpacked, for TensorFlow and its serving.
-            `"saved_model_dense"`: one with dense kernels. `"tflite"`: a
-            TFLite file, sparse-encoded where that is smaller; it is run, and
+        format: `"saved_model"`: a SavedModel for TensorFlow and TensorFlow
+            Serving, whose sparse kernels are packed, and unpacked at loading.
+            `"saved_model_dense"`: a SavedModel with dense kernels. `"tflite"`:
+            a TFLite file, sparse-encoded where that is smaller; it is run, and
             its outputs are compared with the model's. `"npz"` and `"csr"`:
             NumPy arrays, by position or by row.
         quantize: For `"tflite"`: None, `"float16"` or `"int8"`.
-        representative: For `"int8"`: batches of inputs, from which the ranges
-            of activations are taken.
-        overwrite: Whether a file or folder at `path` is replaced.
-        verbose: Whether to print the size of what was written.
+        representative: For `"int8"`: batches of inputs, which give the ranges
+            of activations.
+        overwrite: Whether to replace a file or folder at `path`.
+        verbose: Whether to print the size of the result.
 
     Raises:
         ValueError: If an argument is out of its range, the model cannot be
             converted, or `path` already exists.
-        RuntimeError: If a TFLite file does not compute what the model does.
-        OSError: If it cannot be written. An older file at `path` stays.
+        RuntimeError: If the outputs of a TFLite file differ from the model's.
+        OSError: If the file cannot be written. An older file at `path` stays.
 
     Example:
     >>> dsr_tf.export(model, "served")
@@ -89,15 +89,15 @@ def _check(
     check_convertible(model)
     if not budgeted_layers(model):
         raise ValueError(
-            "`model` must have a sparse or hashed layer; a plain Keras model "
-            "has `model.export`. "
+            "`model` must have a sparse or hashed layer. Export a plain Keras "
+            "model by its own `model.export`. "
             f"Received: model '{model.name}' with layers "
             f"{[layer.name for layer in model.layers]}"
         )
     # Also a symbolic link that leads nowhere.
     if os.path.lexists(path) and not overwrite:
         raise ValueError(
-            "`path` must be new, unless `overwrite=True`. "
+            "`path` must not exist yet, unless `overwrite=True`. "
             f"Received: path={path}, which already exists"
         )
     if not path.parent.is_dir():

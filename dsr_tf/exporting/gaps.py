@@ -31,10 +31,10 @@ class Packed:
 
 
 def pack(array: np.ndarray) -> Packed:
-    """Packs an array. Positions that hold 0, and -0.0, are left out.
+    """Packs an array. Positions that hold 0 or -0.0 are left out.
 
-    Gaps between positions drawn at random are geometric, so that a Huffman
-    code of them comes within a few percent of the mask's entropy.
+    Gaps between random positions have a geometric distribution, so their
+    Huffman code comes within a few percent of the mask's entropy.
 
     Args:
         array: Any shape.

@@ -1,4 +1,4 @@
-"""Kernels that a SavedModel holds packed, and unpacks when it is loaded."""
+"""Kernels that are packed in a SavedModel, and unpacked when it is loaded."""
 
 import math
 from pathlib import Path
@@ -13,8 +13,8 @@ from dsr_tf.exporting.gaps import Packed
 class UnpackedVariable(tf.saved_model.experimental.TrackableResource):
     """A variable that is not saved: a loader fills it from an asset.
 
-    Whatever loads the SavedModel makes and fills it, with operations of stock
-    TensorFlow.
+    The program that loads the SavedModel makes and fills the variable, with
+    operations of stock TensorFlow.
 
     Args:
         path: File to write; the SavedModel takes a copy of it.
@@ -74,7 +74,7 @@ def _positions(gaps: tf.Tensor) -> tf.Tensor:
 class PackedKernel(keras.layers.Layer):
     """Takes the kernel of a layer from an `UnpackedVariable`.
 
-    To be named before the Keras layer among the bases. Such layers exist only
+    Put it before the Keras layer among the base classes. Such layers exist only
     to be exported.
     """
 

@@ -1,4 +1,4 @@
-"""TFLite files of sparse models, compared with the model they are made of."""
+"""TFLite files of sparse models, which are compared with the model."""
 
 import tempfile
 import warnings
@@ -33,18 +33,18 @@ def write_tflite(
         model: A built sequential or functional model.
         path: File to write.
         quantize: None, `"float16"` or `"int8"`.
-        representative: For `"int8"`: batches of inputs, such as arrays, from
-            which the ranges of activations are taken.
+        representative: For `"int8"`: batches of inputs, such as arrays, which
+            give the ranges of activations.
 
     Raises:
         ValueError: If `"int8"` comes without representative inputs.
-        RuntimeError: If the outputs of the file are not those of the model.
+        RuntimeError: If the outputs of the file differ from the model's.
     """
     if quantize == "int8" and representative is None:
         raise ValueError(
             "`representative` must be given with `quantize='int8'`: without "
             "the ranges of activations, TFLite multiplies weights of 8 bits "
-            "by floats, and fails to load sparse convolutions of that kind. "
+            "by floats, and cannot load sparse convolutions that do so. "
             "Received: representative=None"
         )
     batches = None if representative is None else list(representative)
@@ -99,14 +99,14 @@ def _compare(
         largest = np.abs(value).max()
         if not difference <= tolerance * max(largest, 1e-6):
             raise RuntimeError(
-                "The TFLite file must give the outputs of the model. Received: "
-                f"outputs that differ by up to {difference:.3g}, where the "
-                f"largest is {largest:.3g}. Nothing was written."
+                "The TFLite file must give the outputs of the model. Nothing "
+                "was written. Received: outputs that differ by up to "
+                f"{difference:.3g}, where the largest output is {largest:.3g}"
             )
 
 
 def _inputs(model: keras.Model) -> Any:
-    """Draws inputs for a model: normal, or zeros of integers."""
+    """Draws normal inputs for a model; integer inputs are zeros."""
     rng = np.random.default_rng(0)
     arrays = []
     for tensor in model.inputs:

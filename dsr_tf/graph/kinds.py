@@ -1,4 +1,4 @@
-"""Which Keras layer has which sparse or hashed one."""
+"""Maps Keras layers to their sparse and hashed kinds, and back."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -46,7 +46,7 @@ def has_sparse_kind(layer: keras.layers.Layer) -> bool:
 
 
 def is_kernel(weight: keras.Variable) -> bool:
-    """Tells whether inputs are multiplied with a weight.
+    """Tells whether a weight is a kernel, which is multiplied with inputs.
 
     A kernel has two axes or more, and is neither a bias nor a weight of a
     normalisation.
@@ -58,9 +58,9 @@ def units_of(layer: keras.layers.Layer, granularity: Granularity) -> Units:
     """Returns the units of a layer's kernel, once it is made sparse.
 
     Args:
-        layer: A built layer of a kind that has a sparse one.
-        granularity: What is to make up a unit; single weights do where the
-            sparse kind does not know it.
+        layer: A built layer of a class that has a sparse kind.
+        granularity: The kind of its units. If the sparse layer does not have
+            it, units are single weights.
     """
     known = SPARSE_OF[type(layer)].granularities
     fitting = granularity if granularity in known else WEIGHT
@@ -73,7 +73,7 @@ def sparse_twin(
     granularity: Granularity,
     seed: int,
 ) -> keras.layers.Layer:
-    """Makes the sparse layer of a Keras layer: equal name, dtype, arguments."""
+    """Makes a sparse layer with the arguments and name of a Keras layer."""
     kind: Any = SPARSE_OF[type(layer)]
     return kind.from_config(
         {
@@ -88,16 +88,16 @@ def sparse_twin(
 def hashed_twin(
     layer: keras.layers.Layer, sparsity: float, seed: int
 ) -> keras.layers.Layer:
-    """Makes the hashed layer of a Keras layer: equal name, dtype, arguments.
+    """Makes a hashed layer with the arguments and name of a Keras layer.
 
     Raises:
         ValueError: If the kernel has a `GroupLasso`.
     """
     if isinstance(layer.kernel_regularizer, layers.GroupLasso):
         raise ValueError(
-            "`kernel_regularizer` must not be a GroupLasso where a kernel is "
-            "hashed: the penalty acts on the bank of values, which has no "
-            f"slices. Received: layer '{layer.name}'"
+            "`kernel_regularizer` must not be a GroupLasso in a layer that is "
+            "to be hashed: the penalty would act on the bank of values, which "
+            f"has no slices. Received: layer '{layer.name}'"
         )
     kind: Any = HASHED_OF[type(layer)]
     return kind.from_config(
@@ -106,7 +106,7 @@ def hashed_twin(
 
 
 def dense_twin(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Makes the Keras layer of a sparse or hashed one, or of any other."""
+    """Makes the plain Keras layer of a sparse or hashed one, or a copy."""
     config = _plain(layer.get_config())
     if type(layer) not in DENSE_OF:
         return type(layer).from_config(config)

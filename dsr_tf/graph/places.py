@@ -1,4 +1,4 @@
-"""Where a layer is in a model, and why it was left dense there."""
+"""Where each layer of a model is, and why it was left dense."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ class Place:
         layer: The layer.
         path: Names of the models and layers that contain it, without the
             outermost model, and its own name, joined by `/`.
-        container: The outermost of these whose layers cannot be replaced: a
-            wrapper, another layer, or a subclassed model. None if the layers
-            of all can be replaced.
+        container: The outermost model or layer on this path whose layers cannot
+            be replaced: a wrapper, another layer, or a subclassed model. None
+            if all can be replaced.
     """
 
     layer: keras.layers.Layer

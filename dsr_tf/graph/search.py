@@ -12,10 +12,10 @@ from dsr_tf.graph.kinds import is_kernel
 
 @dataclass(frozen=True)
 class Graph:
-    """The layers of one model, nested ones unopened, and what feeds them.
+    """The layers of one model and their inputs; a nested model is one layer.
 
     Args:
-        inputs: Names of the operations that feed each operation, in order, of
+        inputs: Names of the operations that feed each operation, in order, for
             all places where it is called.
         classes: Class name of each operation.
         layers: The layers among the operations.
@@ -70,7 +70,7 @@ def first_convolutions(model: keras.Model, first: bool = True) -> set[int]:
 
     Args:
         model: A sequential or functional model; nested ones are entered.
-        first: Whether no layer with a kernel is before the model itself.
+        first: Whether no layer with a kernel comes before the model itself.
 
     Returns:
         Their identities, `id(layer)`.
@@ -87,9 +87,9 @@ def first_convolutions(model: keras.Model, first: bool = True) -> set[int]:
 
 
 def projections(model: keras.Model) -> set[int]:
-    """Finds the 1×1 convolutions that bring a residual shortcut into shape.
+    """Finds the 1×1 convolutions that change the shape of a residual shortcut.
 
-    The output of such a convolution goes into a sum without passing another
+    The output of such a convolution reaches a sum without passing another
     kernel. Its input also reaches the same sum through other kernels.
 
     Args:

@@ -1,9 +1,9 @@
-"""In what proportion tensors get back what was pruned.
+"""Splits the number of pruned weights between tensors.
 
 Each function gets the context and the number of pruned units of each tensor,
-shape `(L,)`, int64, and returns proportions of the same shape: not negative,
-integers or floats. The library rounds them to counts that add up exactly, and
-offers what exceeds the room of a tensor to the others.
+shape `(L,)`, int64. It returns proportions of the same shape: integers or
+floats that are not negative. The library rounds them to counts that add up
+exactly. If a tensor has no room for all its units, the others get the rest.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from dsr_tf.methods.context import Context
 
 Allocate = Callable[[Context, tf.Tensor], tf.Tensor]
 
-# Every tensor gets back as many units as it lost, or as it has room for: then
-# some of them stay.
+# Every tensor gets back as many units as it lost. If it has no room for some of
+# them, these are not pruned.
 what_it_lost = None
 
 

@@ -1,4 +1,4 @@
-"""What methods are compared with: nothing moves in these."""
+"""Baselines for comparison: methods in which no weights move."""
 
 from dsr_tf.methods.record import Record
 

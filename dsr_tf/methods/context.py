@@ -1,4 +1,4 @@
-"""What a method sees of a network."""
+"""The view of a network that a method gets."""
 
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ State = dict[str, float]
 
 
 class SparseTensor:
-    """One sparse tensor: its active units, and nothing of how it is stored.
+    """One sparse tensor: its active units, without how they are stored.
 
-    A unit is what moves as one: a weight, or all weights of a slice. Units
-    have positions: numbers from 0 to `num_units - 1`, in the order of the
-    flattened tensor. A storage derives from this class; it has to give
-    `num_active`, `positions`, `values`, `slots` and `arrays`, and may give
-    cheaper ways to ask.
+    A unit moves as one: it is a weight, or all weights of a slice. Units have
+    positions: numbers from 0 to `num_units - 1`, in the order of the flattened
+    tensor. A storage derives from this class. It must define `num_active`,
+    `positions`, `values`, `slots` and `arrays`, and may override the other
+    members by faster ones.
 
     Attributes:
         shape: Shape of the tensor.
@@ -27,14 +27,14 @@ class SparseTensor:
         num_active: Active units, an int64 scalar.
         positions: Positions of the active units, shape `(num_active,)`,
             ascending, int64.
-        values: Their weights, shape `(num_active,)`, any floating type; of
-            units of several weights `(unit_size, num_active)`.
-        slots: What the optimizer keeps for each weight, by the optimizer's
-            own names, such as `"momentum"`: of the shape of `values`.
-        arrays: What the method keeps for each unit, by name: shape
+        values: Their weights, any floating type, of shape `(num_active,)`; for
+            units of several weights, of shape `(unit_size, num_active)`.
+        slots: Variables that the optimizer keeps for each weight, by the
+            optimizer's own names, such as `"momentum"`; same shape as `values`.
+        arrays: Arrays that the method keeps for each unit, by name; shape
             `(num_active,)`.
-        growth_scores: How much every unit would be worth, active or not: shape
-            `(num_units,)`, float32. None where the method did not ask.
+        growth_scores: Score of every unit, active or not; shape
+            `(num_units,)`, float32. None if the method does not need scores.
     """
 
     shape: tuple[int, ...]
@@ -49,7 +49,7 @@ class SparseTensor:
 
     @property
     def magnitudes(self) -> tf.Tensor:
-        """Magnitudes of the active units, those of larger units the mean."""
+        """Magnitudes of the active units; means over units of many weights."""
         magnitudes = tf.abs(self.values)
         if self.unit_size == 1:
             return magnitudes
@@ -64,9 +64,9 @@ class SparseTensor:
         """Finds the active units whose magnitude is below a threshold.
 
         Args:
-            threshold: A number. A unit of magnitude `m < threshold`, strictly,
-                is found. The comparison is in float32, or in the tensor's own
-                type where that is wider.
+            threshold: A number. A unit is found if its magnitude is strictly
+                below it. The comparison is in float32, or in the tensor's own
+                type if that is wider.
 
         Returns:
             Their positions, ascending, int64.
@@ -86,7 +86,7 @@ class SparseTensor:
 
 @dataclass(frozen=True)
 class Extent:
-    """How large a sparse tensor is: integers of the host.
+    """The size of a sparse tensor, as integers on the host.
 
     Args:
         name: Name of its layer.
@@ -105,15 +105,15 @@ class Extent:
 class Context:
     """All that a method sees of a network, at one moment of its training.
 
-    A storage derives from this class, and gives `random_inactive`.
+    A storage derives from this class, and defines `random_inactive`.
 
     Args:
         tensors: The sparse tensors.
-        numbers: What the method remembers, such as a threshold, and what its
-            schedules say at this moment: scalars, float64.
+        numbers: Numbers that the method remembers, such as a threshold, and
+            the values of its schedules at this moment: scalars, float64.
         step: Optimizer steps taken, an int64 scalar.
         num_steps: Optimizer steps of the whole training, a float64 scalar; NaN
-            where it is not known.
+            if it is not known.
     """
 
     tensors: Sequence[SparseTensor]
@@ -146,7 +146,7 @@ class Context:
         Args:
             counts: How many in each tensor, shape `(L,)`, int64, none above
                 `num_inactive`.
-            seed: Shape `(2,)`, int32. Equal seeds, equal positions.
+            seed: Shape `(2,)`, int32. Equal seeds give equal positions.
 
         Returns:
             Distinct positions of each tensor, int64.

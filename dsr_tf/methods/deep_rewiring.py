@@ -30,11 +30,11 @@ SIGNS = "signs"
 
 @dataclass(frozen=True)
 class SignFlipped(Prune):
-    """Adds noise, and prunes the weights whose sign then has flipped.
+    """Adds noise, and prunes the weights whose sign has then flipped.
 
-    The sign that counts is the one that a weight began with: when training
-    began or went on, or, of a grown weight, a random one. A weight of exactly
-    0 has no sign, and stays.
+    The sign of a weight is compared with its first sign: the sign when training
+    began or resumed, or, for a grown weight, a random sign. A weight of exactly
+    0 has no sign, and is not pruned.
 
     Args:
         temperature: `T`, at least 0, or a schedule of it. The noise is
@@ -42,8 +42,8 @@ class SignFlipped(Prune):
         noise_rate: `eta`, the learning rate in that formula, at least 0.
 
     Raises:
-        ValueError: If an argument is out of its range; when it is checked
-            against tensors that move more than one weight as one.
+        ValueError: If an argument is out of its range; in `check`, if a tensor
+            moves more than one weight as one.
 
     Reference:
         [Bellec et al., 2018](https://arxiv.org/abs/1711.05136), Algorithm 1.
@@ -77,7 +77,7 @@ class SignFlipped(Prune):
     def begin(
         self, ctx: Context, seed: tf.Tensor
     ) -> Mapping[str, Sequence[tf.Tensor]]:
-        """Takes the signs of weights, and draws those of zeros."""
+        """Returns the signs of weights, and random signs for zeros."""
         signs = [_first_signs(x, seed, i) for i, x in enumerate(ctx.tensors)]
         return {SIGNS: signs}
 
@@ -96,7 +96,7 @@ class SignFlipped(Prune):
 
 @dataclass(frozen=True)
 class AtRandomWithSigns(AtRandom):
-    """Grows weights at random, at 0, each with a random sign to begin with."""
+    """Grows weights at random positions, at 0, with random first signs."""
 
     def __call__(
         self, ctx: Context, counts: tf.Tensor, seed: tf.Tensor
@@ -150,7 +150,7 @@ def random_signs(shape: tf.Tensor, seed: tf.Tensor, index: int) -> tf.Tensor:
 
 
 def deepr(temperature: Any, noise_rate: float = 0.01) -> Method:
-    """Deep rewiring, to be run after every optimizer step.
+    """Returns deep rewiring, which must run after every optimizer step.
 
     Args:
         temperature: `T`, at least 0, or a schedule of it.
@@ -165,13 +165,15 @@ def deepr(temperature: Any, noise_rate: float = 0.01) -> Method:
 
 @dataclass(frozen=True)
 class Settings:
-    """What `--method=deepr` is told."""
+    """The settings of `--method=deepr`."""
 
     temperature: Any = scheduled_number(
         ByEpoch(((0, 1e-5), (25, 1e-8), (50, 1e-12), (75, 1e-15))),
         "Temperature of the noise.",
     )
-    noise_rate: float = number(0.01, "Learning rate in the noise's formula.")
+    noise_rate: float = number(
+        0.01, "Learning rate in the formula of the noise."
+    )
 
 
 RECORD = Record(

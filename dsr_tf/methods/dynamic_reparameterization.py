@@ -18,7 +18,7 @@ def dsr(
     initial_threshold: float = 1e-3,
     regrow_stddev: float = 0.0,
 ) -> Method:
-    """Dynamic sparse reparameterization.
+    """Returns dynamic sparse reparameterization.
 
     Args:
         num_pruned: `N_p`, number of weights to prune in a reallocation.
@@ -38,20 +38,20 @@ def dsr(
 
 @dataclass(frozen=True)
 class Settings:
-    """What `--method=dsr` is told."""
+    """The settings of `--method=dsr`."""
 
     num_pruned: int = count(
         150,
-        "Weights, or slices, to prune in a reallocation; the threshold adapts "
-        "to it.",
+        "Number of weights, or of slices, to prune in a reallocation. The "
+        "threshold adapts to it.",
     )
     tolerance: float = fraction(
         0.1,
-        "Fraction of num_pruned by which the count may miss before the "
-        "threshold changes.",
+        "Fraction of num_pruned by which the number of pruned weights may "
+        "differ before the threshold changes.",
     )
     initial_threshold: float = number(
-        1e-3, "Magnitude below which the first reallocation prunes.", above=True
+        1e-3, "Threshold of the first reallocation.", above=True
     )
     regrow_stddev: float = number(
         0.0, "Standard deviation of newly grown weights."

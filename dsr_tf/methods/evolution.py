@@ -12,7 +12,7 @@ from dsr_tf.methods.settings import scheduled_fraction
 
 
 def set_method(drop_fraction: Any) -> Method:
-    """Sparse evolutionary training.
+    """Returns sparse evolutionary training.
 
     Args:
         drop_fraction: Fraction of the active weights of each tensor that is
@@ -26,7 +26,7 @@ def set_method(drop_fraction: Any) -> Method:
 
 @dataclass(frozen=True)
 class Settings:
-    """What `--method=set` is told."""
+    """The settings of `--method=set`."""
 
     drop_fraction: Any = scheduled_fraction(
         0.1, "Fraction of the weights of each tensor that is replaced."

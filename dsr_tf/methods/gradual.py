@@ -33,23 +33,23 @@ SCHEDULES = ("cubic", "exponential")
 
 @dataclass(frozen=True)
 class ToSparsity(Prune):
-    """Prunes the smallest weights, up to a sparsity, in steps.
+    """Prunes the smallest weights in steps, until a sparsity is reached.
 
-    After prune `k` of `n` the sparsity is, with `x = k / n`,
-    `s * (1 - (1 - x)³)` by the cubic schedule, or `1 - (1 - s)^x` by the
-    exponential one; after the last, exactly as many are left as new sparse
-    tensors of that sparsity would hold: `sum(num_kept(size, s))`.
+    Let `x = k / n`. After prune `k` of `n` the sparsity is
+    `s * (1 - (1 - x)³)` with the cubic schedule, and `1 - (1 - s)^x` with the
+    exponential one. After the last prune exactly as many weights are left as
+    new sparse tensors of that sparsity would hold: `sum(num_kept(size, s))`.
 
-    Units of several sizes stay whole: across tensors, less than one may go
-    beyond the last count.
+    Units of several sizes stay whole, so across tensors the last count may be
+    lower by less than one unit.
 
     Args:
         sparsity: `s`, fraction of zeros at the end, in `[0, 1)`.
         num_prunes: `n`, number of prunes, at least 1; later ones do nothing.
         schedule: `"cubic"` or `"exponential"`.
         across_tensors: Whether the weights of all tensors are ranked together,
-            so that some end sparser than others; otherwise each tensor gets
-            the sparsity. The largest weight of a tensor always stays.
+            so that some become sparser than others; otherwise each tensor gets
+            the same sparsity. The largest weight of a tensor is never pruned.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -73,21 +73,21 @@ class ToSparsity(Prune):
             )
 
     def check(self, extents: Sequence[Extent]) -> None:
-        """Refuses tensors that hold fewer weights than they are to end with."""
+        """Refuses tensors that already hold fewer weights than the target."""
         active = sum(x.num_active * x.unit_size for x in extents)
         target = sum(
             num_kept(x.num_units, self.sparsity) * x.unit_size for x in extents
         )
         if active < target:
             raise ValueError(
-                "`sparsity` must be that of the model's sparse layers at "
-                "least. Make these with `sparsity=0`, and load trained "
+                "`sparsity` must be at least the sparsity of the model's "
+                "sparse layers. Make these with `sparsity=0`, and load trained "
                 f"weights. Received: sparsity={self.sparsity}, which leaves "
-                f"{target} weights, of layers that hold {active}"
+                f"{target} weights, but the layers hold {active}"
             )
 
     def initial_state(self) -> State:
-        """Returns the number of prunes done: none."""
+        """Returns the number of prunes done, 0."""
         return {"prunes": 0}
 
     def next_state(self, state: Mapping[str, float], num_pruned: int) -> State:
@@ -120,7 +120,7 @@ class ToSparsity(Prune):
 
 
 def num_kept_units(num_units: tf.Tensor, sparsity: tf.Tensor) -> tf.Tensor:
-    """Returns what `budget.num_kept` returns, on the device.
+    """Computes `budget.num_kept` on the device.
 
     Args:
         num_units: Units of each tensor, shape `(L,)`, float64.
@@ -131,17 +131,18 @@ def num_kept_units(num_units: tf.Tensor, sparsity: tf.Tensor) -> tf.Tensor:
 
 
 def beyond_largest(ctx: Context, budget: tf.Tensor) -> list[tf.Tensor]:
-    """Finds all active units but the largest of all tensors together.
+    """Finds all active units except the largest of all tensors together.
 
-    The largest of each tensor comes first; ties go by tensor, then by index.
+    The largest unit of each tensor is kept first; ties go by tensor, then by
+    index.
 
     Args:
         ctx: The network.
-        budget: Weights to keep, int64, at least one unit a tensor.
+        budget: Weights to keep, int64, at least one unit for each tensor.
 
     Returns:
-        Their positions, ascending, int64. Of units of one weight exactly
-        `budget` stay in all, or what is active if that is less.
+        Their positions, ascending, int64. If units are single weights, exactly
+        `budget` weights are kept in all, or all if fewer are active.
     """
     scores = in_turn(_ranked_scores, ctx.tensors)
     # Not `tf.repeat`, which in a graph makes a matrix of tensors by weights.
@@ -175,7 +176,7 @@ def _ranked_scores(tensor: SparseTensor) -> tf.Tensor:
 
 @compiled
 def _largest_first(scores: tf.Tensor) -> tf.Tensor:
-    """Puts the largest score above any other tensor's."""
+    """Raises the largest score of a tensor above all scores of the others."""
     first = tf.where(tf.equal(scores, tf.reduce_max(scores)))[:1]
     above = tf.fill(tf.shape(first)[:1], tf.constant(np.inf, scores.dtype))
     return tf.tensor_scatter_nd_update(scores, first, above)
@@ -187,7 +188,7 @@ def gradual_pruning(
     schedule: str = "cubic",
     across_tensors: bool = True,
 ) -> Method:
-    """Gradual magnitude pruning: weights go and none come.
+    """Returns gradual magnitude pruning, which grows no weights.
 
     Args:
         sparsity: Fraction of zeros at the end, in `[0, 1)`.
@@ -205,14 +206,16 @@ def gradual_pruning(
 
 @dataclass(frozen=True)
 class Settings:
-    """What `--method=compressed` is told."""
+    """The settings of `--method=compressed`."""
 
-    num_prunes: int = count(20, "Prunes down to the sparsity.")
+    num_prunes: int = count(
+        20, "Number of prunes until the sparsity is reached."
+    )
     prune_schedule: str = choice("cubic", SCHEDULES, "How the sparsity rises.")
     prune_across_tensors: bool = switch(
         True,
         "Rank the weights of all tensors together; otherwise every tensor gets "
-        "the sparsity.",
+        "the same sparsity.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Where units come back."""
+"""Chooses where units grow."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -24,10 +24,10 @@ class Growth:
     Args:
         positions: Positions of units that were inactive before pruning,
             distinct, shape `(k,)`, int64.
-        values: Their weights, float32, or None where all are 0: shape `(k,)`,
-            or, of units of `u` weights, `(u * k,)`, the first weight of every
-            unit, then the second, and so on.
-        arrays: What the method keeps for them, by name, shape `(k,)`.
+        values: Their weights, float32, or None if all are 0. The shape is
+            `(k,)`; for units of `u` weights it is `(u * k,)`: the first weight
+            of every unit, then the second, and so on.
+        arrays: Arrays that the method keeps for them, by name, shape `(k,)`.
     """
 
     positions: tf.Tensor
@@ -43,8 +43,8 @@ class AtRandom:
     """Grows units at positions drawn uniformly from the inactive ones.
 
     Args:
-        stddev: Standard deviation of the new weights, at least 0. With 0, the
-            paper's text, they are exactly 0; otherwise N(0, stddev²).
+        stddev: Standard deviation of the new weights, at least 0. With 0, as in
+            the paper's text, they are exactly 0; otherwise N(0, stddev²).
 
     Raises:
         ValueError: If `stddev` is negative or not finite.
@@ -64,13 +64,13 @@ class AtRandom:
         """Draws positions and weights for every tensor.
 
         Args:
-            ctx: The network before pruning: what goes in this step is active
-                in it, and so cannot come back in it.
+            ctx: The network before pruning. Units that are pruned in this
+                reallocation are still active in it, so they do not grow again.
             counts: Units to grow in each tensor, shape `(L,)`, int64.
             seed: Shape `(2,)`, int32.
 
         Returns:
-            One `Growth` a tensor.
+            One `Growth` for each tensor.
         """
         positions = ctx.random_inactive(counts, seed)
         if not self.stddev:
@@ -84,7 +84,7 @@ class AtRandom:
 
 @dataclass(frozen=True)
 class ByScore:
-    """Grows the inactive units of the largest growth scores, at exactly 0.
+    """Grows the inactive units with the largest growth scores, at exactly 0.
 
     Ties go to the lower position.
     """
@@ -102,7 +102,7 @@ class ByScore:
             seed: Not used.
 
         Returns:
-            One `Growth` a tensor.
+            One `Growth` for each tensor.
         """
         counts = tf.unstack(counts, len(ctx.tensors))
         positions = map(_best_inactive, ctx.tensors, counts)

@@ -1,4 +1,4 @@
-"""Sparse tensors that are stored dense, under masks."""
+"""Sparse tensors that are stored as dense tensors with masks."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -23,13 +23,13 @@ class MaskedTensor(SparseTensor):
 
     Args:
         mask: Shape `(n,)`, bool: a unit is active where it is True.
-        rows: The weights, shape `(unit_size, n)`, a column a unit, any
+        rows: The weights, shape `(unit_size, n)`, one column for each unit, any
             floating type.
         shape: Shape of the tensor, as methods see it; `(n,)` by default.
-        slots: Of the shape of `rows`, by name.
-        arrays: Shape `(n,)`, by name.
-        num_active: The count of True in `mask`, where it is known.
-        growth_scores: Shape `(n,)`, float32, where the method asks for them.
+        slots: Slots of the optimizer, by name, of the shape of `rows`.
+        arrays: Arrays of the method, by name, of shape `(n,)`.
+        num_active: The count of True in `mask`, if it is known.
+        growth_scores: Shape `(n,)`, float32, if the method needs them.
     """
 
     def __init__(
@@ -111,12 +111,12 @@ class MaskedTensor(SparseTensor):
 
 
 class PerturbedTensor(MaskedTensor):
-    """A masked tensor whose active units have just been given new weights.
+    """A masked tensor whose active units have new weights.
 
     Args:
-        before: The tensor with the weights it had.
-        rows: The new weights, as `MaskedTensor` takes them.
-        values: The same of the active units alone.
+        before: The tensor with its old weights.
+        rows: The new weights, as in `MaskedTensor`.
+        values: The new weights of the active units only.
     """
 
     def __init__(
@@ -136,7 +136,7 @@ class PerturbedTensor(MaskedTensor):
 
 
 class _Gathered(Mapping[str, tf.Tensor]):
-    """Entries of the active units, gathered when they are asked for."""
+    """Entries of the active units, gathered when they are read."""
 
     def __init__(
         self, tensor: MaskedTensor, whole: Mapping[str, tf.Tensor]
@@ -173,9 +173,9 @@ class MaskedContext(Context):
 
 
 def split(values: tf.Tensor, counts: tf.Tensor, number: int) -> list[tf.Tensor]:
-    """Splits a vector into parts of some lengths.
+    """Splits a vector into parts of given lengths.
 
-    By slices: TensorFlow splits int64 on no GPU.
+    It uses slices, because TensorFlow cannot split int64 on a GPU.
     """
     ends = tf.unstack(tf.cumsum(counts), number)
     starts = [tf.zeros_like(ends[0]), *ends[:-1]]
@@ -186,8 +186,8 @@ def split(values: tf.Tensor, counts: tf.Tensor, number: int) -> list[tf.Tensor]:
 def count_active(mask: tf.Tensor) -> tf.Tensor:
     """Counts the active entries of a mask, exactly, as an int64 scalar.
 
-    Eight bytes at a time, by operations that a GPU has: sums of bytes it has
-    not, and a sum of integers would take eight bytes a weight.
+    It counts eight bytes at a time, by operations that run on a GPU. A GPU
+    cannot sum bytes, and a sum of integers would take eight bytes per weight.
     """
     octets = tf.cast(mask, tf.uint8)
     length = tf.size(octets, out_type=tf.int64)
@@ -212,7 +212,7 @@ def _true_positions(mask: tf.Tensor) -> tf.Tensor:
 def _below(
     weights: tf.Tensor, mask: tf.Tensor, limit: tf.Tensor, start: tf.Tensor
 ) -> tf.Tensor:
-    """Finds those of the block that begins at `start`."""
+    """Finds the small active weights of the block that begins at `start`."""
     weights = tf.cast(weights[start : start + _BLOCK], limit.dtype)
     small = tf.abs(weights) < limit
     return tf.where(small & mask[start : start + _BLOCK])[:, 0] + start
@@ -226,7 +226,7 @@ def _all_positions(
     counts: tf.Tensor,
     seed: tf.Tensor,
 ) -> tf.Tensor:
-    """Draws the positions of all tensors, whose masks stand in a row."""
+    """Draws positions for all tensors, whose masks are joined."""
     ends = tf.cumsum(sizes)
 
     def draw(i: tf.Tensor) -> tf.Tensor:
@@ -242,7 +242,7 @@ def in_a_row(
     num_tensors: tf.Tensor,
     dtype: tf.DType,
 ) -> tf.Tensor:
-    """Joins what is drawn for each tensor; a graph holds the draw once."""
+    """Joins the draws for all tensors; a graph holds the operation once."""
     drawn = tf.TensorArray(
         dtype, num_tensors, infer_shape=False, element_shape=[None]
     )
@@ -259,17 +259,17 @@ def random_inactive(
 ) -> tf.Tensor:
     """Draws inactive positions uniformly, without replacement.
 
-    Positions are drawn from the whole tensor, and those that are active or
-    were drawn before are passed over: work and memory follow `count`, not the
-    size of the tensor. Where that would take too many draws, because few
-    positions are inactive or most of them are wanted, they are listed and
-    shuffled.
+    Positions are drawn from the whole tensor. Positions that are active, or
+    were drawn before, are skipped, so work and memory depend on `count`, not on
+    the size of the tensor. If few positions are inactive, or most of them are
+    to be drawn, this would take too many draws: then the inactive positions are
+    listed and shuffled.
 
     Args:
         mask: Shape `(n,)`, bool.
         num_inactive: Number of inactive entries of `mask`, int64.
         count: Positions to draw, int64, at most `num_inactive`.
-        seed: Shape `(2,)`, int32. Equal seeds, equal positions.
+        seed: Shape `(2,)`, int32. Equal seeds give equal positions.
 
     Returns:
         Distinct positions where `mask` is False, shape `(count,)`, int64.

@@ -37,14 +37,14 @@ class NonFiniteWeightError(FloatingPointError):
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a method would prune, and what a plan goes by.
+    """The units that a method would prune, and the counts for a plan.
 
     Args:
-        gone: Positions of the units that would go, one tensor a tensor.
-        counts: Rows of active, chosen and inactive units, and of whether the
-            weights are finite, shape `(4, L)`, int64.
-        proportions: In which tensors get back what is pruned, shape `(L,)`;
-            None where each gets back what it lost.
+        gone: Positions of the units to prune, one array for each tensor.
+        counts: Shape `(4, L)`, int64. The rows are the active, chosen and
+            inactive units, and whether the weights are finite.
+        proportions: Proportions in which tensors get back units, shape `(L,)`;
+            None if each gets back as many as it lost.
     """
 
     gone: list[tf.Tensor]
@@ -54,13 +54,14 @@ class Proposal:
 
 @dataclass(frozen=True)
 class Moves:
-    """What one reallocation does to each tensor.
+    """The changes of one reallocation.
 
     Args:
-        gone: Positions of what goes, ascending, int64, one tensor a tensor.
-        growth: Positions and values of what comes.
-        unspent: Weights of the budget that no whole unit could take.
-        state: What the method remembers for the next reallocation.
+        gone: Positions of the pruned units, ascending, int64, one array for
+            each tensor.
+        growth: Positions and values of the grown units.
+        unspent: Weights of the budget that are too few for a whole unit.
+        state: Numbers that the method remembers for the next reallocation.
     """
 
     gone: list[tf.Tensor]
@@ -71,25 +72,26 @@ class Moves:
 
 @dataclass(frozen=True)
 class Method:
-    """Prunes, allocates and grows, under a budget that it conserves.
+    """Prunes, allocates and grows, and does not change the budget.
 
-    The number of active weights over all tensors is the same before and
-    after; every tensor keeps at least one; a position that is pruned does not
-    come back in the same reallocation. Units that no inactive position could
-    replace, the largest first, are not pruned. Where units of several weights
-    move as one, less than a unit may stay unspent until the next time.
+    The number of active weights over all tensors is the same before and after.
+    Every tensor keeps at least one unit. A pruned position does not grow again
+    in the same reallocation. If a tensor has too few inactive positions to
+    replace all chosen units, the largest of these are not pruned. If units of
+    several weights move as one, less than one unit may stay unspent until the
+    next reallocation.
 
-    All three parts see a `Context`, compute with TensorFlow's operations, and
+    All three parts get a `Context`, compute with TensorFlow's operations, and
     are compiled.
 
     Args:
-        prune: `prune(ctx)` returns the positions of the active units that go,
-            ascending: a `Prune`, or a function that remembers nothing.
+        prune: `prune(ctx)` returns the positions of the active units to prune,
+            ascending. It is a `Prune`, or a function that remembers nothing.
         allocate: `allocate(ctx, pruned)` returns the proportions in which the
-            tensors get back what was pruned; None, `allocate.what_it_lost`,
-            where each gets back what it lost.
-        grow: `grow(ctx, counts, seed)` chooses positions, and values, of the
-            new units; None where units go and none come.
+            tensors get back units. With None, `allocate.what_it_lost`, each
+            tensor gets back as many as it lost.
+        grow: `grow(ctx, counts, seed)` chooses the positions and values of the
+            new units. With None, units are pruned and none are grown.
 
     Raises:
         ValueError: If `allocate` is given without `grow`.
@@ -102,13 +104,13 @@ class Method:
     def __post_init__(self) -> None:
         if self.allocate and not self.grow:
             raise ValueError(
-                "`grow` must be given where `allocate` is. "
+                "`grow` must be given with `allocate`. "
                 f"Received: allocate={self.allocate}, grow=None"
             )
 
     @property
     def rule(self) -> Prune:
-        """The part that prunes, with all that it remembers."""
+        """The part that prunes, as a `Prune`."""
         if isinstance(self.prune, Prune):
             return self.prune
         return Stateless(self.prune)
@@ -125,13 +127,13 @@ class Method:
         unspent: int = 0,
         state: Mapping[str, float] | None = None,
     ) -> Moves:
-        """Runs one reallocation. Changes nothing: the result says what to do.
+        """Computes one reallocation. It changes nothing, but returns the moves.
 
         Args:
             ctx: The network.
-            seed: Shape `(2,)`, int32; equal seeds, equal results.
-            unspent: What the last result left unspent.
-            state: What the method remembers; `ctx.numbers` by default.
+            seed: Shape `(2,)`, int32. Equal seeds give equal results.
+            unspent: Weights that the last reallocation left unspent.
+            state: Numbers that the method remembers; `ctx.numbers` by default.
 
         Raises:
             NonFiniteWeightError: If a weight is NaN or infinite.
@@ -152,7 +154,7 @@ class Method:
         )
 
     def propose(self, ctx: Context) -> Proposal:
-        """Begins a reallocation, also inside a `tf.function`."""
+        """Begins a reallocation. It can run inside a `tf.function`."""
         gone = list(self.rule(ctx))
         chosen = tf.stack([tf.size(x, out_type=tf.int64) for x in gone])
         active = ctx.num_active
@@ -166,11 +168,11 @@ class Method:
         return Proposal(gone, tf.stack(counts), proportions)
 
     def plan_within(self, counts: tf.Tensor) -> Plan:
-        """Plans on the device, where `allocate` is None.
+        """Plans on the device, if `allocate` is None.
 
         Args:
-            counts: Those of the proposal. If a weight is not finite, nothing
-                is to move.
+            counts: Counts of the proposal. If a weight is not finite, nothing
+                moves.
         """
         active, chosen, inactive, finite = tf.unstack(counts, 4)
         all_finite = tf.reduce_all(finite > 0)
@@ -183,15 +185,15 @@ class Method:
         proposal: Proposal,
         unspent: int,
     ) -> tuple[Plan, int]:
-        """Plans on the host, where `allocate` is given.
+        """Plans on the host, if `allocate` is given.
 
         Args:
             unit_sizes: Weights in a unit of each tensor.
-            proposal: The proposal, its counts and proportions as arrays.
-            unspent: What the last reallocation left unspent.
+            proposal: The proposal, with counts and proportions as arrays.
+            unspent: Weights that the last reallocation left unspent.
 
         Returns:
-            The plan, and what it leaves unspent.
+            The plan, and the weights that it leaves unspent.
 
         Raises:
             NonFiniteWeightError: If a weight is NaN or infinite.
@@ -216,16 +218,16 @@ class Method:
         plan: Plan,
         seed: tf.Tensor,
     ) -> tuple[list[tf.Tensor], Sequence[Growth]]:
-        """Ends a reallocation, also inside a `tf.function`.
+        """Ends a reallocation. It can run inside a `tf.function`.
 
         Args:
-            ctx: The network, as `propose` saw it.
+            ctx: The network that `propose` got.
             gone: The positions of the proposal.
-            plan: How many go and come.
-            seed: Shape `(2,)`, int32; equal seeds, equal results.
+            plan: How many units to prune and to grow.
+            seed: Shape `(2,)`, int32. Equal seeds give equal results.
 
         Returns:
-            Positions of what goes, and what comes.
+            Positions of the pruned units, and the grown units.
         """
         exempt = tf.unstack(plan.exempt, len(gone))
         spared = tf.unstack(plan.spared, len(gone))
@@ -249,14 +251,14 @@ def check_finite(counts: np.ndarray) -> None:
 
 
 def num_pruned(counts: np.ndarray, plan: Plan) -> int:
-    """Counts the units that a method chose, but for those that are exempt."""
+    """Counts the units that a method chose, without the exempt ones."""
     return int(counts[1].sum() - np.asarray(plan.exempt).sum())
 
 
 def _corrected(
     tensor: SparseTensor, gone: tf.Tensor, exempt: tf.Tensor, spared: tf.Tensor
 ) -> tf.Tensor:
-    """Leaves out the first where all would go, and those that are spared."""
+    """Leaves out the exempt unit and the spared units of a tensor."""
     gone = gone[exempt:]
     return tf.cond(
         spared > 0,
@@ -269,7 +271,7 @@ def _corrected(
 def _without_largest(
     positions: tf.Tensor, magnitudes: tf.Tensor, count: tf.Tensor
 ) -> tf.Tensor:
-    """Drops the positions of the largest weights, of ties the lower ones."""
+    """Drops the positions of the largest weights; ties go to lower ones."""
     order = tf.argsort(magnitudes, direction="DESCENDING", stable=True)
     # Cut once it is int64: a GPU cuts int32, which the order is, on the host.
     return tf.sort(tf.gather(positions, order)[count:])

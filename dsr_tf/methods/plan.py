@@ -1,4 +1,4 @@
-"""The integer arithmetic of a reallocation: how many units of each tensor."""
+"""Plans how many units of each tensor a reallocation prunes and grows."""
 
 import math
 from collections.abc import Sequence
@@ -13,15 +13,14 @@ from dsr_tf.budget import apportion
 
 @dataclass(frozen=True)
 class Plan:
-    """Counts of units, one a tensor: arrays or tensors, shape `(L,)`, int64.
+    """Counts of units for each tensor: shape `(L,)`, int64.
 
     Args:
         active: Active units, before pruning.
-        exempt: 1 where all units were chosen, so that the first has to stay;
-            else 0.
-        spared: Units among the chosen ones, the largest, that stay because
-            nothing could replace them.
-        grown: Units that come.
+        exempt: 1 if all units were chosen, so that the first must stay; else 0.
+        spared: How many of the largest chosen units stay, because nothing could
+            replace them.
+        grown: Units that grow.
     """
 
     active: np.ndarray | tf.Tensor
@@ -44,15 +43,15 @@ def plan_within_tensors(
 ) -> Plan:
     """Plans a reallocation in which every tensor gets back what it lost.
 
-    It needs no exact division, and so runs on the device.
+    It needs no exact division, and so it runs on the device.
 
     Args:
         active: Active units of each tensor, before pruning, shape `(L,)`.
-        chosen: Units that pruning would take.
+        chosen: Units chosen for pruning.
         inactive: Inactive units, before pruning.
-        is_finite: Whether all weights are finite, bool: otherwise nothing is
-            to move.
-        grows: Whether anything comes back.
+        is_finite: Whether all weights are finite, bool; otherwise nothing
+            moves.
+        grows: Whether units are grown.
     """
     exempt = tf.cast((active == chosen) & (chosen > 0), tf.int64)
     pruned = chosen - exempt
@@ -77,19 +76,19 @@ def plan_across_tensors(
 ) -> tuple[Plan, int]:
     """Plans a reallocation that moves weights from tensor to tensor.
 
-    The budget, counted in weights, is conserved; the arithmetic is exact, and
-    runs on the host.
+    The budget, counted in weights, does not change. The arithmetic is exact,
+    and runs on the host.
 
     Args:
-        proportions: In which what was pruned is shared out, one a tensor.
+        proportions: Share of each tensor in the pruned weights.
         active: Active units of each tensor, before pruning.
-        chosen: Units that pruning would take.
+        chosen: Units chosen for pruning.
         inactive: Inactive units, before pruning.
         sizes: Weights in a unit of each tensor.
         unspent: Weights that the last reallocation left unspent.
 
     Returns:
-        The plan, and the weights that no whole unit could take.
+        The plan, and the weights that stay unspent.
 
     Raises:
         ValueError: If a proportion is negative, NaN or infinite.
@@ -119,7 +118,7 @@ def _exact(proportions: Sequence[float] | np.ndarray) -> list[int]:
     if not all(0 <= value < math.inf for value in values):
         raise ValueError(
             "`allocate` must return proportions that are finite and not "
-            f"negative. Received: {values}"
+            f"negative. Received: proportions={values}"
         )
     fractions = [Fraction(value) for value in values]
     scale = math.lcm(*(x.denominator for x in fractions))

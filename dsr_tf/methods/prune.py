@@ -1,4 +1,4 @@
-"""Which units go."""
+"""Chooses which units are pruned."""
 
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -24,45 +24,46 @@ PruneFunction = Callable[[Context], Sequence[tf.Tensor]]
 
 
 class Prune:
-    """Which units go, and what is remembered between reallocations.
+    """Chooses which units are pruned, and keeps state between reallocations.
 
-    What it remembers are numbers, such as a threshold, and arrays with an
+    Its state consists of numbers, such as a threshold, and of arrays with an
     entry for every unit, such as signs.
     """
 
     def initial_state(self) -> State:
-        """Returns the numbers that it remembers before the first time."""
+        """Returns the numbers to remember before the first reallocation."""
         return {}
 
     def numbers(
         self, state: Mapping[str, float], moment: Moment
     ) -> Mapping[str, float]:
-        """Returns what it reads as `ctx.numbers`, asked on the host.
+        """Returns `ctx.numbers` for a reallocation; runs on the host.
 
         Args:
             state: The numbers that it remembers.
-            moment: Where training stands, for its schedules.
+            moment: The position in the training, for its schedules.
         """
         return state
 
     def check(self, extents: Sequence[Extent]) -> None:
-        """Raises a ValueError if it cannot serve tensors of these extents."""
+        """Raises a ValueError if it cannot prune tensors of these extents."""
 
     def begin(
         self, ctx: Context, seed: tf.Tensor
     ) -> Mapping[str, Sequence[tf.Tensor]]:
         """Returns the arrays to begin a training with, by name.
 
-        Called when training begins and when it goes on, perhaps with weights
-        that were assigned in between.
+        It is called when training begins and when it resumes. The weights may
+        have been assigned in between.
 
         Args:
-            ctx: The network. Where training goes on, its tensors have the
-                arrays as they were.
+            ctx: The network. If training resumes, its tensors have the old
+                arrays.
             seed: Shape `(2,)`, int32.
 
         Returns:
-            For each name an array a tensor, of its active units.
+            For each name, one array for each tensor, with an entry for each
+            active unit.
         """
         return {}
 
@@ -71,16 +72,16 @@ class Prune:
     ) -> Sequence[tf.Tensor] | None:
         """Returns new weights of the active units, of the shape of `values`.
 
-        Called before the units that go are chosen. None: weights stay.
+        It is called before units are chosen. None leaves the weights unchanged.
         """
         return None
 
     def __call__(self, ctx: Context) -> Sequence[tf.Tensor]:
-        """Returns the positions of what goes, ascending, int64."""
+        """Returns the positions of the units to prune, ascending, int64."""
         raise NotImplementedError
 
     def next_state(self, state: Mapping[str, float], num_pruned: int) -> State:
-        """Returns what it remembers after `num_pruned` units were pruned."""
+        """Returns the numbers to remember after pruning `num_pruned` units."""
         return dict(state)
 
 
@@ -89,7 +90,7 @@ class Stateless(Prune):
     """A function that remembers nothing.
 
     Args:
-        function: Returns the positions of what goes.
+        function: Returns the positions of the units to prune.
     """
 
     function: PruneFunction
@@ -106,15 +107,15 @@ def adapted_threshold(
 ) -> float:
     """Returns the threshold of the next reallocation.
 
-    Doubled if fewer than `(1 - tolerance) * num_pruned` weights were pruned,
-    halved if more than `(1 + tolerance) * num_pruned`, else as it was. It
-    stays within the normal float32 numbers, also where the target is out of
-    reach.
+    It is doubled if fewer than `(1 - tolerance) * num_pruned` weights were
+    pruned, halved if more than `(1 + tolerance) * num_pruned` were pruned, and
+    unchanged otherwise. It stays within the normal float32 numbers, even if the
+    target cannot be reached.
 
     Args:
         threshold: `H` of this reallocation.
-        num_below: `sum(K_l)`, weights that it pruned.
-        num_pruned: `N_p`, weights that it was to prune.
+        num_below: `sum(K_l)`, the number of weights that it pruned.
+        num_pruned: `N_p`, the target.
         tolerance: `delta`, a fraction.
     """
     if num_below < (1 - tolerance) * num_pruned:
@@ -126,13 +127,13 @@ def adapted_threshold(
 
 @dataclass(frozen=True)
 class AdaptiveThreshold(Prune):
-    """Prunes below one threshold for all tensors, which adapts to a target.
+    """Prunes below one threshold for all tensors; it adapts to a target.
 
     Args:
         num_pruned: `N_p`, number of units to prune in a reallocation, at least
             1.
         tolerance: `delta`, fraction of `num_pruned` by which the count may
-            miss before the threshold moves, in `[0, 1)`.
+            differ before the threshold changes, in `[0, 1)`.
         initial_threshold: `H` of the first reallocation, above 0.
 
     Raises:
@@ -156,13 +157,13 @@ class AdaptiveThreshold(Prune):
         return {"threshold": self.initial_threshold}
 
     def check(self, extents: Sequence[Extent]) -> None:
-        """Refuses a target that the budget cannot serve."""
+        """Refuses a target that is not below the budget."""
         budget = sum(extent.num_active for extent in extents)
         if self.num_pruned >= budget:
             raise ValueError(
-                "`num_pruned` must be smaller than the budget, the number of "
-                "active weights of the model's sparse layers, or of slices "
-                "where these move as one. "
+                "`num_pruned` must be smaller than the budget, which is the "
+                "number of active weights of the model's sparse layers, or of "
+                "active slices where slices move as one. "
                 f"Received: num_pruned={self.num_pruned}, budget={budget}"
             )
 
@@ -185,7 +186,7 @@ def smallest(tensor: SparseTensor, count: tf.Tensor) -> tf.Tensor:
     Args:
         tensor: The tensor.
         count: How many, an int64 scalar from 0 to `tensor.num_active`. Ties go
-            by lower position.
+            to the lower position.
 
     Returns:
         Their positions, shape `(count,)`, ascending, int64.
@@ -206,8 +207,8 @@ def _smallest(
 class SmallestFraction(Prune):
     """Prunes the smallest weights of each tensor.
 
-    Of `M` active units `int(drop_fraction * M) + 1` go, but never more than
-    the inactive positions could replace, and never all.
+    Of `M` active units `int(drop_fraction * M) + 1` are pruned, but never more
+    than there are inactive positions, and never all.
 
     Args:
         drop_fraction: Fraction of the active units, in `[0, 1)`, or a schedule
@@ -217,8 +218,9 @@ class SmallestFraction(Prune):
         ValueError: If `drop_fraction` is out of its range.
 
     Reference:
-        [Mocanu et al., 2018](https://arxiv.org/abs/1707.04780); the count is
-        that of [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), code.
+        [Mocanu et al., 2018](https://arxiv.org/abs/1707.04780); the count
+        follows the code of
+        [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967).
     """
 
     drop_fraction: float | Mapping[int, float] | Schedule

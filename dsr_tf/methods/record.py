@@ -1,4 +1,4 @@
-"""What the command line and the reports know of a method."""
+"""Records: facts about a method for the command line and the reports."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ class NoSettings:
 
 @dataclass(frozen=True)
 class Record:
-    """A method, as `main.py` and the reports know it.
+    """The facts about a method that `main.py` and the reports need.
 
     Args:
         name: Name on the command line.
-        help: What it is, in a line.
-        label: What reports call it.
-        settings: A dataclass, whose fields are flags of the command line; made
-            by the functions of `methods.settings`.
+        help: One line of help.
+        label: Name in reports.
+        settings: A dataclass whose fields are flags of the command line; the
+            functions of `methods.settings` make them.
         build: Makes the method from its settings and the sparsity that was
-            asked for. None where no mask moves.
-        kernels: What the kernels of its networks are: `"masked"`, `"hashed"`,
+            asked for. None if no mask changes.
+        kernels: Kind of the kernels of its networks: `"masked"`, `"hashed"`,
             which share values, or `"dense"`.
         starts_dense: Whether training begins with all weights active.
         every_step: Whether it acts after every optimizer step.
@@ -54,5 +54,5 @@ class Record:
 
     @property
     def starts_sparse(self) -> bool:
-        """Whether training begins under masks that hold weights back."""
+        """Whether training begins with masks that hide some weights."""
         return self.kernels == "masked" and not self.starts_dense

@@ -1,4 +1,4 @@
-"""All methods, in the order of help and reports: a line each."""
+"""All methods, one line each, in the order of help and reports."""
 
 from importlib import import_module
 

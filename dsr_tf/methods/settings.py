@@ -1,4 +1,4 @@
-"""The settings of a method: a default, a line of help and a range each."""
+"""The settings of a method: each has a default, a help line and a range."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -11,17 +11,17 @@ _KEY = "setting"
 
 @dataclass(frozen=True)
 class Setting:
-    """What is to be known of a field of a dataclass of settings.
+    """The facts about one field of a dataclass of settings.
 
     Args:
         name: Name of the field, and of the flag.
         default: Its default.
-        help: What it is, in a line.
+        help: One line of help.
         kind: `int`, `float`, `str` or `bool`.
-        lower: Smallest value, of numbers.
-        below: What values must be below, of numbers; None without a limit.
+        lower: For numbers, the smallest value.
+        below: For numbers, the limit that values must be below, or None.
         above: Whether `lower` itself is refused.
-        choices: The values allowed, of texts.
+        choices: For texts, the allowed values.
         scheduled: Whether it may be a schedule.
     """
 
@@ -72,7 +72,7 @@ def switch(default: bool, help: str) -> Any:
 
 
 def settings_of(settings: type) -> Iterator[Setting]:
-    """Yields what is to be known of each field of a dataclass of settings."""
+    """Yields the facts about each field of a dataclass of settings."""
     for own in dataclasses.fields(settings):
         yield Setting(own.name, own.default, **own.metadata[_KEY])
 

@@ -1,4 +1,4 @@
-"""How methods are traced: small graphs, and little memory."""
+"""Tools to trace methods into small graphs that take little memory."""
 
 from collections.abc import Callable
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ compiled = tf.function(
 def in_turn(function: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
     """Calls a function with each row of some columns, one after another.
 
-    Also in a graph, which would else hold what all the calls need in between
-    at the same time.
+    The calls also run in turn in a graph. Otherwise the graph would hold the
+    intermediate results of all calls at the same time.
     """
     results: list[Any] = []
     for row in zip(*columns, strict=True):
@@ -29,7 +29,7 @@ def in_turn(function: Callable[..., Any], *columns: Sequence[Any]) -> list[Any]:
 
 
 def fold(seed: tf.Tensor, data: tf.Tensor | int) -> tf.Tensor:
-    """Returns the seed of a part of what a seed stands for.
+    """Derives the seed of a numbered part from a seed.
 
     Args:
         seed: Shape `(2,)`, int32.

@@ -1,4 +1,4 @@
-"""Networks made sparse, each layer with the mask of its own seed."""
+"""Makes networks sparse, with a mask seed of its own for each layer."""
 
 from collections.abc import Mapping
 
@@ -25,11 +25,12 @@ def budgeted(
         model: The network.
         mask_seeds: Seeds of the masks or maps of the layers to make sparse, by
             name.
-        sparsity: Fraction of zeros, in `[0, 1)`; None for the network itself.
-        distribution: `"uniform"`: every kernel has this sparsity, rounded for
-            itself. `"erk"`: as of `sparsify`.
+        sparsity: Fraction of zeros, in `[0, 1)`; None returns the network
+            itself.
+        distribution: `"uniform"`: every kernel has this sparsity, rounded on
+            its own. `"erk"`: as in `sparsify`.
         hashed: Whether kernels share values instead of holding zeros.
-        granularity: What the masks of convolutions move as one.
+        granularity: The unit that masks of convolutions move.
 
     Raises:
         ValueError: If an argument is out of its range, or hashed kernels are
@@ -38,7 +39,7 @@ def budgeted(
     moved = Granularity.of(granularity)
     if hashed and moved != WEIGHT:
         raise ValueError(
-            f"`granularity` must be '{WEIGHT}' where kernels are hashed: their "
+            f"`granularity` must be '{WEIGHT}' with hashed kernels: their "
             "positions share values, and no weight moves. "
             f"Received: granularity={granularity}"
         )

@@ -22,14 +22,16 @@ def lenet_300_100(
 ) -> keras.Model:
     """Builds the multilayer perceptron of the paper's MNIST experiments.
 
-    Layers of 300, 100 and `num_classes` units, no biases, batch normalisation
-    after every layer, the logits included, and ReLU between. On MNIST 266,200
-    kernel weights and 820 of batch normalisation.
+    It has layers of 300, 100 and `num_classes` units, without biases. Batch
+    normalisation follows every layer, the logits included, and ReLU stands
+    between layers. On MNIST it has 266,200 kernel weights and 820 weights of
+    batch normalisation.
 
     Args:
-        input_shape: Shape of an image; it is flattened.
+        input_shape: Shape of an image, which is flattened.
         num_classes: Number of logits.
-        width: Factor of the 300 and the 100, above 0; units are rounded.
+        width: Factor on the 300 and the 100 units, above 0; results are
+            rounded.
         sparsity: Fraction of zeros in every kernel, in `[0, 1)`; None for
             plain Keras layers.
         hashed: Whether the kernels share values instead of holding zeros.
@@ -37,7 +39,7 @@ def lenet_300_100(
         l2: Factor of `sum(w²) / 2` over the kernels, in the loss.
         seed: Seed of masks and weights. Kernels are U(±1/√fan_in).
         distribution: `"uniform"`: every kernel has this sparsity. `"erk"`: all
-            together have it, and large kernels more than small ones.
+            kernels together have it, and large kernels are sparser.
 
     Returns:
         A model from images to logits.

@@ -14,8 +14,8 @@ _MOST_LAYERS = 1000
 class PlainLayers:
     """Makes the layers of a network that have kernels.
 
-    Each has a seed of its own for its weights, and one for the mask it gets if
-    it is made sparse.
+    Each layer has one seed for its weights, and one for its mask if it is made
+    sparse.
 
     Args:
         l1: Factor of `sum(|w|)` over all kernels, in the loss.
@@ -49,7 +49,7 @@ class PlainLayers:
         Args:
             units: Dimension of the output.
             name: Name of the layer.
-            sparse: Whether a sparse network has it sparse.
+            sparse: Whether the layer is sparse in a sparse network.
             **kwargs: Further arguments of the Keras layer.
         """
         initializer = keras.initializers.VarianceScaling(
@@ -73,7 +73,7 @@ class PlainLayers:
         *,
         name: str,
     ) -> Any:
-        """Convolves, without bias, padded by `kernel_size // 2` all around.
+        """Convolves, without bias, and pads all sides by `kernel_size // 2`.
 
         Weights are N(0, √(2 / (k² · C_out))), the dense fan-out.
 
@@ -82,7 +82,7 @@ class PlainLayers:
             filters: Number of output channels.
             kernel_size: Height and width of the window, odd.
             strides: Step of the window, in pixels.
-            sparse: Whether a sparse network has the layer sparse.
+            sparse: Whether the layer is sparse in a sparse network.
             name: Name of the layer.
         """
         if strides > 1 and kernel_size > 1:
@@ -104,7 +104,7 @@ class PlainLayers:
         )(x)
 
     def _next_seed(self, name: str, sparse: bool) -> int:
-        """Returns the seed of a layer's weights, and notes that of its mask."""
+        """Returns the seed of a layer's weights, and stores its mask seed."""
         mask_seed, seed = next(self._seeds), next(self._seeds)
         if sparse:
             self.mask_seeds[name] = mask_seed
@@ -128,8 +128,8 @@ def scaled(channels: int, width: float) -> int:
 def batch_norm(**kwargs: Any) -> keras.layers.BatchNormalization:
     """Makes a batch normalisation with Keras' momentum.
 
-    Not the 0.9 of the authors' framework: averages over ten batches are
-    noisy, and cost accuracy on the test set.
+    The authors' framework uses 0.9. Averages over ten batches are noisy, and
+    cost accuracy on the test set.
     """
     return keras.layers.BatchNormalization(
         momentum=0.99, epsilon=1e-5, **kwargs

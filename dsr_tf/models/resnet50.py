@@ -29,17 +29,17 @@ def resnet50(
 ) -> keras.Model:
     """Builds a ResNet-50, post-activation, with strides on the 3×3.
 
-    Sparse are the last layer and all convolutions but the first and those of
-    the shortcuts: 22,724,608 weights for 1,000 classes.
+    The last layer is sparse, and so are all convolutions except the first and
+    those of the shortcuts: 22,724,608 weights for 1,000 classes.
 
     Args:
         input_shape: Shape of an image, channels last.
         num_classes: Number of logits.
-        width: Factor of the channels, above 0; channels are rounded.
+        width: Factor on the channels, above 0; channels are rounded.
         sparsity: Fraction of zeros in the sparse kernels, in `[0, 1)`; None
             for plain Keras layers.
         hashed: Whether those kernels share values instead of holding zeros.
-        granularity: What the masks of convolutions move as one: `"weight"` or
+        granularity: The unit that masks of convolutions move: `"weight"` or
             `"kernel"`.
         l1: Factor of `sum(|w|)` over the kernels, in the loss.
         l2: Factor of `sum(w²) / 2` over the kernels, in the loss.
@@ -47,7 +47,7 @@ def resnet50(
             in the loss.
         seed: Seed of masks and weights.
         distribution: `"uniform"`: every kernel has this sparsity. `"erk"`: all
-            together have it, and large kernels more than small ones.
+            kernels together have it, and large kernels are sparser.
 
     Returns:
         A model from images to logits.

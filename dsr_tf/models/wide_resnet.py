@@ -28,9 +28,10 @@ def wide_resnet(
 ) -> keras.Model:
     """Builds a WRN-`depth`-`width`, pre-activation.
 
-    Three groups of `(depth - 4) / 6` blocks with `16 * width`, `32 * width`
-    and `64 * width` channels after a first convolution to 16. Sparse are all
-    convolutions but the first and those of the shortcuts.
+    A first convolution to 16 channels is followed by three groups of
+    `(depth - 4) / 6` blocks with `16 * width`, `32 * width` and `64 * width`
+    channels. All convolutions are sparse except the first and those of the
+    shortcuts.
 
     Args:
         depth: Number of layers, `6n + 4`.
@@ -40,7 +41,7 @@ def wide_resnet(
         sparsity: Fraction of zeros in the sparse kernels, in `[0, 1)`; None
             for plain Keras layers.
         hashed: Whether those kernels share values instead of holding zeros.
-        granularity: What the masks of convolutions move as one: `"weight"` or
+        granularity: The unit that masks of convolutions move: `"weight"` or
             `"kernel"`.
         sparse_logits: Whether the last layer is sparse too, as in the paper's
             text; it is dense in the authors' code.
@@ -50,7 +51,7 @@ def wide_resnet(
             in the loss.
         seed: Seed of masks and weights.
         distribution: `"uniform"`: every kernel has this sparsity. `"erk"`: all
-            together have it, and large kernels more than small ones.
+            kernels together have it, and large kernels are sparser.
 
     Returns:
         A model from images to logits.

@@ -21,10 +21,10 @@ def compare(runs: str) -> str:
     """Returns a table of finished runs for each data set and network.
 
     Args:
-        runs: Folders, separated by commas, or patterns of such.
+        runs: Folders, or patterns that match folders, separated by commas.
 
     Returns:
-        Plain text. On a narrow terminal some columns are left out; elsewhere
+        Plain text. On a narrow terminal some columns are left out; otherwise
         it is as wide as it needs to be.
 
     Raises:
@@ -42,7 +42,7 @@ def compare(runs: str) -> str:
 
 
 def _fitted(table: Table) -> str:
-    """Draws a table; on a terminal without the columns that do not fit."""
+    """Draws a table; on a terminal, leaves out columns that do not fit."""
     text = _drawn(table, fit=False)
     if not sys.stdout.isatty():
         return text

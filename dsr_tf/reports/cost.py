@@ -1,4 +1,4 @@
-"""What reallocation costs."""
+"""The cost of reallocation."""
 
 from matplotlib.figure import Figure
 
@@ -27,8 +27,8 @@ def pictures(experiment: Experiment) -> list[Picture]:
     )
     if untimed:
         caption += (
-            f" Not measured: {', '.join(sorted(untimed))}, where weights move "
-            "in every step."
+            f" Methods that move weights in every step are not measured: "
+            f"{', '.join(sorted(untimed))}."
         )
     return [
         Picture(

@@ -13,9 +13,9 @@ class Experiment:
     """All groups of runs on one data set with one network.
 
     Args:
-        dataset: As in the flags.
+        dataset: Name of the data set, as in the flags.
         network: Name of the network, such as `WRN-28-2`.
-        title: Data set and network, and what of them was used if not all.
+        title: Data set and network, and the part that was used if not all.
         whole: Whether all training images were used.
         groups: The groups, by method and size.
     """
@@ -35,9 +35,9 @@ class Experiment:
     def main_groups(self) -> tuple[Group, ...]:
         """The group to draw for each method and size, without ablations.
 
-        It is the one with the most epochs; of these, with the most seeds; of
-        these, with the settings that most groups of other sizes have; of
-        these, the first.
+        It is the group with the most epochs. If there are several, it is the
+        one with the most seeds, then the one with the settings that most groups
+        of other sizes have, then the first.
         """
         plain = [group for group in self.groups if not group.is_ablation]
         places = gathered(plain, lambda x: (x.method, x.parameters))
@@ -64,9 +64,9 @@ class Experiment:
     def other_groups(self) -> tuple[Group, ...]:
         """Groups that are neither main groups nor ablations.
 
-        Of groups that differ in `stop_epoch` only, one at most is among them,
-        as they have a picture of their own: the last to stop, if none of them
-        is a main group.
+        Groups that differ only in `stop_epoch` have a picture of their own. At
+        most one of them is listed here: the last to stop, if none of them is a
+        main group.
         """
         mains = self.main_groups
         in_families = {
@@ -88,8 +88,8 @@ class Experiment:
     def levels(self) -> dict[float, list[Group]]:
         """Main groups by the share of weights kept, smallest first.
 
-        Dense networks are added to the level whose number of parameters is
-        nearest to theirs, except for the full network, which is in none.
+        A dense network is added to the level with the nearest number of
+        parameters. The full network is in no level.
         """
         masked = [x for x in self.main_groups if x.density is not None]
         levels = gathered(masked, lambda x: round(x.density or 0, 4))
@@ -104,8 +104,8 @@ class Experiment:
     def counts_at_start(self, group: Group) -> list[list[int]] | None:
         """Returns the active weights of each layer at the start of each run.
 
-        Older runs did not write them. They are then known from the method, or
-        from another group whose masks began with the same counts and kept
+        Older runs did not write them. Then the counts follow from the method,
+        or from another group whose masks began with the same counts and kept
         them.
 
         Returns:

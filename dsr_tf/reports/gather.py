@@ -27,7 +27,7 @@ _WITHOUT_DEFAULT = (
 
 
 def experiments(runs: Iterable[Run]) -> list[Experiment]:
-    """Gathers runs by data set and network, then by all but the seed."""
+    """Groups runs by data set and network, then by all but the seed."""
     links = Links(_completed(list(runs)))
     return [
         _experiment(list(alike), links)
@@ -38,8 +38,8 @@ def experiments(runs: Iterable[Run]) -> list[Experiment]:
 def _completed(runs: list[Run]) -> list[Run]:
     """Adds flags to older runs that were made before the flags existed.
 
-    Where all other runs of the method have one value, it is taken for what the
-    older ones did.
+    If all other runs of the method have the same value, the older runs are
+    taken to have it too.
     """
     alike = gathered(runs, _comparable)
     agreed = {key: _agreed(members) for key, members in alike.items()}

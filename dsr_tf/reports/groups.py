@@ -31,7 +31,7 @@ class Group:
         runs: The runs, by seed.
         differing: Settings in which the group differs from others of its
             method and size, such as `l1=0.0002`; empty if there is no other.
-        source: Group with whose last masks the runs began, or None.
+        source: Group that gave the runs their first masks, or None.
     """
 
     runs: tuple[Run, ...]
@@ -53,7 +53,7 @@ class Group:
 
     @property
     def is_full(self) -> bool:
-        """Whether it is the full dense network, which others compare with."""
+        """Whether it is the full dense network, the baseline of the others."""
         return self.method == "dense"
 
     @property

@@ -1,4 +1,4 @@
-"""Finds the runs with whose weights or masks other runs began."""
+"""Finds the runs that gave other runs their first weights or masks."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ LINKS = ("init_from", "masks_from", "weights_from")
 
 
 class Links:
-    """Finds the runs with which other runs began, among the given runs.
+    """Finds the runs that other runs started from, among the given runs.
 
     A run is found by its path. If its folder has been moved since, it is found
     by the folder's name, unless several have that name.
@@ -43,8 +43,7 @@ class Links:
     def keys(self, run: Run) -> dict[str, object]:
         """Returns a value for each link, by which runs can be compared.
 
-        The value is the same if the runs that were begun with differ in their
-        seed only.
+        The value is the same for source runs that differ only in their seed.
         """
         keys: dict[str, object] = {}
         for link in LINKS:

@@ -30,7 +30,7 @@ def rank(name: str) -> int:
 
 
 def network(run: Run) -> str:
-    """Returns the name of a network; a thin one has that of the full one."""
+    """Returns the name of a network; a thin network has the full one's name."""
     model = str(run.summary["model"])
     thin = run.summary["method"] == "thin_dense"
     width = None if thin else run.settings.get("width")
@@ -41,7 +41,7 @@ def network(run: Run) -> str:
 
 
 def experiment(run: Run) -> str:
-    """Returns data set and network, and what of them was used if not all."""
+    """Returns data set and network, and the part that was used if not all."""
     dataset = str(run.summary["dataset"])
     parts = [_DATASETS.get(dataset, dataset), network(run)]
     if "image_size" in run.settings:

@@ -23,7 +23,7 @@ def page(
     """Returns a page that needs no other file.
 
     Args:
-        experiments: What to report on.
+        experiments: The experiments to report on.
         pictures: The pictures of each experiment, by its slug.
         others: Folders that hold no finished run.
     """

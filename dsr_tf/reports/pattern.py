@@ -46,7 +46,10 @@ def _picture(
         "runs. The axis is stretched toward 1."
     )
     if still:
-        caption += f" Each layer ends as it began with {', '.join(still)}."
+        caption += (
+            " The sparsity of each layer does not change with "
+            f"{', '.join(still)}."
+        )
     return Picture(
         f"{experiment.slug}_pattern_{100 * density:g}".replace(".", "_"),
         f"Sparsity of each layer, {names.kept(density)} kept",

@@ -1,4 +1,4 @@
-"""A picture of a report, and what all pictures are made with."""
+"""A picture of a report, and functions that all pictures use."""
 
 import io
 from collections.abc import Callable

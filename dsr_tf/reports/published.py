@@ -1,8 +1,8 @@
 """Results of the paper, to compare runs with.
 
-Mostafa & Wang, 2019 (arXiv 1902.05967). Those of MNIST and CIFAR-10 are means
+Mostafa & Wang, 2019 (arXiv 1902.05967). Results on MNIST and CIFAR-10 are means
 and standard deviations of 5 runs, from the accuracies published with
-sparse_learning; those of ImageNet are in the text.
+sparse_learning. Results on ImageNet are in the text.
 """
 
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ class Figure:
 
     Args:
         method: Name of the method, as in the flags.
-        density: Share of the sparse tensors' weights kept; for thin networks
-            that of the sparse ones they are compared with.
-        parameters: Of the whole model, zeros left out.
+        density: Share of weights kept in the sparse layers; for a thin network,
+            the share of the sparse network it is compared with.
+        parameters: Parameters of the whole model, zeros left out.
         epochs: Epochs of training.
         mean: Test accuracy, in percent.
-        deviation: Its standard deviation, or None where none is given.
+        deviation: Its standard deviation, or None if none is given.
     """
 
     method: str
@@ -172,10 +172,10 @@ _TABLES = {
 
 
 def published(experiment: Experiment) -> list[Figure]:
-    """Returns the paper's figures for what was run for as many epochs as there.
+    """Returns the paper's figures for methods that were run as long as there.
 
     Args:
-        experiment: What was run. With a part of the data set it has none.
+        experiment: The runs. With only a part of the data set, there are none.
     """
     table = _TABLES.get((experiment.dataset, experiment.network))
     if table is None or not experiment.whole:

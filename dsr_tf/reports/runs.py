@@ -39,7 +39,7 @@ class Run:
     Args:
         path: Its folder.
         settings: Flags by name, as text.
-        summary: What `summary.json` holds.
+        summary: The contents of `summary.json`.
         metrics: The numbers of each epoch, by name.
     """
 

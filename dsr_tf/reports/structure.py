@@ -33,7 +33,7 @@ def rows(
     """Returns the groups to compare, by the label of each.
 
     Args:
-        experiment: What was run.
+        experiment: The experiment.
         ablations: Groups that began with the last masks of one group.
     """
     found = {}

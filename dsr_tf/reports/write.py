@@ -24,10 +24,10 @@ def write_report(runs: str, out: str, overwrite: bool = False) -> Path:
 
     The folder holds `index.html`, which needs no other file, each picture as
     PNG, each table as CSV, and all tables in `tables.md`. It is written beside
-    `out` and moved there when all of it is done.
+    `out` and moved there when it is complete.
 
     Args:
-        runs: Folders, separated by commas, or patterns of such.
+        runs: Folders, or patterns that match folders, separated by commas.
         out: Folder to write.
         overwrite: Whether an earlier report at `out` may be replaced.
 
@@ -68,7 +68,7 @@ def _check(target: Path, overwrite: bool) -> None:
     is_report = (target / PAGE).is_file() and (target / TABLES).is_file()
     if not is_report:
         raise ValueError(
-            "`out` must be a new folder, or one that holds a report. "
+            "`out` must be a new folder, or a folder that holds a report. "
             f"Received: out={target}"
         )
     if not overwrite:

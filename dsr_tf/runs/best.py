@@ -12,13 +12,13 @@ from dsr_tf.runs.folder import RunFolder
 class KeepBest(keras.callbacks.Callback):
     """Writes the network after each epoch that is better than all before.
 
-    To be named after the callback that writes the metrics: what was best
-    before is read from these, so a resumed run knows it too.
+    List it after the callback that writes the metrics. It reads the earlier
+    values from their file, so that it also works in a resumed run.
 
     Args:
-        folder: Where to write it.
-        metric: Name in the logs: of an accuracy, or of a loss, of which less
-            is better.
+        folder: The folder of the run.
+        metric: Name of an accuracy or of a loss in the logs. A loss is better
+            if it is smaller.
     """
 
     def __init__(self, folder: RunFolder, metric: str) -> None:

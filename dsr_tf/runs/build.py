@@ -1,4 +1,4 @@
-"""From a configuration to Keras objects."""
+"""Builds Keras objects from a configuration."""
 
 import math
 from collections.abc import Callable
@@ -79,7 +79,7 @@ def _network(
 
 
 def budget(config: Config, model: keras.Model) -> int:
-    """Counts the weights that the sparse tensors may hold at the end."""
+    """Counts the weights that the sparse layers may hold at the end."""
     layers = budgeted_layers(model)
     if config.record.starts_dense:
         sparsity = config.budget.sparsity
@@ -107,7 +107,7 @@ def build_optimizer(
 
 
 def build_reallocation(config: Config) -> Reallocate | None:
-    """Builds the callback of the method; None where no mask ever moves."""
+    """Builds the callback of the method; None if no mask ever changes."""
     record = config.record
     if record.build is None:
         return None
@@ -135,11 +135,11 @@ def _is_slow(config: Config) -> bool:
 
 
 def steps_per_execution(config: Config, steps_per_epoch: int) -> int:
-    """Returns the longest execution that ends wherever something is due.
+    """Returns the largest number of steps in an execution that fits the run.
 
-    It divides the epoch, and every period that is used, and is so short that a
-    signal is heard in time. Where the period changes from step to step it is
-    one step.
+    It divides the epoch and every period of the run, and it is small enough
+    that a signal is handled in time. If the period changes from step to step,
+    it is one step.
     """
     if _is_slow(config):
         return 1
@@ -149,7 +149,7 @@ def steps_per_execution(config: Config, steps_per_epoch: int) -> int:
 
 
 def _used_periods(config: Config) -> list[int]:
-    """Returns the periods that come into force: one step if it is not known."""
+    """Returns the periods that the run uses: one step if they are not known."""
     record, period = config.record, config.moves.period
     if not record.moves_weights:
         return []

@@ -1,4 +1,4 @@
-"""What one training run is made of."""
+"""The settings of one training run."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +12,13 @@ from dsr_tf.schedules import Schedule
 
 @dataclass(frozen=True)
 class Data:
-    """What a network is trained on.
+    """The data that a network is trained on.
 
     Args:
         dataset: `"digits"` or the name of a TFDS set.
-        data_dir: Where TFDS keeps its sets, or None for its default.
-        image_size: Height and width to crop images to, where they vary in
-            size; None for the usual one.
+        data_dir: Folder of the sets of TFDS, or None for its default.
+        image_size: Height and width to crop images to, if they vary in size;
+            None for the default size.
         train_examples: Number of training images to use, or None for all.
     """
 
@@ -30,12 +30,12 @@ class Data:
 
 @dataclass(frozen=True)
 class Network:
-    """The network, without what makes it sparse.
+    """The network, without the settings that make it sparse.
 
     Args:
         model: Name of the network.
         depth: Layers of a wide ResNet, `6n + 4`.
-        width: Factor of the network's channels, above 0; None for the paper's.
+        width: Factor on the channels, above 0; None for the paper's width.
         sparse_logits: Whether the last layer of a wide ResNet is sparse too.
     """
 
@@ -51,10 +51,10 @@ class Budget:
 
     Args:
         method: Name of the method.
-        sparsity: Fraction of zeros in the sparse tensors, in `[0, 1)`.
-        distribution: How the budget is shared out between layers at the start:
+        sparsity: Fraction of zeros in the sparse layers, in `[0, 1)`.
+        distribution: How the budget is split between layers at the start:
             `"uniform"` or `"erk"`.
-        granularity: What masks move as one.
+        granularity: The unit that masks move.
     """
 
     method: str
@@ -64,7 +64,7 @@ class Budget:
 
     @property
     def record(self) -> Record:
-        """What is known of the method.
+        """The record of the method.
 
         Raises:
             ValueError: If there is no such method.
@@ -109,7 +109,7 @@ class Moves:
 
     Args:
         period: Schedule of the optimizer steps between reallocations.
-        stop_epoch: Epoch from which on masks stay, or None.
+        stop_epoch: Epoch from which on the masks no longer change, or None.
     """
 
     period: Schedule
@@ -121,12 +121,11 @@ class Start:
     """The weights and masks to start with.
 
     Args:
-        init_from: Folder of a finished run, or `.keras` file, whose weights to
-            start with, or None.
-        masks_from: Folder of a finished run whose last masks to start with, or
-            None.
-        weights_from: Folder of a finished run whose first weights to start
-            with, `"random"` for fresh ones, or None.
+        init_from: Folder of a finished run, or `.keras` file, that gives the
+            weights to start with; or None.
+        masks_from: Folder of a finished run that gives its last masks; or None.
+        weights_from: Folder of a finished run that gives its first weights;
+            `"random"` for fresh weights; or None.
     """
 
     init_from: str | None
@@ -136,20 +135,20 @@ class Start:
 
 @dataclass(frozen=True)
 class Execution:
-    """Where a run is computed, and what is kept of it.
+    """Where a run is computed, and which files it keeps.
 
-    Nothing of this changes what it computes.
+    These settings do not change the result.
 
     Args:
         run_dir: Folder that the run writes.
-        overwrite: Whether a finished run there may be replaced, or an
-            unfinished one of other settings.
-        strategy: Devices and workers to train on, as
-            `distribute.choose_strategy` takes it.
+        overwrite: Whether to replace a finished run there, or an unfinished run
+            with other settings.
+        strategy: Devices and workers to train on, as in
+            `distribute.choose_strategy`.
         checkpoint_steps: Optimizer steps between checkpoints within an epoch;
-            None for one at the end of each epoch alone.
-        keep_checkpoints: How many of the newest to keep.
-        keep_best: Metric whose best epoch's network to keep, or None.
+            None for a checkpoint only at the end of each epoch.
+        keep_checkpoints: How many of the newest checkpoints to keep.
+        keep_best: Metric that selects the network of the best epoch, or None.
         tensorboard: Whether to write for TensorBoard.
     """
 
@@ -167,19 +166,20 @@ class Config:
     """Settings of a run.
 
     Args:
-        data: What the network is trained on.
+        data: The data that the network is trained on.
         network: The network.
         budget: How many weights are active, and by which method.
-        settings: The method's own: an instance of its record's `settings`.
+        settings: Settings of the method: an instance of its record's
+            `settings`.
         training: How weights are trained.
         moves: When weights move.
         start: The weights and masks to start with.
-        execution: Where the run is computed, and what is kept of it.
-        flags: The settings as flags, a line each, for `flags.cfg`.
+        execution: Where the run is computed, and which files it keeps.
+        flags: The settings as flags, one line each, for `flags.cfg`.
 
     Raises:
-        ValueError: If there is no such method, or `settings` are those of
-            another.
+        ValueError: If there is no such method, or `settings` belong to another
+            method.
     """
 
     data: Data
@@ -196,11 +196,12 @@ class Config:
         own = self.record.settings
         if not isinstance(self.settings, own):
             raise ValueError(
-                f"`settings` must be of {own} for method={self.record.name}. "
+                f"`settings` must be an instance of {own.__module__}."
+                f"{own.__qualname__} for method={self.record.name}. "
                 f"Received: settings={self.settings!r}"
             )
 
     @property
     def record(self) -> Record:
-        """What is known of the method."""
+        """The record of the method."""
         return self.budget.record

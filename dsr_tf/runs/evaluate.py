@@ -1,4 +1,4 @@
-"""How good a network is on a data set, whatever file it is in."""
+"""Evaluates a network from a file of any kind on a data set."""
 
 import json
 import warnings
@@ -33,26 +33,26 @@ class _Runnable:
 def evaluate(
     path: str, dataset: str | None = None, data_dir: str | None = None
 ) -> dict[str, Any]:
-    """Computes, and prints, accuracy and loss on the test images of a set.
+    """Computes and prints the accuracy and loss on the test images of a set.
 
-    The loss is the cross-entropy of the outputs, which are taken for logits,
-    without penalties.
+    The loss is the cross-entropy, without penalties. The outputs of the network
+    are taken as logits.
 
     Args:
         path: Folder of a finished run, `.keras` file, folder of a SavedModel
             with the endpoint `serve`, or `.tflite` file.
-        dataset: As of `load_images`. A run knows its own; other networks need
-            one.
-        data_dir: Where TFDS keeps prepared sets; None for its default.
+        dataset: Name, as in `load_images`. A run has its own data set; other
+            networks need a name.
+        data_dir: Folder of the prepared sets of TFDS; None for its default.
 
     Returns:
-        `dataset`, `num_images`, `accuracy` and `loss`; `recorded_accuracy`, of
-        a run, what its summary holds.
+        `dataset`, `num_images`, `accuracy` and `loss`; for a run also
+        `recorded_accuracy`, from its summary.
 
     Raises:
-        ValueError: If `path` leads to nothing that runs, or the data set does
-            not fit.
-        DatasetUnavailableError: If the data set cannot be had.
+        ValueError: If `path` leads to no network that runs, or the data set
+            does not fit.
+        DatasetUnavailableError: If the data set is not available.
     """
     found, summary = Path(path), None
     if (found / SUMMARY).is_file() and (found / MODEL).is_file():
@@ -76,16 +76,16 @@ def _dataset(
     if summary is None:
         if dataset is None:
             raise ValueError(
-                "`dataset` must be given for all but the folder of a finished "
-                f"run. Received: model_path={path} and no dataset"
+                "`dataset` must be given, unless `model_path` is the folder of "
+                f"a finished run. Received: model_path={path}, and no dataset"
             )
         return dataset
     own = str(summary["dataset"])
     if dataset not in (None, own):
         raise ValueError(
-            "`dataset` must be that of the run, or left out; its model.keras "
-            f"can be evaluated on another. Received: dataset={dataset} for "
-            f"{path}, a run on {own}"
+            "`dataset` must be the data set of the run, or left out. To use "
+            "another data set, give the run's model.keras as `model_path`. "
+            f"Received: dataset={dataset} for {path}, a run on {own}"
         )
     return own
 
@@ -94,9 +94,10 @@ def _loader(found: Path, path: str) -> Callable[[Path], _Runnable]:
     """Returns the function that loads what is there, by its kind."""
     if found.suffix in (".npz", ".npy"):
         raise ValueError(
-            "`model_path` must be something that runs: a run, a .keras file, a "
-            "SavedModel or a .tflite file. NumPy arrays, such as the exports "
-            f"npz and csr, do not. Received: model_path={path}"
+            "`model_path` must be something that runs: a finished run, a "
+            ".keras file, a SavedModel or a .tflite file. NumPy arrays, such "
+            f"as the exports npz and csr, cannot run. Received: "
+            f"model_path={path}"
         )
     if (found / _GRAPH).is_file():
         return _load_saved_model
@@ -112,15 +113,15 @@ def _loader(found: Path, path: str) -> Callable[[Path], _Runnable]:
 
 @contextmanager
 def _foreign(path: str) -> Iterator[None]:
-    """Says of what path it is that something failed, in one line."""
+    """Turns any error into a one-line ValueError that names the path."""
     try:
         yield
     # Broad, as a foreign file may fail in any way.
     except Exception as error:
         first = (str(error).splitlines() or [""])[0]
         raise ValueError(
-            "`model_path` must lead to a network that loads, and takes a batch "
-            "of images: a SavedModel by its endpoint `serve`. Received: "
+            "`model_path` must lead to a network that loads and takes a batch "
+            "of images; a SavedModel must have an endpoint `serve`. Received: "
             f"model_path={path} ({type(error).__name__}: {first})"
         ) from error
 
@@ -162,7 +163,7 @@ def _load_tflite(path: Path) -> _Runnable:
 
 
 def _images(dataset: str, data_dir: str | None, network: _Runnable) -> ImageSet:
-    """Loads a data set, where it gives the images that a network takes."""
+    """Loads a data set, and checks that the network takes its images."""
     images = load_images(dataset, data_dir)
     if not _fits(images, network) and len(network.image_shape) == 3:
         size = network.image_shape[0]
@@ -172,8 +173,8 @@ def _images(dataset: str, data_dir: str | None, network: _Runnable) -> ImageSet:
     if not _fits(images, network):
         raise ValueError(
             "`dataset` must have images of the shape that the network takes, "
-            f"{network.image_shape}. Received: dataset={dataset}, of "
-            f"{images.image_shape}"
+            f"{network.image_shape}. Received: dataset={dataset}, with images "
+            f"of {images.image_shape}"
         )
     return images
 
@@ -219,7 +220,7 @@ def _lines(result: dict[str, Any]) -> str:
         "accuracy": f"{result['accuracy']:.4f} on the {result['num_images']:,} "
         f"test images of {result['dataset']}",
         "loss": f"{result['loss']:.4f}, the cross-entropy of its outputs, "
-        "taken for logits",
+        "taken as logits",
     }
     recorded = result.get("recorded_accuracy")
     if recorded is not None:

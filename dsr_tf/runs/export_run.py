@@ -1,4 +1,4 @@
-"""What a finished run trained, as a file for use elsewhere."""
+"""Exports the network of a finished run, for use without this library."""
 
 import json
 from pathlib import Path
@@ -33,14 +33,14 @@ def export_run(
 
     Args:
         run_dir: Folder of a finished run.
-        format: As of `dsr_tf.export`.
-        quantize: As of `dsr_tf.export`; for `"int8"` 500 training images of
-            the run's data set give the ranges.
-        data_dir: Where TFDS keeps prepared sets; None for its default.
+        format: As in `dsr_tf.export`.
+        quantize: As in `dsr_tf.export`; for `"int8"` 500 training images of the
+            run's data set give the ranges.
+        data_dir: Folder of the prepared sets of TFDS; None for its default.
         overwrite: Whether an earlier export may be replaced.
 
     Returns:
-        What was written.
+        Path of the export.
 
     Raises:
         ValueError: If there is no finished run, or it cannot be exported.

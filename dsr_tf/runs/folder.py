@@ -22,10 +22,10 @@ TENSORBOARD = "tensorboard"
 
 
 class RunFolder:
-    """Files of one run. The summary comes last, and makes it finished.
+    """The files of one run. A run with a summary, the last file, is finished.
 
     Args:
-        path: Folder, made if it is not there.
+        path: Folder; it is made if it does not exist.
         overwrite: Whether the files of a finished run may be replaced.
 
     Raises:
@@ -49,13 +49,14 @@ class RunFolder:
         self._overwrite = overwrite
 
     def resumes(self, flags: str) -> bool:
-        """Tells whether a run that was killed here is to go on.
+        """Tells whether an unfinished run here is to be resumed.
 
         Args:
-            flags: Settings of the run, as `flags.cfg` holds them.
+            flags: Settings of the run, in the form of `flags.cfg`.
 
         Raises:
-            ValueError: If it had other settings, and `overwrite` is False.
+            ValueError: If the unfinished run had other settings, and
+                `overwrite` is False.
         """
         finished = (self.path / SUMMARY).exists()
         checkpoints = self.path / CHECKPOINTS
@@ -66,15 +67,15 @@ class RunFolder:
         differing = _differences(old, flags)
         if differing and not self._overwrite:
             raise ValueError(
-                "`run_dir` must not hold an unfinished run of other flags. "
-                "Give its flags to go on with it, add --overwrite to replace "
-                f"it, or name another --run_dir. Received: run_dir={self.path} "
+                "`run_dir` must not hold an unfinished run with other flags. "
+                "Give its flags to resume it, add --overwrite to replace it, "
+                f"or name another --run_dir. Received: run_dir={self.path} "
                 f"with {', '.join(differing)}"
             )
         return not differing
 
     def begin(self, flags: str) -> None:
-        """Makes the folder, takes old files of a run away, writes the flags."""
+        """Makes the folder, removes old files of a run, writes the flags."""
         self.path.mkdir(parents=True, exist_ok=True)
         # The summary first: without it, what is left is unfinished.
         for name in (SUMMARY, FLAGS, INITIAL, MODEL, BEST, METRICS):
@@ -84,11 +85,11 @@ class RunFolder:
         self.write_text(FLAGS, flags)
 
     def remove_checkpoints(self) -> None:
-        """Removes the checkpoints, which a finished run has no use for."""
+        """Removes the checkpoints, which a finished run does not need."""
         shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
 
     def metrics(self) -> list[dict[str, str]]:
-        """Returns the rows of the metrics' file, one an epoch."""
+        """Returns the rows of the metrics file, one for each epoch."""
         path = self.path / METRICS
         if not path.exists():
             return []
@@ -96,7 +97,7 @@ class RunFolder:
             return list(csv.DictReader(file))
 
     def cut_metrics(self, num_epochs: int) -> None:
-        """Leaves the rows of the first epochs alone."""
+        """Removes all rows except those of the first epochs."""
         path = self.path / METRICS
         if path.exists():
             # Bytes, as the line ends are those of CSV.
@@ -105,17 +106,17 @@ class RunFolder:
             self.write_text(METRICS, kept)
 
     def write_text(self, name: str, text: str) -> None:
-        """Writes a text file whole."""
+        """Writes a text file in one step."""
         with replacing(self.path / name) as partial:
             partial.write_text(text, encoding="utf-8")
 
     def write_model(self, model: Any, name: str = MODEL) -> None:
-        """Saves a Keras model whole."""
+        """Saves a Keras model in one step."""
         with replacing(self.path / name) as partial:
             model.save(partial)
 
     def finish(self, summary: dict[str, Any]) -> None:
-        """Writes the summary: from here on the run counts as finished."""
+        """Writes the summary, which marks the run as finished."""
         self.write_text(SUMMARY, json.dumps(summary, indent=2) + "\n")
         self.remove_checkpoints()
 
@@ -134,7 +135,7 @@ def _differences(old: str, new: str) -> list[str]:
 def parsed_flags(flagfile: str) -> dict[str, str]:
     """Returns the flags of a run by name, dashes included, as text.
 
-    Settings of other methods, which older runs have too, are left out.
+    Settings of other methods are left out; flag files of older runs have them.
     """
     lines = [x for x in flagfile.splitlines() if x.startswith("--")]
     pairs = [line.partition("=") for line in lines]

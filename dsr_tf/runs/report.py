@@ -1,4 +1,4 @@
-"""What a run says of itself: while it trains, and at its end."""
+"""The lines that a run prints, and its summary."""
 
 import math
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from dsr_tf.runs.config import Config
 
 
 class EpochLine(keras.callbacks.Callback):
-    """Prints one line an epoch.
+    """Prints one line after each epoch.
 
     Args:
         epochs: Epochs of the whole run.
@@ -107,14 +107,14 @@ def _layer_summary(layer: Any, start: int) -> dict[str, Any]:
 
 
 def closing_lines(summary: dict[str, Any], path: str) -> str:
-    """Returns the lines that end a run on the screen."""
+    """Returns the lines that a run prints at its end."""
     rows = {
         "test accuracy": f"{summary['test_accuracy']:.4f} after epoch "
         f"{summary['epochs']}, on {summary['dataset']}",
         **(_budget_rows(summary) if summary["num_weights"] else {}),
         "parameters": f"{summary['model_parameters']:,} in the whole model",
-        "time": f"{summary['train_seconds']:.1f} s, of which "
-        f"{summary['reallocation_seconds']:.1f} s moved weights",
+        "time": f"{summary['train_seconds']:.1f} s, of which reallocations "
+        f"took {summary['reallocation_seconds']:.1f} s",
         "written to": path,
     }
     return "\n".join(f"{name:16}{text}" for name, text in rows.items())
@@ -133,7 +133,7 @@ def _budget_rows(summary: dict[str, Any]) -> dict[str, str]:
     if missed > 0:
         rows["active weights"] += f", {missed:,} too many" + (
             f": {summary['prunes']} of {summary['num_prunes']} prunes done; "
-            "it needs more --epochs"
+            "the run needs more --epochs"
             if summary["num_prunes"]
             else ""
         )

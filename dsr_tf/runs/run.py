@@ -38,19 +38,19 @@ from dsr_tf.runs.start import start_models
 def run(config: Config) -> dict[str, Any]:
     """Trains a network and writes flags, metrics, model and summary.
 
-    A run that was killed goes on from its newest checkpoint.
+    A run that was killed resumes from its newest checkpoint.
 
     Args:
         config: Settings of the run.
 
     Returns:
-        What `summary.json` holds; on workers that are not the chief, which
-        alone writes and prints, an empty dict.
+        The contents of `summary.json`. Only the chief writes and prints; other
+        workers return an empty dict.
 
     Raises:
         ValueError: If a setting is out of its range, or the folder holds a
-            finished run, or one of other settings.
-        DatasetUnavailableError: If the data set cannot be had.
+            finished run, or an unfinished run with other settings.
+        DatasetUnavailableError: If the data set is not available.
         UnreadableCheckpointError: If no checkpoint of the run can be read.
         FloatingPointError: If the loss, or a weight, becomes NaN or infinite.
         PreemptedError: After SIGTERM, once a checkpoint is written.
@@ -125,7 +125,7 @@ def _run(
 def _own_folder(
     config: Config, strategy: tf.distribute.Strategy
 ) -> Iterator[RunFolder]:
-    """Gives the chief the run's folder, and others one that is thrown away."""
+    """Yields the run's folder on the chief, and a temporary one on others."""
     if is_chief(strategy):
         execution = config.execution
         yield RunFolder(execution.run_dir, execution.overwrite)
@@ -140,7 +140,7 @@ def _compiled(
     images: ImageSet,
     steps: int,
 ) -> tuple[keras.Model, keras.Model | None]:
-    """Returns the network, compiled, and what it starts from."""
+    """Returns the compiled network, and the plain network it starts from."""
     model, initial = start_models(
         config, images.image_shape, images.num_classes
     )
@@ -161,7 +161,7 @@ def _compiled(
 def _resume(
     folder: RunFolder, checkpoint: Checkpoint, epochs: int, steps: int
 ) -> None:
-    """Says from where a run goes on, and cuts its metrics back to there."""
+    """Prints where a run resumes, and cuts its metrics back to there."""
     position = checkpoint.find()
     folder.cut_metrics(position.epoch)
     if not is_chief(checkpoint.strategy):
@@ -170,7 +170,7 @@ def _resume(
         print(f"{line}; the one before it is used", flush=True)
     done = position.epoch * steps + position.step
     print(
-        f"goes on after epoch {position.epoch}/{epochs}"
+        f"resuming after epoch {position.epoch}/{epochs}"
         + (f" and {position.step} of {steps} steps" if position.step else "")
         + f", step {done:,} of the run, from {folder.path / CHECKPOINTS}",
         flush=True,

@@ -1,4 +1,4 @@
-"""The networks before the first step: weights and masks to start with."""
+"""Builds the networks before the first step, with their weights and masks."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +18,7 @@ from dsr_tf.runs.folder import SUMMARY
 def start_models(
     config: Config, image_shape: tuple[int, ...], num_classes: int
 ) -> tuple[keras.Model, keras.Model | None]:
-    """Builds the network, and what it starts from.
+    """Builds the network, and the plain network with its first weights.
 
     Args:
         config: Settings of the run.
@@ -26,12 +26,12 @@ def start_models(
         num_classes: Number of classes.
 
     Returns:
-        The network that is trained, and the plain Keras network that holds its
-        first weights, those under the masks included; None for networks that
-        no masks could be given.
+        The network to train; and a plain Keras network with its first weights,
+        including the weights that masks hide. The second is None for hashed
+        networks, which cannot have masks.
 
     Raises:
-        ValueError: If a run or a file to start from cannot serve.
+        ValueError: If a run or a file to start from does not fit.
     """
     if config.record.kernels == "hashed":
         return build.build_model(config, image_shape, num_classes), None
@@ -57,7 +57,7 @@ def _start_with_masks(model: keras.Model, run: str) -> None:
     found = sum(layer.num_active for layer in sparse_layers(model))
     if found != budget:
         raise ValueError(
-            f"`masks_from` must name a run with the budget of this one, "
+            f"`masks_from` must name a run with the same budget as this run, "
             f"{budget}: give the --sparsity of that run. "
             f"Received: masks_from={run} with {found} active weights"
         )
@@ -70,20 +70,20 @@ def _copy(
     copy: Callable[[keras.Model, keras.Model], None],
     model: keras.Model,
 ) -> None:
-    """Copies from a run into a model; what does not fit names the flag."""
+    """Copies from a run into a model; an error names the flag."""
     source = _load(name, path, file)
     try:
         copy(source, model)
     except ValueError as error:
         kind = "masks" if copy is copy_masks else "weights"
         raise ValueError(
-            f"`{name}` must lead to a network like this one, with its {kind}. "
+            f"`{name}` must lead to a network whose {kind} fit this network. "
             f"Received: {name}={path} ({error})"
         ) from error
 
 
 def _load(name: str, path: str, file: str) -> keras.Model:
-    """Loads the file of a finished run, or one to start with that is named."""
+    """Loads a file of a finished run, or the `.keras` file that is named."""
     given = Path(path)
     named = name == "init_from" and given.is_file()
     found = given if named else given / file
