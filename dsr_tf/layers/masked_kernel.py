@@ -10,9 +10,9 @@ from keras import ops
 
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
-from dsr_tf.layers.masked_variables import KernelMask
-from dsr_tf.layers.masked_variables import MaskedVariable
-from dsr_tf.layers.masked_variables import masked
+from dsr_tf.layers.kernel_mask import KernelMask
+from dsr_tf.layers.masked_variable import MaskedVariable
+from dsr_tf.layers.masked_variable import masked
 from dsr_tf.layers.penalty import is_simple
 from dsr_tf.layers.penalty import penalty
 from dsr_tf.layers.random_mask import random_mask

@@ -1,8 +1,4 @@
-"""The variables of a sparse layer: a kernel, and the mask that it obeys.
-
-All that is assigned goes through them, so that a kernel is 0 wherever its mask
-is, by whatever route a value comes.
-"""
+"""The kernel of a sparse layer: 0 wherever its mask is, whatever comes."""
 
 import warnings
 from collections.abc import Sequence
@@ -11,15 +7,15 @@ from weakref import WeakSet
 from weakref import ref
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from dsr_tf.layers.appliers import applying_optimizer
 from dsr_tf.layers.appliers import innermost
 from dsr_tf.layers.appliers import keeps_zeros
+from dsr_tf.layers.kernel_mask import KernelMask
+from dsr_tf.layers.kernel_mask import is_symbolic
 from dsr_tf.layers.slots import Slot
 from dsr_tf.layers.slots import slots_of
-from dsr_tf.units import Units
 
 
 def masked(values: Any, mask: Any) -> tf.Tensor:
@@ -49,65 +45,6 @@ def masked_kernel(kernel: Any, mask: Any) -> tuple[Any, Any]:
     # The kernel is 0 there already: to mask it again would cost a copy of it
     # in every step.
     return tf.identity(kernel), grad
-
-
-class KernelMask(keras.Variable):
-    """A mask, bool. Its kernel, and the slots of that, follow it.
-
-    Args:
-        mask: First value, of the shape of the kernel.
-        units: The units that it moves.
-    """
-
-    def __init__(self, mask: np.ndarray, units: Units) -> None:
-        self.units = units
-        self.kernel: MaskedVariable | None = None
-        super().__init__(
-            lambda shape, dtype: tf.convert_to_tensor(mask, dtype),
-            shape=mask.shape,
-            # Not uint8: TensorFlow cannot send that from worker to worker.
-            dtype="bool",
-            trainable=False,
-            autocast=False,
-            aggregation="only_first_replica",
-            name="kernel_mask",
-        )
-
-    def assign(self, value: Any) -> Any:
-        """Replaces the mask.
-
-        Weights that become inactive are set to 0. Slots begin anew at all
-        positions that are, or were, inactive.
-
-        Args:
-            value: Array of the kernel's shape, of zeros and ones; equal
-                throughout each unit.
-
-        Raises:
-            ValueError: If the shape differs, there are other values, or a
-                unit is masked in part.
-        """
-        if self.kernel is None:
-            return super().assign(value)
-        if not _is_symbolic(value):
-            value = checked_mask(value, self.units)
-        before, kernel = tf.identity(self.value), self.kernel.last_assigned()
-        mask = super().assign(value)
-        self.kernel.follow(before, kernel)
-        return mask
-
-    def assign_alone(self, value: Any) -> None:
-        """Replaces the mask, where the caller sees to kernel and slots."""
-        super().assign(value)
-
-    # Private, but all checkpoints of TensorFlow restore variables by it.
-    def _restore_from_tensors(self, restored_tensors: Any) -> Any:
-        if self.kernel is None:
-            return super()._restore_from_tensors(restored_tensors)
-        before, kernel = tf.identity(self.value), self.kernel.last_assigned()
-        done = super()._restore_from_tensors(restored_tensors)
-        self.kernel.follow(before, kernel)
-        return done
 
 
 class MaskedVariable(keras.Variable):
@@ -179,7 +116,7 @@ class MaskedVariable(keras.Variable):
             return super().assign(tensor)  # Which says what is wrong.
         kept = self._obedient(tensor)
         result = super().assign(kept)
-        if not _is_symbolic(kept):
+        if not is_symbolic(kept):
             lost = not is_own and self._has_outside(tensor)
             self._assigned = (tensor, kept) if lost else None
         return result
@@ -299,36 +236,3 @@ class MaskConstraint(keras.constraints.Constraint):
 
     def __call__(self, w: Any) -> Any:
         return w if w is self.kernel else self.kernel._obedient(w)
-
-
-def checked_mask(mask: Any, units: Units) -> np.ndarray:
-    """Returns a mask as bool, if it is one.
-
-    Args:
-        mask: Array of the kernel's shape, of zeros and ones; equal throughout
-            each unit.
-        units: The units of the kernel.
-
-    Raises:
-        ValueError: If it is not.
-    """
-    mask = keras.ops.convert_to_numpy(mask)
-    if mask.shape != units.shape:
-        raise ValueError(
-            f"`mask` must have the kernel's shape {units.shape}. "
-            f"Received: mask.shape={mask.shape}"
-        )
-    if mask.dtype != bool and not np.isin(mask, (0, 1)).all():
-        raise ValueError(
-            "`mask` must hold only zeros and ones. "
-            f"Received: {np.unique(mask)[:5]}"
-        )
-    if units.size > 1:
-        units.of_mask(mask)
-    return mask.astype(bool)
-
-
-def _is_symbolic(value: Any) -> bool:
-    return tf.inside_function() or (
-        tf.is_tensor(value) and tf.is_symbolic_tensor(value)
-    )
