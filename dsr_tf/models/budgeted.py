@@ -7,7 +7,6 @@ import keras
 from dsr_tf.convert.exchange import with_hashed_kernels
 from dsr_tf.convert.exchange import with_sparse_kernels
 from dsr_tf.convert.layer_sparsities import layer_sparsities
-from dsr_tf.units import WEIGHT
 from dsr_tf.units import Granularity
 
 
@@ -30,18 +29,8 @@ def budgeted(
             itself. `"erk"`: as of `sparsify`.
         hashed: Whether kernels share values instead of holding zeros.
         granularity: What the masks of convolutions move as one.
-
-    Raises:
-        ValueError: If an argument is out of its range, or hashed kernels are
-            to move in units of several weights.
     """
     moved = Granularity.of(granularity)
-    if hashed and moved != WEIGHT:
-        raise ValueError(
-            f"`granularity` must be '{WEIGHT}' where kernels are hashed: their "
-            "positions share values, and no weight moves. "
-            f"Received: granularity={granularity}"
-        )
     if sparsity is None:
         return model
     layers = [model.get_layer(name) for name in mask_seeds]
