@@ -9,6 +9,7 @@ import keras
 from absl import logging
 
 from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_seed
 from dsr_tf.methods import Method
 from dsr_tf.schedules import ByEpoch
@@ -63,7 +64,7 @@ class Reallocate(keras.callbacks.Callback):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.method = method
+        self.method = checked_kind("method", method, Method, "a dsr_tf Method")
         self.period = as_schedule("period", period, _checked_period)
         self.stop_epoch = checked_count("stop_epoch", stop_epoch, optional=True)
         self.seed = checked_seed(seed)
@@ -223,6 +224,16 @@ def _used(period: Schedule, epochs: int) -> list[int]:
     if isinstance(period, ByEpoch):
         return [steps for epoch, steps in period.entries if epoch < epochs]
     return []
+
+
+def checked_reallocation(value: Any) -> Reallocate | None:
+    """Returns the callback that moves weights, or None.
+
+    Raises:
+        ValueError: If `value` is neither.
+    """
+    what = "a callback that moves weights, such as DSR"
+    return checked_kind("reallocation", value, Reallocate, what, optional=True)
 
 
 def _checked_period(name: str, value: Any) -> int:
