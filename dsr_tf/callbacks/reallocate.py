@@ -17,9 +17,11 @@ from dsr_tf.schedules import Constant
 from dsr_tf.schedules import FromEpoch
 from dsr_tf.schedules import Schedule
 from dsr_tf.schedules import as_schedule
+from dsr_tf.training.length import check_length
 from dsr_tf.training.reallocator import Reallocator
 from dsr_tf.training.replicas import check_trainable
 from dsr_tf.training.state import Counters
+from dsr_tf.training.steps import batches_a_step
 from dsr_tf.training.targets import trainable_layers
 
 
@@ -47,8 +49,9 @@ class Reallocate(keras.callbacks.Callback):
     Raises:
         ValueError: If an argument is out of its range; when training begins
             if the model has no trainable sparse layer, or too small a budget,
-            or another callback moves its weights too; the budget of a model
-            that is not built yet is known only after its first step.
+            or another callback moves its weights too, or training is too short
+            for the method to come to its end; the budget of a model that is
+            not built yet is known only after its first step.
         FloatingPointError: At a reallocation, or at the end of an epoch, if a
             weight is NaN or infinite.
         ReplicasDifferError: At a reallocation, or after the first step, if
@@ -134,6 +137,7 @@ class Reallocate(keras.callbacks.Callback):
         # Of a `fit` that was interrupted. `Checkpoint`, which is last, brings
         # it back where a run goes on.
         reallocator.counters.epoch = None
+        self._begins = True
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         reallocator, counters = self.reallocator, self.state
@@ -143,6 +147,9 @@ class Reallocate(keras.callbacks.Callback):
             counters.epoch = epoch
             counters.moved_before = counters.weights_moved
             counters.num_steps = self._num_steps(epoch)
+            if self._begins:
+                self._check_length(epoch)
+        self._begins = False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.reallocator.step()
@@ -182,12 +189,19 @@ class Reallocate(keras.callbacks.Callback):
         steps = params.get("steps")
         if not steps:
             return None
-        optimizer = self.model.optimizer
-        # One that scales the loss leaves this to the one it wraps.
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         batches = (params.get("epochs", 1) - epoch) * steps
-        accumulated = optimizer.gradient_accumulation_steps or 1
-        return self.reallocator.moment().step + batches // accumulated
+        each = batches_a_step(self.model.optimizer)
+        return self.reallocator.moment().step + batches // each
+
+    def _check_length(self, epoch: int) -> None:
+        """Refuses a `fit` that ends before the method, if its end is known."""
+        params = self.params or {}
+        check_length(
+            self.reallocator,
+            range(epoch, params.get("epochs", 1)),
+            params.get("steps") or 0,
+            self.model.steps_per_execution,
+        )
 
     def _warn_of_late_reallocations(self) -> None:
         execution = self.model.steps_per_execution

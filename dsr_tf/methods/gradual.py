@@ -89,6 +89,10 @@ class ToSparsity(Prune):
         """Returns the number of prunes done: none."""
         return {"prunes": 0}
 
+    def num_left(self, state: Mapping[str, float]) -> int:
+        """Returns the number of prunes to come."""
+        return self.num_prunes - int(state["prunes"])
+
     def next_state(self, state: Mapping[str, float], num_pruned: int) -> State:
         """Returns the number of prunes done."""
         return {"prunes": min(state["prunes"] + 1, self.num_prunes)}

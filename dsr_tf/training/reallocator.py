@@ -192,7 +192,7 @@ class Reallocator:
         moment = self.moment()
         if has_ended(self.stop, moment):
             return False
-        if not self._is_due(before, moment):
+        if not self.is_due(before, moment, self.counters.last_step):
             return False
         # Before too: what is read on one replica is assigned to all, which
         # would hide that they differed.
@@ -213,12 +213,18 @@ class Reallocator:
         period = checked_number("period", self.period(moment), positive=True)
         return max(1, round(period))
 
-    def _is_due(self, before: int, moment: Moment) -> bool:
-        """Tells whether one is due, where the step before was `before`."""
+    def is_due(self, before: int, moment: Moment, last: int) -> bool:
+        """Tells whether a reallocation is due at a moment.
+
+        Args:
+            before: Optimizer step at which this was asked before.
+            moment: The moment.
+            last: Optimizer step of the last reallocation.
+        """
         period = self.period_at(moment)
         if isinstance(self.period, Ramp):
             # It has no multiples: it may be another one at every step.
-            return moment.step - self.counters.last_step >= period
+            return moment.step - last >= period
         return moment.step // period != before // period
 
     def reallocate(self) -> None:
