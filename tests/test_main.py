@@ -140,6 +140,14 @@ def test_second_run_is_refused(finished):
         ("--learning_rate=linear:0.1:0.01", "a schedule of EPOCH:VALUE"),
         ("--period=linear:0:8", "one int from 1, or a schedule"),
         ("--period=linear:4:8:-1", "one int from 1, or a schedule"),
+        (
+            "--period=cosine:8:4:0",
+            "UNTIL, .* above 0 and at most 1, or",
+        ),
+        (
+            "--drop_fraction=cosine:0.3:0:1.5",
+            "or an optimizer step, at least 2",
+        ),
         ("--quantize=int8", "--quantize needs --format=tflite"),
         ("--train_examples=0", "is not a positive integer"),
         ("--prune_schedule=linear", "should be one of <cubic|exponential>"),
