@@ -1,10 +1,19 @@
 """Checks of arguments, with the same messages everywhere."""
 
 import math
+from collections.abc import Callable
 from collections.abc import Sequence
 from numbers import Integral
 from numbers import Real
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+
+
+def is_integer(value: Any) -> bool:
+    """Tells whether a value is an integer, of Python or NumPy, and no bool."""
+    return _is(value, Integral)
 
 
 def checked_count(
@@ -23,7 +32,7 @@ def checked_count(
     """
     if optional and value is None:
         return None
-    if _is(value, Integral) and value >= minimum:
+    if is_integer(value) and value >= minimum:
         return int(value)
     raise ValueError(
         f"`{name}` must be an integer of at least {minimum}"
@@ -37,7 +46,7 @@ def checked_seed(value: Any) -> int:
     Raises:
         ValueError: If `value` is not an integer from 0 to 2**31 - 1.
     """
-    if _is(value, Integral) and 0 <= value < 2**31:
+    if is_integer(value) and 0 <= value < 2**31:
         return int(value)
     raise ValueError(
         "`seed` must be an integer from 0 to 2**31 - 1. "
@@ -84,11 +93,103 @@ def checked_choice(name: str, value: Any, choices: Sequence[Any]) -> Any:
     Raises:
         ValueError: If `value` is none of them.
     """
-    if value in choices:
+    # Not `in`: an array is equal to nothing, and to everything in part.
+    if any(isinstance(value, type(x)) and value == x for x in choices):
         return value
     raise ValueError(
         f"`{name}` must be one of {tuple(choices)}. Received: {name}={value!r}"
     )
+
+
+def checked_switch(name: str, value: Any) -> bool:
+    """Returns yes or no as a `bool`.
+
+    Raises:
+        ValueError: If `value` is not True or False, or 1 or 0.
+    """
+    if isinstance(value, bool | np.bool_ | Integral) and value in (0, 1):
+        return bool(value)
+    raise ValueError(
+        f"`{name}` must be True or False. Received: {name}={value!r}"
+    )
+
+
+def checked_path(name: str, value: Any) -> Path:
+    """Returns a path as a `Path`.
+
+    Raises:
+        ValueError: If `value` is neither a text nor a path.
+    """
+    return Path(checked_kind(name, value, str | Path, "a path"))
+
+
+def checked_folder(name: str, value: Any) -> Path:
+    """Returns the path of a folder, which need not be there yet.
+
+    Raises:
+        ValueError: If `value` is no path, or that of a file.
+    """
+    path = checked_path(name, value)
+    if path.exists() and not path.is_dir():
+        raise ValueError(
+            f"`{name}` must be a folder. Received: {name}={path}, a file"
+        )
+    return path
+
+
+def checked_function(name: str, value: Any, optional: bool = False) -> Any:
+    """Returns a function, or whatever else can be called.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: What was passed.
+        optional: Whether None is allowed.
+
+    Raises:
+        ValueError: If `value` cannot be called.
+    """
+    return checked_kind(name, value, Callable, "a function", optional)
+
+
+def checked_kind(
+    name: str, value: Any, kind: Any, what: str, optional: bool = False
+) -> Any:
+    """Returns an object of a class.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: What was passed.
+        kind: The class, or a union of several.
+        what: The class in words, with its article.
+        optional: Whether None is allowed.
+
+    Raises:
+        ValueError: If `value` is of another class.
+    """
+    if isinstance(value, kind) or (optional and value is None):
+        return value
+    raise ValueError(
+        f"`{name}` must be {what}{', or None' if optional else ''}. "
+        f"Received: {name}={value!r}"
+    )
+
+
+def checked_list(name: str, value: Any, kind: Any, what: str) -> list[Any]:
+    """Returns a sequence of objects of a class as a list.
+
+    Args:
+        name: Name of the argument, for the message.
+        value: What was passed.
+        kind: Class of the objects.
+        what: The sequence in words, with its article.
+
+    Raises:
+        ValueError: If `value` is no list or tuple of such objects.
+    """
+    is_list = isinstance(value, list | tuple)
+    if is_list and all(isinstance(x, kind) for x in value):
+        return list(value)
+    raise ValueError(f"`{name}` must be {what}. Received: {name}={value!r}")
 
 
 def _is(value: Any, kind: type) -> bool:

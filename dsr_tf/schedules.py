@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_function
+from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_number
 
 
@@ -65,23 +67,26 @@ class ByEpoch:
     """Gives a new value from certain epochs on.
 
     Args:
-        entries: Pairs of epoch and value. The first is for epoch 0, and the
-            epochs rise.
+        entries: Pairs of epoch and value, the first for epoch 0, the epochs
+            rising; or a mapping, `{from_epoch: value}`, in any order.
 
     Raises:
         ValueError: If the epochs do not begin at 0 or do not rise; at a call,
             if the epoch is not known.
     """
 
-    entries: tuple[tuple[int, Any], ...]
+    entries: Any
 
     def __post_init__(self) -> None:
-        epochs = [epoch for epoch, _ in self.entries]
+        entries = _pairs(self.entries)
+        epochs = [epoch for epoch, _ in entries]
         if epochs[:1] != [0] or epochs != sorted(set(epochs)):
             raise ValueError(
                 "`entries` must have an entry for epoch 0 and rising epochs. "
                 f"Received: entries={self.entries}"
             )
+        # The dataclass is frozen.
+        object.__setattr__(self, "entries", entries)
 
     def __call__(self, moment: Moment) -> Any:
         if moment.epoch is None:
@@ -278,6 +283,23 @@ def as_schedule(
     return Constant(check(name, value))
 
 
+def _pairs(entries: Any) -> tuple[tuple[int, Any], ...]:
+    """Returns pairs of epoch and value, those of a mapping by rising epoch."""
+    is_mapping = isinstance(entries, Mapping)
+    pairs = list(entries.items()) if is_mapping else entries
+    if not isinstance(pairs, list | tuple) or not all(map(_is_pair, pairs)):
+        raise ValueError(
+            "`entries` must be pairs of epoch and value, or a mapping from "
+            f"epochs to values. Received: entries={entries!r}"
+        )
+    checked = [(checked_count("entries' epochs", e), v) for e, v in pairs]
+    return tuple(sorted(checked, key=lambda x: x[0]) if is_mapping else checked)
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2
+
+
 def _by_epoch(
     name: str, value: Mapping[int, Any], check: Callable[[str, Any], Any]
 ) -> ByEpoch:
@@ -288,8 +310,7 @@ def _by_epoch(
             f"`{name}` must have a value for epoch 0. "
             f"Received: {name}={dict(value)}"
         )
-    entries = sorted(value.items())
-    return ByEpoch(tuple((epoch, check(name, v)) for epoch, v in entries))
+    return ByEpoch({epoch: check(name, v) for epoch, v in value.items()})
 
 
 def parse(text: str, number: Callable[[str], Any] = float) -> Any:
@@ -302,6 +323,8 @@ def parse(text: str, number: Callable[[str], Any] = float) -> Any:
     Raises:
         ValueError: If the text has none of these forms.
     """
+    checked_kind("text", text, str, "a text")
+    checked_function("number", number)
     try:
         return _parsed(text, number)
     # Of too many parts: there are no more arguments.

@@ -38,9 +38,10 @@ class Granularity:
             ValueError: If `value` is none of them.
         """
         choices = GRANULARITIES if allowed is None else allowed
-        for choice in choices:
-            if value in (choice, choice.name):
-                return choice
+        if isinstance(value, str | Granularity):
+            for choice in choices:
+                if value in (choice, choice.name):
+                    return choice
         raise ValueError(
             f"`granularity` must be one of {tuple(map(str, choices))}. "
             f"Received: granularity={value!r}"

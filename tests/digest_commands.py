@@ -13,10 +13,14 @@ from tests.digest_values import of_network
 from tests.digest_values import write_runs
 
 COMMON = (
-    "--epochs=2 --train_examples=300 --batch_size=20 --period=5 "
-    "--initial_threshold=0.02 --num_pruned=60 --temperature=1e-3 "
-    "--num_prunes=4 --verbosity=-1"
+    "--epochs=2 --train_examples=300 --batch_size=20 --period=5 --verbosity=-1"
 )
+# In a file, as there settings of other methods are passed over.
+SETTINGS = """--initial_threshold=0.02
+--num_pruned=60
+--temperature=1e-3
+--num_prunes=4
+"""
 LENET = "--model=lenet_300_100 --learning_rate=0:0.1,1:0.02"
 WRN = "--model=wide_resnet --depth=10 --width=1 --learning_rate=0.05"
 # {name} stands for the folder of another run.
@@ -67,6 +71,8 @@ class Runs:
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
+        self.settings = self.folder / "settings.cfg"
+        self.settings.write_text(SETTINGS)
 
     def run_folder(self, name: str) -> Path:
         path = self.folder / name
@@ -76,7 +82,9 @@ class Runs:
                 for source in FLAGS
                 if f"{{{source}}}" in FLAGS[name]
             }
-            flags = f"{COMMON} {FLAGS[name]}".format(**sources)
+            flags = f"--flagfile={self.settings} {COMMON} {FLAGS[name]}".format(
+                **sources
+            )
             _call(name, *flags.split(), f"--run_dir={path}")
         return path
 

@@ -122,7 +122,7 @@ def test_no_strategy_is_one_device():
 
 
 def test_unknown_strategy_is_refused():
-    with pytest.raises(ValueError, match="`strategy` must be one of"):
+    with pytest.raises(ValueError, match="`name` must be one of"):
         choose_strategy("tpu")
 
 

@@ -9,7 +9,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from dsr_tf import cli  # noqa: F401  Defines the flags.
+from dsr_tf.cli import entry
 from dsr_tf.layers import sparse_layers
 from tests.command_line import ROOT
 from tests.processes import finish
@@ -84,7 +84,7 @@ def test_commands_of_a_page_are_ones_that_main_takes(page, monkeypatch):
         given = [x for x in arguments if "..." not in x]
         given = [x for x in given if "flagfile=RUN" not in x and x != "--help"]
         with flagsaver.flagsaver():
-            left = flags.FLAGS(given)
+            left = entry.parse_flags(given)
         assert left == ["main.py"], command
 
 

@@ -53,7 +53,7 @@ def test_growth_of_a_network_is_that_of_its_tensors_alone():
 
 @pytest.mark.parametrize("stddev", [-1.0, float("nan"), float("inf")])
 def test_regrow_stddev_must_be_a_number(stddev):
-    with pytest.raises(ValueError, match="`regrow_stddev` must be"):
+    with pytest.raises(ValueError, match="`stddev` must be"):
         AtRandom(stddev)
 
 

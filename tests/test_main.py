@@ -140,6 +140,22 @@ def test_second_run_is_refused(finished):
         ("--learning_rate=linear:0.1:0.01", "a schedule of EPOCH:VALUE"),
         ("--period=linear:0:8", "one int from 1, or a schedule"),
         ("--period=linear:4:8:-1", "one int from 1, or a schedule"),
+        (
+            "--period=cosine:8:4:0",
+            "UNTIL, .* above 0 and at most 1, or",
+        ),
+        (
+            "--drop_fraction=cosine:0.3:0:1.5",
+            "or an optimizer step, at least 2",
+        ),
+        (
+            "--method=static --num_pruned=5",
+            "--num_pruned has no effect with --method=static: it belongs to "
+            "--method=dsr",
+        ),
+        ("--temperature 1e-3", "--temperature has no effect with --method=dsr"),
+        ("--noprune_across_tensors", "it belongs to --method=compressed"),
+        ("--num_prunes=20 --period=5", "--num_prunes has no effect"),
         ("--quantize=int8", "--quantize needs --format=tflite"),
         ("--train_examples=0", "is not a positive integer"),
         ("--prune_schedule=linear", "should be one of <cubic|exponential>"),
@@ -286,6 +302,18 @@ def test_flags_of_older_runs_are_taken(tmp_path):
     assert config(f"--flagfile={path}").flags == (
         config("--method=set", "--period=15").flags
     )
+
+
+def test_settings_of_a_file_are_passed_over_with_another_method(tmp_path):
+    path = tmp_path / "dsr.cfg"
+    path.write_text("--method=dsr\n--num_pruned=60\n")
+    given = ["main.py", f"--flagfile={path}", "--method=static"]
+    with flagsaver.flagsaver():
+        assert entry.parse_flags(given) == ["main.py"]
+    with flagsaver.flagsaver():
+        # A value, and no flag.
+        entry.parse_flags([*given, "--run_dir", "--num_pruned"])
+        assert flags.FLAGS.run_dir == "--num_pruned"
 
 
 @pytest.mark.slow

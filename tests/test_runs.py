@@ -341,13 +341,14 @@ def test_compressed_run_reaches_its_budget_exactly(dense, tmp_path, file):
     assert float(rows[0]["accuracy"]) > 0.9
 
 
-def test_too_short_a_compression_is_announced(dense, tmp_path, capsys):
-    begin = config(
-        tmp_path, method="compressed", init_from=str(dense), epochs=1
-    )
-    runs.run(begin)
-    printed = capsys.readouterr().out
-    assert "too many: 1 of 2 prunes done" in printed
+def test_too_short_a_compression_is_refused(dense, tmp_path):
+    path = tmp_path / "run"
+    begin = config(path, method="compressed", init_from=str(dense), epochs=1)
+    message = "ends at optimizer step 30, where training ends at step 15"
+    with pytest.raises(ValueError, match=message):
+        runs.run(begin)
+    # So that the same folder takes it with more epochs.
+    assert not path.exists()
 
 
 def test_first_weights_are_kept_whole(finished):
@@ -421,12 +422,14 @@ def test_overwriting_leaves_nothing_of_the_old_run(tmp_path):
     assert not (tmp_path / "initial.keras").exists()
 
 
-def test_stop_epoch_ends_compression(dense, tmp_path):
+def test_stop_epoch_ends_compression(dense, tmp_path, capsys):
     begin = config(
         tmp_path, method="compressed", init_from=str(dense), stop_epoch=1
     )
     summary = runs.run(begin)
     assert summary["prunes"] == 1
+    printed = capsys.readouterr().out
+    assert "too many: 1 of 2 prunes done" in printed
 
 
 def test_foreign_file_to_start_from_is_refused(tmp_path):

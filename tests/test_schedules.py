@@ -125,6 +125,28 @@ def test_by_epoch_must_begin_at_0_and_rise(entries):
         ByEpoch(entries)
 
 
+def test_by_epoch_takes_a_mapping_in_any_order():
+    schedule = ByEpoch({5: 1, 0: 2})
+    assert schedule == ByEpoch(((0, 2), (5, 1))) == ByEpoch([[0, 2], [5, 1]])
+    assert hash(schedule) == hash(ByEpoch(((0, 2), (5, 1))))
+    assert str(schedule) == "0:2,5:1"
+
+
+@pytest.mark.parametrize(
+    "entries", [3, None, "0:5", {0, 5}, (0, 5), ((0,),), ((0, 5, 6),), {}]
+)
+def test_by_epoch_must_be_pairs_or_a_mapping(entries):
+    with pytest.raises(ValueError, match="`entries` must .*Received: entries"):
+        ByEpoch(entries)
+
+
+@pytest.mark.parametrize("epoch", [-1, 0.5, True, None, "0"])
+def test_epochs_of_a_schedule_are_counts(epoch):
+    for entries in ({epoch: 1}, ((epoch, 1),)):
+        with pytest.raises(ValueError, match="`entries' epochs` must be an in"):
+            ByEpoch(entries)
+
+
 def test_by_epoch_must_know_the_epoch():
     with pytest.raises(ValueError, match="`steps_per_epoch`.*0:5 at step 3"):
         ByEpoch(((0, 5),))(Moment(3))

@@ -16,6 +16,7 @@ from dsr_tf.analysis.model_summary import LayerSummary
 from dsr_tf.analysis.model_summary import ModelSummary
 from dsr_tf.analysis.model_summary import Totals
 from dsr_tf.analysis.table import table
+from dsr_tf.checks import checked_function
 from dsr_tf.graph.kinds import is_kernel
 from dsr_tf.graph.places import Place
 from dsr_tf.graph.places import dense_reasons
@@ -61,7 +62,7 @@ def summary(
 
     Raises:
         ValueError: If `model` is not a built Keras model, or does not accept
-            `input_shape`.
+            `input_shape`, or `print_fn` is not a function.
 
     Example:
     >>> model = dsr_tf.models.lenet_300_100(sparsity=0.99)
@@ -74,6 +75,7 @@ def summary(
             "call `model.build(input_shape)`, or fit it. "
             f"Received: model={model!r}"
         )
+    checked_function("print_fn", print_fn, optional=True)
     rows = _rows(model, traced_calls(model, input_shape))
     budgeted = _budgeted(model)
     masks = [mask for layer in budgeted for mask in _masks(layer)]

@@ -17,10 +17,14 @@ from dsr_tf.callbacks.checkpoint_files import newest_readable
 from dsr_tf.callbacks.checkpoint_files import remove_unfinished
 from dsr_tf.callbacks.position import Position
 from dsr_tf.callbacks.reallocate import Reallocate
+from dsr_tf.callbacks.reallocate import checked_reallocation
 from dsr_tf.callbacks.sparsity_logger import SparsityLogger
 from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_folder
+from dsr_tf.checks import checked_kind
 from dsr_tf.distribute import is_chief
 from dsr_tf.distribute.agree import largest
+from dsr_tf.distribute.strategy import checked_strategy
 from dsr_tf.training.steps import read_step
 
 # Larger than any number of a checkpoint.
@@ -96,14 +100,20 @@ class Checkpoint(keras.callbacks.Callback):
         strategy: tf.distribute.Strategy | None = None,
     ) -> None:
         super().__init__()
-        self.directory = Path(directory)
-        self.reallocation = reallocation
+        self.directory = checked_folder("directory", directory)
+        self.reallocation = checked_reallocation(reallocation)
         self.every_steps = checked_count(
             "every_steps", every_steps, minimum=1, optional=True
         )
         self.keep = checked_count("keep", keep, minimum=1)
-        self.logger = logger
-        self.strategy = strategy or tf.distribute.get_strategy()
+        self.logger = checked_kind(
+            "logger", logger, SparsityLogger, "a SparsityLogger", optional=True
+        )
+        self.strategy = (
+            tf.distribute.get_strategy()
+            if strategy is None
+            else checked_strategy(strategy)
+        )
         self.position = Position()
         self.damaged: list[str] = []
         # Batches of the first epoch that `fit` is not given.

@@ -29,7 +29,8 @@ class GradualPruning(Reallocate):
 
     Raises:
         ValueError: If an argument is out of its range; when training begins,
-            if the model has no trainable sparse layer, or too few weights.
+            if the model has no trainable sparse layer, or too few weights, or
+            `fit` ends before the last prune.
         FloatingPointError: At a prune, or at the end of an epoch, if a weight
             is NaN or infinite.
 

@@ -10,6 +10,7 @@ from absl import logging
 
 from dsr_tf.callbacks.plain_fit import PlainFit
 from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_seed
 from dsr_tf.methods import Method
 from dsr_tf.schedules import ByEpoch
@@ -17,9 +18,11 @@ from dsr_tf.schedules import Constant
 from dsr_tf.schedules import FromEpoch
 from dsr_tf.schedules import Schedule
 from dsr_tf.schedules import as_schedule
+from dsr_tf.training.length import check_length
 from dsr_tf.training.reallocator import Reallocator
 from dsr_tf.training.replicas import check_trainable
 from dsr_tf.training.state import Counters
+from dsr_tf.training.steps import batches_a_step
 from dsr_tf.training.targets import trainable_layers
 
 
@@ -48,8 +51,9 @@ class Reallocate(keras.callbacks.Callback):
     Raises:
         ValueError: If an argument is out of its range; when training begins,
             if the model has no trainable sparse layer, or its budget is too
-            small, or another callback moves its weights too. The budget of a
-            model that is not built yet is known only after its first step.
+            small, or another callback moves its weights too, or the training
+            ends before the method does. The budget of a model that is not
+            built yet is known only after its first step.
         FloatingPointError: At a reallocation, or at the end of an epoch, if a
             weight is NaN or infinite.
         ReplicasDifferError: At a reallocation, or after the first step, if
@@ -65,7 +69,7 @@ class Reallocate(keras.callbacks.Callback):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.method = method
+        self.method = checked_kind("method", method, Method, "a dsr_tf Method")
         self.period = as_schedule("period", period, _checked_period)
         self.stop_epoch = checked_count("stop_epoch", stop_epoch, optional=True)
         self.seed = checked_seed(seed)
@@ -137,6 +141,7 @@ class Reallocate(keras.callbacks.Callback):
         # Of a `fit` that was interrupted. `Checkpoint`, which is last, brings
         # it back where a run goes on.
         reallocator.counters.epoch = None
+        self._begins = True
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         reallocator, counters = self.reallocator, self.state
@@ -146,6 +151,9 @@ class Reallocate(keras.callbacks.Callback):
             counters.epoch = epoch
             counters.moved_before = counters.weights_moved
             counters.num_steps = self._num_steps(epoch)
+            if self._begins:
+                self._check_length(epoch)
+        self._begins = False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._plain_fit.check_first_step()
@@ -188,12 +196,19 @@ class Reallocate(keras.callbacks.Callback):
         steps = params.get("steps")
         if not steps:
             return None
-        optimizer = self.model.optimizer
-        # One that scales the loss leaves this to the one it wraps.
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
         batches = (params.get("epochs", 1) - epoch) * steps
-        accumulated = optimizer.gradient_accumulation_steps or 1
-        return self.reallocator.moment().step + batches // accumulated
+        each = batches_a_step(self.model.optimizer)
+        return self.reallocator.moment().step + batches // each
+
+    def _check_length(self, epoch: int) -> None:
+        """Refuses a `fit` that ends before the method, if its end is known."""
+        params = self.params or {}
+        check_length(
+            self.reallocator,
+            range(epoch, params.get("epochs", 1)),
+            params.get("steps") or 0,
+            self.model.steps_per_execution,
+        )
 
     def _warn_of_late_reallocations(self) -> None:
         execution = self.model.steps_per_execution
@@ -230,6 +245,16 @@ def _used(period: Schedule, epochs: int) -> list[int]:
     if isinstance(period, ByEpoch):
         return [steps for epoch, steps in period.entries if epoch < epochs]
     return []
+
+
+def checked_reallocation(value: Any) -> Reallocate | None:
+    """Returns the callback that moves weights, or None.
+
+    Raises:
+        ValueError: If `value` is neither.
+    """
+    what = "a callback that moves weights, such as DSR"
+    return checked_kind("reallocation", value, Reallocate, what, optional=True)
 
 
 def _checked_period(name: str, value: Any) -> int:

@@ -8,6 +8,10 @@ import keras
 import tensorflow as tf
 
 from dsr_tf.callbacks.checkpoint import Checkpoint
+from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_function
+from dsr_tf.checks import checked_kind
+from dsr_tf.checks import checked_list
 
 
 def resumable_fit(
@@ -40,6 +44,7 @@ def resumable_fit(
         verbose: As in `fit`.
 
     Raises:
+        ValueError: If an argument is out of its range.
         PreemptedError: After `checkpoint.stop()`. It also raises the errors of
             `Checkpoint`.
 
@@ -55,7 +60,14 @@ def resumable_fit(
     ...     callbacks=[moves],
     ... )
     """
-    every = [*callbacks, checkpoint]
+    checked_kind("model", model, keras.Model, "a Keras model")
+    checked_function("batches", batches)
+    checked_kind("checkpoint", checkpoint, Checkpoint, "a Checkpoint")
+    checked_count("epochs", epochs, minimum=1)
+    checked_count("steps_per_epoch", steps_per_epoch, minimum=1)
+    kind = keras.callbacks.Callback
+    every = checked_list("callbacks", callbacks, kind, "a list of callbacks")
+    every.append(checkpoint)
     while True:
         position = checkpoint.find()
         epoch, step = position.epoch, position.step

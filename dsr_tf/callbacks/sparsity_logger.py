@@ -15,7 +15,9 @@ from dsr_tf.callbacks.event_file import write_histogram
 from dsr_tf.callbacks.event_file import write_scalar
 from dsr_tf.callbacks.mask_history import MaskHistory
 from dsr_tf.callbacks.reallocate import Reallocate
+from dsr_tf.callbacks.reallocate import checked_reallocation
 from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_folder
 from dsr_tf.graph.places import places
 from dsr_tf.layers import MaskedKernel
 from dsr_tf.layers import budgeted_layers
@@ -81,8 +83,8 @@ class SparsityLogger(keras.callbacks.Callback):
         survival_after: Sequence[int] = (1, 10),
     ) -> None:
         super().__init__()
-        self.log_dir = Path(log_dir)
-        self.reallocation = reallocation
+        self.log_dir = checked_folder("log_dir", log_dir)
+        self.reallocation = checked_reallocation(reallocation)
         self.survival_after = _checked_ages(survival_after)
         self.history = MaskHistory(self.survival_after)
         self._writer: tf.summary.SummaryWriter | None = None
@@ -196,13 +198,13 @@ class SparsityLogger(keras.callbacks.Callback):
 
 
 def _checked_ages(ages: Sequence[int]) -> tuple[int, ...]:
-    checked = tuple(checked_count("survival_after", k, 1) for k in ages)
-    if not checked:
+    is_text = isinstance(ages, str | bytes)
+    if not isinstance(ages, Sequence) or is_text or not ages:
         raise ValueError(
             "`survival_after` must name at least one number of reallocations. "
             f"Received: survival_after={ages!r}"
         )
-    return checked
+    return tuple(checked_count("survival_after", k, 1) for k in ages)
 
 
 def _named_layers(model: keras.Model) -> dict[str, Any]:

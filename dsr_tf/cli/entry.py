@@ -12,6 +12,7 @@ from absl import logging
 from dsr_tf.cli import flag_checks  # noqa: F401  Flags are checked as they parse.
 from dsr_tf.cli.help import help_text
 from dsr_tf.cli.modes import MODES
+from dsr_tf.cli.typed import check_typed
 from dsr_tf.runs import PreemptedError
 
 FAILED = 1
@@ -56,7 +57,9 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
         print(help_text())
         sys.exit(0)
     try:
-        return flags.FLAGS(argv)
+        left = flags.FLAGS(argv)
+        check_typed(argv)
+        return left
     except flags.Error as error:
         _fail(" ".join(str(error).split()), BAD_FLAGS)
 

@@ -42,7 +42,8 @@ def _record(values: Values) -> Record:
     return record
 
 
-def _listed(chosen: Iterable[Record]) -> str:
+def listed(chosen: Iterable[Record]) -> str:
+    """Returns the names of methods, as a sentence lists them."""
     *names, last = [record.name for record in chosen]
     return f"{', '.join(names)} or {last}" if names else last
 
@@ -70,7 +71,7 @@ def _tflite_is_quantized(values: Values) -> str | None:
 @check("method", "tensorboard")
 def _logged_have_a_budget(values: Values) -> str | None:
     if values["tensorboard"] and _record(values).kernels == "dense":
-        dense = _listed(x for x in records() if x.kernels == "dense")
+        dense = listed(x for x in records() if x.kernels == "dense")
         return f"--tensorboard needs a --method that has a budget, not {dense}"
     return None
 
@@ -97,7 +98,7 @@ def _ablations_are_whole(values: Values) -> str | None:
 def _needs_masks(option: str, record: Record) -> str | None:
     if record.starts_sparse:
         return None
-    masked = _listed(x for x in records() if x.starts_sparse)
+    masked = listed(x for x in records() if x.starts_sparse)
     return f"{option} needs a --method that trains under masks: {masked}"
 
 

@@ -9,6 +9,11 @@ from dsr_tf import schedules
 from dsr_tf.schedules import ByEpoch
 from dsr_tf.schedules import Constant
 
+_UNTIL = (
+    "; UNTIL, after END, must be a share of the training, above 0 and at most "
+    "1, or an optimizer step, at least 2"
+)
+
 
 class Number(flags.FloatParser):
     """Parses a finite number that is at least `lower` and below `below`.
@@ -70,7 +75,9 @@ class Schedule(flags.ArgumentParser):
         except (ValueError, TypeError):
             allowed = False
         if not allowed:
-            raise ValueError(f"must be {self.syntactic_help}")
+            # Of KIND:START:END:UNTIL.
+            more = _UNTIL if self._ramps and _has_until(argument) else ""
+            raise ValueError(f"must be {self.syntactic_help}{more}")
         return schedule
 
     def _schedule(self, argument: Any) -> Any:
@@ -81,6 +88,11 @@ class Schedule(flags.ArgumentParser):
         if isinstance(argument, schedules.Ramp) and not self._ramps:
             raise ValueError("no ramp")
         return argument
+
+
+def _has_until(argument: Any) -> bool:
+    kind, *parts = str(argument).split(":")
+    return kind in schedules.RAMPS and len(parts) == 3
 
 
 def _schedule_help(number: type, bounds: Number, ramps: bool) -> str:

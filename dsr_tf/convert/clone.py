@@ -7,6 +7,7 @@ import keras
 from absl import logging
 from keras.layers import Layer
 
+from dsr_tf.checks import checked_kind
 from dsr_tf.graph.search import is_graph
 from dsr_tf.layers import copy_weights
 
@@ -17,10 +18,7 @@ def check_convertible(model: Any) -> None:
     Raises:
         ValueError: If `model` is not a built sequential or functional model.
     """
-    if not isinstance(model, keras.Model):
-        raise ValueError(
-            f"`model` must be a Keras model. Received: model={model!r}"
-        )
+    checked_kind("model", model, keras.Model, "a Keras model")
     if not is_graph(model):
         raise ValueError(
             "`model` must be sequential or functional: the layers of a "

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import keras
 
+from dsr_tf.checks import checked_kind
+from dsr_tf.checks import checked_path
 from dsr_tf.convert.clone import check_convertible
 from dsr_tf.convert.clone import clone_with
 from dsr_tf.graph.kinds import dense_twin
@@ -47,7 +49,8 @@ def load_dense_weights(model: keras.Model, path: str | Path) -> None:
         ValueError: If the file has another suffix, does not exist, or holds
             other weights. The model is then unchanged.
     """
-    path = Path(path)
+    checked_kind("model", model, keras.Model, "a Keras model")
+    path = checked_path("path", path)
     if path.suffix != ".keras" and not path.name.endswith(".weights.h5"):
         raise ValueError(
             f"`path` must end in .weights.h5 or .keras. Received: path={path}"
@@ -56,12 +59,25 @@ def load_dense_weights(model: keras.Model, path: str | Path) -> None:
         raise ValueError(
             f"`path` must be a file that exists. Received: path={path}"
         )
-    if path.suffix == ".keras":
-        copy_weights(keras.models.load_model(path, compile=False), model)
-        return
-    dense = densify(model)
-    dense.load_weights(path)
-    copy_weights(dense, model)
+    copy_weights(_loaded(model, path), model)
+
+
+def _loaded(model: keras.Model, path: Path) -> keras.Model:
+    """Returns a model with the weights of a file."""
+    is_model = path.suffix == ".keras"
+    dense = model if is_model else densify(model)
+    try:
+        if is_model:
+            return keras.models.load_model(path, compile=False)
+        dense.load_weights(path)
+        return dense
+    # Broad, as a foreign file may fail in any way.
+    except Exception as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(
+            "`path` must be a file that Keras can load, of a model with the "
+            f"layers of '{model.name}'. Received: path={path} ({first})"
+        ) from error
 
 
 def copy_out(old: keras.layers.Layer, new: keras.layers.Layer) -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 from keras.layers import Layer
 
-from dsr_tf.checks import checked_choice
 from dsr_tf.checks import checked_fraction
 from dsr_tf.convert.select import matched
 from dsr_tf.convert.shares import DISTRIBUTIONS
@@ -33,13 +32,18 @@ def layer_sparsities(
         ValueError: If an argument is out of its range, or a pattern matches no
             layer.
     """
-    if isinstance(distribution, Mapping):
+    if isinstance(distribution, Mapping) and distribution:
         groups = _groups(layers, sparsity, distribution)
         share = "uniform"
-    else:
-        checked_choice("distribution", distribution, tuple(DISTRIBUTIONS))
+    elif isinstance(distribution, str) and distribution in DISTRIBUTIONS:
         groups = [(list(layers), checked_fraction("sparsity", sparsity))]
         share = distribution
+    else:
+        raise ValueError(
+            f"`distribution` must be one of {tuple(DISTRIBUTIONS)}, or a "
+            "mapping from patterns to sparsities. "
+            f"Received: distribution={distribution!r}"
+        )
     found: dict[int, float] = {}
     for members, fraction in groups:
         kernels = [units_of(layer, granularity) for layer in members]

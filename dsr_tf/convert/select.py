@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from dsr_tf.checks import checked_kind
 from dsr_tf.graph.kinds import SPARSE_OF
 from dsr_tf.graph.kinds import Kinds
 from dsr_tf.graph.search import first_convolutions
@@ -19,6 +20,11 @@ Pattern = (
     | re.Pattern[str]
     | type[keras.layers.Layer]
     | Callable[[keras.layers.Layer], bool]
+)
+_PATTERNS = str | re.Pattern | Callable
+_WORDS = (
+    "a name, a glob, a compiled regular expression, a class, a function, or a "
+    "list of these"
 )
 
 
@@ -119,11 +125,12 @@ def matched(
         layers: The layers to choose from.
 
     Raises:
-        ValueError: If a pattern matches none of them.
+        ValueError: If something is no pattern, or matches none of them.
     """
     several = isinstance(patterns, list | tuple | set)
     found: dict[int, keras.layers.Layer] = {}
     for pattern in patterns if several else [patterns]:
+        checked_kind(name, pattern, _PATTERNS, _WORDS)
         hits = [layer for layer in layers if matches(pattern, layer)]
         if not hits:
             raise ValueError(

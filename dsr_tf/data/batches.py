@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import tensorflow as tf
 
+from dsr_tf.checks import checked_count
 from dsr_tf.data.augment import crop_and_flip
 from dsr_tf.data.augment import draw_crops
 from dsr_tf.data.image_set import check_batches
@@ -36,11 +37,21 @@ def train_batches(
         shard_index: Index of this process, from 0 to `num_shards - 1`.
 
     Raises:
-        ValueError: If `batch_size` exceeds the number of training images or is
-            not a multiple of `num_shards`, or there is no such shard.
+        ValueError: If an argument is out of its range, or `batch_size` exceeds
+            the number of training images or is not a multiple of `num_shards`,
+            or there is no such shard.
     """
+    _check_images(images)
     num_train = images.num_train
-    check_batches(num_train, batch_size, num_shards, shard_index)
+    check_batches(
+        num_train,
+        batch_size,
+        seed,
+        first_epoch,
+        first_step,
+        num_shards,
+        shard_index,
+    )
     # Constants, once: a batch is then gathered without leaving the device.
     all_images = tf.constant(images.train_images)
     all_labels = tf.constant(images.train_labels)
@@ -78,10 +89,24 @@ def eval_batches(images: "Images", batch_size: int = 1000) -> tf.data.Dataset:
     Args:
         images: The data set.
         batch_size: Images in a batch, at least 1; the last may be smaller.
+
+    Raises:
+        ValueError: If an argument is out of its range.
     """
+    _check_images(images)
+    checked_count("batch_size", batch_size, minimum=1)
     pairs = (images.test_images, images.test_labels)
     dataset = tf.data.Dataset.from_tensor_slices(pairs).batch(batch_size)
     dataset = dataset.map(
         lambda x, y: (normalize(x, images.mean, images.stddev), y)
     )
     return dataset.cache().prefetch(2)
+
+
+def _check_images(images: "Images") -> None:
+    # Not its class, whose file imports this one.
+    if not hasattr(images, "train_images"):
+        raise ValueError(
+            "`images` must be the `Images` of a data set in memory. "
+            f"Received: images={images!r}"
+        )

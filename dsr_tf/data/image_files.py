@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
+from dsr_tf.checks import checked_count
 from dsr_tf.data.crops import central_crop
 from dsr_tf.data.crops import random_resized_crop
 from dsr_tf.data.image_set import check_batches
@@ -84,7 +85,15 @@ class ImageFiles:
         shard_index: int = 0,
     ) -> tf.data.Dataset:
         """See `ImageSet`. A shard reads all files, and decodes its images."""
-        check_batches(self.num_train, batch_size, num_shards, shard_index)
+        check_batches(
+            self.num_train,
+            batch_size,
+            seed,
+            first_epoch,
+            first_step,
+            num_shards,
+            shard_index,
+        )
         epoch_size = self.num_train // batch_size * batch_size
 
         def records(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -110,6 +119,7 @@ class ImageFiles:
 
     def eval_batches(self, batch_size: int = 250) -> tf.data.Dataset:
         """See `ImageSet`. A batch of 250 images of 224×224 takes 151 MB."""
+        checked_count("batch_size", batch_size, minimum=1)
 
         def example(record: tf.Tensor) -> tuple[Any, Any]:
             encoded, label = self._parse(record)

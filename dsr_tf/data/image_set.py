@@ -4,6 +4,10 @@ from typing import Protocol
 
 import tensorflow as tf
 
+from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_seed
+from dsr_tf.checks import is_integer
+
 
 class DatasetUnavailableError(RuntimeError):
     """A data set is not on this machine and could not be fetched."""
@@ -60,8 +64,9 @@ class ImageSet(Protocol):
             `(batch_size / num_shards, height, width, channels)`, and int64.
 
         Raises:
-            ValueError: If `batch_size` exceeds the number of training images
-                or is not a multiple of `num_shards`, or there is no such shard.
+            ValueError: If an argument is out of its range, or `batch_size`
+                exceeds the number of training images or is not a multiple of
+                `num_shards`, or there is no such shard.
         """
         ...
 
@@ -78,10 +83,20 @@ class ImageSet(Protocol):
 
 
 def check_batches(
-    num_train: int, batch_size: int, num_shards: int, shard_index: int
+    num_train: int,
+    batch_size: int,
+    seed: int,
+    first_epoch: int,
+    first_step: int,
+    num_shards: int,
+    shard_index: int,
 ) -> None:
     """Raises ValueError if such batches cannot be made or split."""
-    if not 1 <= batch_size <= num_train:
+    checked_seed(seed)
+    checked_count("first_epoch", first_epoch)
+    checked_count("first_step", first_step)
+    checked_count("num_shards", num_shards)
+    if not 1 <= checked_count("batch_size", batch_size) <= num_train:
         raise ValueError(
             "`batch_size` must be from 1 to the number of training images, "
             f"{num_train}. Received: batch_size={batch_size}"
@@ -91,15 +106,16 @@ def check_batches(
             "`num_shards` must be at least 1 and divide `batch_size`, "
             f"{batch_size}. Received: num_shards={num_shards}"
         )
-    if not 0 <= shard_index < num_shards:
+    if not is_integer(shard_index) or not 0 <= shard_index < num_shards:
         raise ValueError(
             f"`shard_index` must be from 0 to {num_shards - 1}. "
-            f"Received: shard_index={shard_index}"
+            f"Received: shard_index={shard_index!r}"
         )
 
 
 def check_train_examples(train_examples: int | None, num_train: int) -> None:
     """Raises ValueError if a set has fewer training images than asked for."""
+    checked_count("train_examples", train_examples, optional=True)
     if train_examples is not None and not 1 <= train_examples <= num_train:
         raise ValueError(
             "`train_examples` must be from 1 to the number of training "

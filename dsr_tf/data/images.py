@@ -1,11 +1,17 @@
 """Image-classification data sets, held in memory."""
 
+import math
 from dataclasses import dataclass
 from dataclasses import replace
+from numbers import Real
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_kind
+from dsr_tf.checks import checked_switch
 from dsr_tf.data import batches
 from dsr_tf.data.image_set import check_train_examples
 
@@ -27,6 +33,10 @@ class Images:
         augment: Whether training images are padded by 4 pixels, reflected at
             the border, cropped at random back to their size, and mirrored
             left to right with probability 1/2.
+
+    Raises:
+        ValueError: If an argument is of another kind, images and labels are
+            not equally many, or the moments are not those of the channels.
     """
 
     name: str
@@ -38,6 +48,23 @@ class Images:
     stddev: tuple[float, ...]
     num_classes: int
     augment: bool = False
+
+    def __post_init__(self) -> None:
+        checked_kind("name", self.name, str, "a text")
+        for part in ("train", "test"):
+            images, labels = f"{part}_images", f"{part}_labels"
+            count = len(_checked_array(images, getattr(self, images), 4))
+            found = len(_checked_array(labels, getattr(self, labels), 1))
+            if found != count:
+                raise ValueError(
+                    f"`{labels}` must hold a label for each of {count} "
+                    f"images. Received: {found} labels"
+                )
+        channels = self.image_shape[-1]
+        _check_moments("mean", self.mean, channels)
+        _check_moments("stddev", self.stddev, channels)
+        checked_count("num_classes", self.num_classes, minimum=1)
+        checked_switch("augment", self.augment)
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -100,6 +127,28 @@ class Images:
             train_images=self.train_images[:train_examples],
             train_labels=self.train_labels[:train_examples],
         )
+
+
+def _checked_array(name: str, value: Any, rank: int) -> np.ndarray:
+    if isinstance(value, np.ndarray) and value.ndim == rank:
+        return value
+    raise ValueError(
+        f"`{name}` must be an array with {rank} axes. Received: "
+        f"{name}={getattr(value, 'shape', repr(value))}"
+    )
+
+
+def _check_moments(name: str, value: Any, channels: int) -> None:
+    is_list = isinstance(value, list | tuple) and len(value) == channels
+    if not is_list or not all(map(_is_number, value)):
+        raise ValueError(
+            f"`{name}` must be a number for each channel, {channels} in all. "
+            f"Received: {name}={value!r}"
+        )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def channel_moments(

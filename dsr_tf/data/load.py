@@ -2,6 +2,9 @@
 
 from pathlib import Path
 
+from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_kind
+from dsr_tf.checks import checked_path
 from dsr_tf.data.image_set import ImageSet
 
 
@@ -28,11 +31,17 @@ def load_images(
             least 1; None for all.
 
     Raises:
-        ValueError: If TFDS has no such set, or the set is not for image
-            classification, or has another image size or fewer training images.
+        ValueError: If an argument is out of its range, or TFDS has no such set,
+            or the set is not for image classification, or has another image
+            size or fewer training images.
         DatasetUnavailableError: If the set is not prepared and cannot be
             downloaded.
     """
+    checked_kind("name", name, str, "the name of a data set")
+    if data_dir is not None:
+        checked_path("data_dir", data_dir)
+    checked_count("image_size", image_size, optional=True)
+    checked_count("train_examples", train_examples, optional=True)
     # Each source is slow to import, and only one is needed.
     if name == "digits":
         from dsr_tf.data.digits import load_digits

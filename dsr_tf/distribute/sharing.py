@@ -4,6 +4,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from dsr_tf.checks import checked_function
+from dsr_tf.distribute.strategy import checked_strategy
+
 
 def share_batches(
     strategy: tf.distribute.Strategy,
@@ -26,8 +29,9 @@ def share_batches(
         Batches for `fit`, which also needs `steps_per_epoch`.
 
     Raises:
-        ValueError: If the worker's batches have no fixed size, or their size is
-            not a multiple of its number of replicas.
+        ValueError: If an argument is of another kind, or the worker's batches
+            have no fixed size, or their size is not a multiple of its number
+            of replicas.
 
     Example:
     >>> batches = share_batches(
@@ -37,6 +41,8 @@ def share_batches(
     ...     ),
     ... )
     """
+    checked_strategy(strategy)
+    checked_function("make_batches", make_batches)
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         num_workers = context.num_input_pipelines

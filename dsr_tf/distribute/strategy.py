@@ -6,6 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from dsr_tf.checks import checked_choice
+from dsr_tf.checks import checked_kind
 from dsr_tf.distribute.cluster import find_cluster
 
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
@@ -59,10 +61,7 @@ def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
         ValueError: If there is no such strategy, or `TF_CONFIG` or Slurm is
             set wrongly.
     """
-    if name not in STRATEGIES:
-        raise ValueError(
-            f"`strategy` must be one of {STRATEGIES}. Received: strategy={name}"
-        )
+    checked_choice("name", name, STRATEGIES)
     if name == "none":
         return tf.distribute.get_strategy()
     if name == "multi_worker" or (name == "auto" and find_cluster()):
@@ -91,10 +90,25 @@ def multi_worker_strategy(
             `tf.distribute.experimental.CommunicationOptions`, or None.
 
     Raises:
-        ValueError: If there is no resolver, and neither `TF_CONFIG` nor Slurm
-            names several workers.
+        ValueError: If an argument is of another kind, or there is no resolver,
+            and neither `TF_CONFIG` nor Slurm names several workers.
         RuntimeError: If TensorFlow was used before.
     """
+    checked_kind(
+        "cluster_resolver",
+        cluster_resolver,
+        tf.distribute.cluster_resolver.ClusterResolver,
+        "a ClusterResolver",
+        optional=True,
+    )
+    checked_kind(
+        "communication_options",
+        communication_options,
+        # What this makes is of another class than it is itself.
+        type(tf.distribute.experimental.CommunicationOptions()),
+        "CommunicationOptions",
+        optional=True,
+    )
     resolver = cluster_resolver or find_cluster()
     if resolver is None:
         raise ValueError(
@@ -115,6 +129,16 @@ def multi_worker_strategy(
     return strategy
 
 
+def checked_strategy(value: Any) -> tf.distribute.Strategy:
+    """Returns a strategy of TensorFlow.
+
+    Raises:
+        ValueError: If `value` is none.
+    """
+    what = "a strategy of TensorFlow"
+    return checked_kind("strategy", value, tf.distribute.Strategy, what)
+
+
 def _restore_sigterm() -> None:
     """Restores Python's handler of SIGTERM.
 
@@ -127,7 +151,12 @@ def _restore_sigterm() -> None:
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Tells whether this process is the chief, which alone writes files."""
+    """Tells whether this process is the chief, which alone writes files.
+
+    Raises:
+        ValueError: If `strategy` is not one of TensorFlow's.
+    """
+    checked_strategy(strategy)
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return True
     resolver = strategy.cluster_resolver

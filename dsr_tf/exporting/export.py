@@ -8,6 +8,9 @@ from typing import Any
 
 import keras
 
+from dsr_tf.checks import checked_choice
+from dsr_tf.checks import checked_path
+from dsr_tf.checks import checked_switch
 from dsr_tf.convert.clone import check_convertible
 from dsr_tf.exporting.arrays import write_csr
 from dsr_tf.exporting.arrays import write_npz
@@ -69,8 +72,11 @@ def export(
     >>> dsr_tf.export(model, "served")
     >>> tf.saved_model.load("served").serve(images)
     """
-    path = Path(path)
-    _check(model, path, format, overwrite)
+    path = checked_path("path", path)
+    checked_choice("format", format, tuple(WRITERS))
+    checked_switch("overwrite", overwrite)
+    checked_switch("verbose", verbose)
+    _check(model, path, overwrite)
     options = _options(format, quantize, representative)
     with replacing(path) as partial:
         WRITERS[format](model, partial, **options)
@@ -78,14 +84,7 @@ def export(
         print(_size_line(model, path), flush=True)
 
 
-def _check(
-    model: keras.Model, path: Path, format: str, overwrite: bool
-) -> None:
-    if format not in WRITERS:
-        raise ValueError(
-            f"`format` must be one of {tuple(WRITERS)}. "
-            f"Received: format={format!r}"
-        )
+def _check(model: keras.Model, path: Path, overwrite: bool) -> None:
     check_convertible(model)
     if not budgeted_layers(model):
         raise ValueError(
@@ -110,11 +109,7 @@ def _check(
 def _options(
     format: str, quantize: str | None, representative: Iterable[Any] | None
 ) -> dict[str, Any]:
-    if quantize not in TOLERANCES:
-        raise ValueError(
-            f"`quantize` must be one of {tuple(TOLERANCES)}. "
-            f"Received: quantize={quantize!r}"
-        )
+    checked_choice("quantize", quantize, tuple(TOLERANCES))
     if format == "tflite":
         return {"quantize": quantize, "representative": representative}
     if quantize is not None or representative is not None:

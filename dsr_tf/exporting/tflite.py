@@ -37,7 +37,8 @@ def write_tflite(
             give the ranges of activations.
 
     Raises:
-        ValueError: If `"int8"` comes without representative inputs.
+        ValueError: If `"int8"` comes without representative inputs, or these
+            are not batches of the model's inputs.
         RuntimeError: If the outputs of the file differ from the model's.
     """
     if quantize == "int8" and representative is None:
@@ -47,7 +48,9 @@ def write_tflite(
             "by floats, and cannot load sparse convolutions that do so. "
             "Received: representative=None"
         )
-    batches = None if representative is None else list(representative)
+    batches = None
+    if representative is not None:
+        batches = _batches(representative, model)
     plain = densify(model)
     with tempfile.TemporaryDirectory() as folder:
         write_dense(plain, Path(folder) / "model")
@@ -59,6 +62,49 @@ def write_tflite(
     inputs = _inputs(plain) if batches is None else batches[0]
     _compare(content, plain, inputs, TOLERANCES[quantize])
     path.write_bytes(content)
+
+
+def _batches(representative: Any, model: keras.Model) -> list[Any]:
+    """Returns representative inputs as a list of batches.
+
+    Raises:
+        ValueError: If there is none, or one that the model does not take.
+    """
+    is_text = isinstance(representative, str | bytes)
+    is_several = isinstance(representative, Iterable) and not is_text
+    batches = list(representative) if is_several else []
+    if not batches or not all(_fits(batch, model) for batch in batches):
+        shapes = [tuple(tensor.shape) for tensor in model.inputs]
+        raise ValueError(
+            "`representative` must be batches of the model's inputs, of shape "
+            f"{shapes}, one batch at least. Received: "
+            f"representative={_shapes(batches) or representative!r}"
+        )
+    return batches
+
+
+def _fits(batch: Any, model: keras.Model) -> bool:
+    arrays, inputs = _arrays(batch), model.inputs
+    return len(arrays) == len(inputs) and all(
+        _is_batch(array.shape, tuple(tensor.shape))
+        for array, tensor in zip(arrays, inputs, strict=True)
+    )
+
+
+def _is_batch(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
+    return (
+        len(shape) == len(expected)
+        and shape[0] > 0
+        and all(
+            length in (own, None)
+            for own, length in zip(shape[1:], expected[1:], strict=True)
+        )
+    )
+
+
+def _shapes(batches: list[Any]) -> str:
+    shapes = [[array.shape for array in _arrays(batch)] for batch in batches]
+    return f"batches of shape {shapes[:3]}" if shapes else ""
 
 
 def _converted(

@@ -4,6 +4,7 @@ from typing import Any
 
 import keras
 
+from dsr_tf.checks import checked_kind
 from dsr_tf.layers.walk import sparse_layers
 
 
@@ -48,8 +49,9 @@ def copy_masks(source: keras.Model, target: keras.Model) -> None:
         layer.set_mask(mask)
 
 
-def _check_built(*models: keras.Model) -> None:
-    for model in models:
+def _check_built(source: keras.Model, target: keras.Model) -> None:
+    for name, model in (("source", source), ("target", target)):
+        checked_kind(name, model, keras.layers.Layer, "a Keras model")
         if not model.built:
             raise ValueError(
                 "Both models must be built. Call `model.build(input_shape)`. "

@@ -2,6 +2,7 @@
 
 import keras
 
+from dsr_tf.checks import checked_kind
 from dsr_tf.layers.hashed_kernel import HashedKernel
 from dsr_tf.layers.masked_kernel import MaskedKernel
 
@@ -33,6 +34,7 @@ def all_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
     Args:
         model: Any Keras model, or layer.
     """
+    checked_kind("model", model, keras.layers.Layer, "a Keras model or layer")
     # Private: no public call descends into nested models and wrappers alike.
     return list(model._flatten_layers())
 

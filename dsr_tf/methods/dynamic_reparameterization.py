@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from dsr_tf.checks import checked_number
 from dsr_tf.methods.allocate import in_proportion_to_survivors
 from dsr_tf.methods.grow import AtRandom
 from dsr_tf.methods.method import Method
@@ -32,7 +33,7 @@ def dsr(
     return Method(
         prune=AdaptiveThreshold(num_pruned, tolerance, initial_threshold),
         allocate=in_proportion_to_survivors,
-        grow=AtRandom(regrow_stddev),
+        grow=AtRandom(checked_number("regrow_stddev", regrow_stddev)),
     )
 
 

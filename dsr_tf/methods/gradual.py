@@ -8,8 +8,10 @@ import numpy as np
 import tensorflow as tf
 
 from dsr_tf.budget import num_kept
+from dsr_tf.checks import checked_choice
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
+from dsr_tf.checks import checked_switch
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import Extent
 from dsr_tf.methods.context import SparseTensor
@@ -66,11 +68,8 @@ class ToSparsity(Prune):
     def __post_init__(self) -> None:
         checked_fraction("sparsity", self.sparsity)
         checked_count("num_prunes", self.num_prunes, minimum=1)
-        if self.schedule not in SCHEDULES:
-            raise ValueError(
-                f"`schedule` must be one of {SCHEDULES}. "
-                f"Received: schedule={self.schedule!r}"
-            )
+        checked_choice("schedule", self.schedule, SCHEDULES)
+        checked_switch("across_tensors", self.across_tensors)
 
     def check(self, extents: Sequence[Extent]) -> None:
         """Refuses tensors that already hold fewer weights than the target."""
@@ -89,6 +88,10 @@ class ToSparsity(Prune):
     def initial_state(self) -> State:
         """Returns the number of prunes done, 0."""
         return {"prunes": 0}
+
+    def num_left(self, state: Mapping[str, float]) -> int:
+        """Returns the number of prunes to come."""
+        return self.num_prunes - int(state["prunes"])
 
     def next_state(self, state: Mapping[str, float], num_pruned: int) -> State:
         """Returns the number of prunes done."""

@@ -56,7 +56,7 @@ class AtRandom:
     stddev: float = 0.0
 
     def __post_init__(self) -> None:
-        checked_number("regrow_stddev", self.stddev)
+        checked_number("stddev", self.stddev)
 
     def __call__(
         self, ctx: Context, counts: tf.Tensor, seed: tf.Tensor

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from dsr_tf.checks import checked_function
 from dsr_tf.methods.allocate import Allocate
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import SparseTensor
@@ -19,6 +20,10 @@ from dsr_tf.methods.plan import plan_within_tensors
 from dsr_tf.methods.prune import Prune
 from dsr_tf.methods.prune import PruneFunction
 from dsr_tf.methods.prune import Stateless
+from dsr_tf.methods.returned import check_shares
+from dsr_tf.methods.returned import checked_allocated
+from dsr_tf.methods.returned import checked_grown
+from dsr_tf.methods.returned import checked_pruned
 from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import in_turn
 
@@ -94,7 +99,8 @@ class Method:
             new units. With None, units are pruned and none are grown.
 
     Raises:
-        ValueError: If `allocate` is given without `grow`.
+        ValueError: If a part is no function, or `allocate` is given without
+            `grow`; where the parts are traced, if one returns what it may not.
     """
 
     prune: Prune | PruneFunction
@@ -102,6 +108,9 @@ class Method:
     grow: Grow | None = None
 
     def __post_init__(self) -> None:
+        checked_function("prune", self.prune)
+        checked_function("allocate", self.allocate, optional=True)
+        checked_function("grow", self.grow, optional=True)
         if self.allocate and not self.grow:
             raise ValueError(
                 "`grow` must be given with `allocate`. "
@@ -155,7 +164,7 @@ class Method:
 
     def propose(self, ctx: Context) -> Proposal:
         """Begins a reallocation. It can run inside a `tf.function`."""
-        gone = list(self.rule(ctx))
+        gone = checked_pruned(self.rule(ctx), len(ctx.tensors))
         chosen = tf.stack([tf.size(x, out_type=tf.int64) for x in gone])
         active = ctx.num_active
         finite = in_turn(lambda x: x.is_finite, ctx.tensors)
@@ -163,8 +172,9 @@ class Method:
         proportions = None
         if self.allocate:
             exempt = tf.cast((active == chosen) & (chosen > 0), tf.int64)
-            shares = self.allocate(ctx, chosen - exempt)
-            proportions = tf.convert_to_tensor(shares)
+            proportions = checked_allocated(
+                self.allocate(ctx, chosen - exempt), len(ctx.tensors)
+            )
         return Proposal(gone, tf.stack(counts), proportions)
 
     def plan_within(self, counts: tf.Tensor) -> Plan:
@@ -197,13 +207,16 @@ class Method:
 
         Raises:
             NonFiniteWeightError: If a weight is NaN or infinite.
-            ValueError: If a proportion is negative, NaN or infinite.
+            ValueError: If a proportion is negative, NaN or infinite, or there
+                is not one for each tensor.
         """
+        proportions = np.asarray(proposal.proportions)
+        check_shares(proportions.shape, len(unit_sizes))
         counts = np.asarray(proposal.counts)
         check_finite(counts)
         active, chosen, inactive, _ = counts.tolist()
         return plan_across_tensors(
-            np.asarray(proposal.proportions),
+            proportions,
             active,
             chosen,
             inactive,
@@ -238,8 +251,9 @@ class Method:
             )
         ]
         if self.grow:
-            grown = tf.convert_to_tensor(plan.grown, tf.int64)
-            return gone, self.grow(ctx, grown, seed)
+            counts = tf.convert_to_tensor(plan.grown, tf.int64)
+            grown = checked_grown(self.grow(ctx, counts, seed), len(gone))
+            return gone, grown
         return gone, [Growth(tf.zeros([0], tf.int64))] * len(gone)
 
 

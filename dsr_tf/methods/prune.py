@@ -48,6 +48,19 @@ class Prune:
     def check(self, extents: Sequence[Extent]) -> None:
         """Raises a ValueError if it cannot prune tensors of these extents."""
 
+    def num_left(self, state: Mapping[str, float]) -> int | None:
+        """Returns after how many more reallocations it is done.
+
+        A training that is too short for them is refused.
+
+        Args:
+            state: The numbers that it remembers.
+
+        Returns:
+            Their number; None where it has no end.
+        """
+        return None
+
     def begin(
         self, ctx: Context, seed: tf.Tensor
     ) -> Mapping[str, Sequence[tf.Tensor]]:

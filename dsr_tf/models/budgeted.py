@@ -7,7 +7,6 @@ import keras
 from dsr_tf.convert.exchange import with_hashed_kernels
 from dsr_tf.convert.exchange import with_sparse_kernels
 from dsr_tf.convert.layer_sparsities import layer_sparsities
-from dsr_tf.units import WEIGHT
 from dsr_tf.units import Granularity
 
 
@@ -30,19 +29,9 @@ def budgeted(
         distribution: `"uniform"`: every kernel has this sparsity, rounded on
             its own. `"erk"`: as in `sparsify`.
         hashed: Whether kernels share values instead of holding zeros.
-        granularity: The unit that masks of convolutions move.
-
-    Raises:
-        ValueError: If an argument is out of its range, or hashed kernels are
-            to move in units of several weights.
+        granularity: What the masks of convolutions move as one.
     """
     moved = Granularity.of(granularity)
-    if hashed and moved != WEIGHT:
-        raise ValueError(
-            f"`granularity` must be '{WEIGHT}' with hashed kernels: their "
-            "positions share values, and no weight moves. "
-            f"Received: granularity={granularity}"
-        )
     if sparsity is None:
         return model
     layers = [model.get_layer(name) for name in mask_seeds]

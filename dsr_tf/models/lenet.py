@@ -3,6 +3,8 @@
 import keras
 from keras import layers
 
+from dsr_tf.models.arguments import check_budget
+from dsr_tf.models.arguments import check_network
 from dsr_tf.models.budgeted import budgeted
 from dsr_tf.models.plain_layers import PlainLayers
 from dsr_tf.models.plain_layers import batch_norm
@@ -44,9 +46,14 @@ def lenet_300_100(
     Returns:
         A model from images to logits.
 
+    Raises:
+        ValueError: If an argument is out of its range.
+
     Reference:
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Appendix A.
     """
+    check_network(input_shape, num_classes, width)
+    check_budget(sparsity, distribution, hashed)
     plain = PlainLayers(l1, l2, seed=seed)
     inputs = keras.Input(input_shape)
     x = layers.Flatten()(inputs)

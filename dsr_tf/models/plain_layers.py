@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_number
 from dsr_tf.layers import GroupLasso
 
@@ -24,6 +25,9 @@ class PlainLayers:
         group_lasso: Factor of `sum(‖slice‖₂)` over the convolutions' slices,
             in the loss.
         seed: Non-negative integer.
+
+    Raises:
+        ValueError: If an argument is out of its range.
     """
 
     def __init__(
@@ -33,12 +37,12 @@ class PlainLayers:
         group_lasso: float = 0.0,
         seed: int = 0,
     ) -> None:
-        self.l1 = l1
-        self.l2 = l2
-        self.group_lasso = group_lasso
+        self.l1 = checked_number("l1", l1)
+        self.l2 = checked_number("l2", l2)
+        self.group_lasso = checked_number("group_lasso", group_lasso)
         # By name, of the layers that a sparse network has sparse, in order.
         self.mask_seeds: dict[str, int] = {}
-        sequence = np.random.SeedSequence(seed)
+        sequence = np.random.SeedSequence(checked_count("seed", seed))
         self._seeds = iter(sequence.generate_state(2 * _MOST_LAYERS).tolist())
 
     def dense(
@@ -117,12 +121,8 @@ class PlainLayers:
 
 
 def scaled(channels: int, width: float) -> int:
-    """Returns a number of channels times a factor, rounded, at least 1.
-
-    Raises:
-        ValueError: If `width` is not a number above 0.
-    """
-    return max(1, round(channels * checked_number("width", width, True)))
+    """Returns a number of channels times a factor, rounded, at least 1."""
+    return max(1, round(channels * width))
 
 
 def batch_norm(**kwargs: Any) -> keras.layers.BatchNormalization:

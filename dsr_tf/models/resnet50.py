@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from dsr_tf.models.arguments import check_budget
+from dsr_tf.models.arguments import check_network
 from dsr_tf.models.budgeted import budgeted
 from dsr_tf.models.plain_layers import PlainLayers
 from dsr_tf.models.plain_layers import batch_norm
@@ -52,10 +54,15 @@ def resnet50(
     Returns:
         A model from images to logits.
 
+    Raises:
+        ValueError: If an argument is out of its range.
+
     Reference:
         [He et al., 2015](https://arxiv.org/abs/1512.03385);
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Appendix A.
     """
+    check_network(input_shape, num_classes, width, is_image=True)
+    check_budget(sparsity, distribution, hashed, granularity)
     plain = PlainLayers(l1, l2, group_lasso, seed)
     inputs = keras.Input(input_shape)
     x = plain.conv(inputs, scaled(64, width), 7, 2, sparse=False, name="conv_1")

@@ -5,6 +5,10 @@ from typing import Any
 import keras
 from keras import layers
 
+from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_switch
+from dsr_tf.models.arguments import check_budget
+from dsr_tf.models.arguments import check_network
 from dsr_tf.models.budgeted import budgeted
 from dsr_tf.models.plain_layers import PlainLayers
 from dsr_tf.models.plain_layers import batch_norm
@@ -57,17 +61,20 @@ def wide_resnet(
         A model from images to logits.
 
     Raises:
-        ValueError: If `depth` is not `6n + 4`.
+        ValueError: If an argument is out of its range.
 
     Reference:
         [Zagoruyko & Komodakis, 2016](https://arxiv.org/abs/1605.07146);
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Appendix A.
     """
-    if depth < 10 or (depth - 4) % 6:
+    if checked_count("depth", depth) < 10 or (depth - 4) % 6:
         raise ValueError(
             "`depth` must be 6n + 4, such as 10, 16 or 28. "
             f"Received: depth={depth}"
         )
+    checked_switch("sparse_logits", sparse_logits)
+    check_network(input_shape, num_classes, width, is_image=True)
+    check_budget(sparsity, distribution, hashed, granularity)
     plain = PlainLayers(l1, l2, group_lasso, seed)
     inputs = keras.Input(input_shape)
     x = plain.conv(inputs, 16, 3, sparse=False, name="conv_1")

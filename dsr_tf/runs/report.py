@@ -132,8 +132,8 @@ def _budget_rows(summary: dict[str, Any]) -> dict[str, str]:
     }
     if missed > 0:
         rows["active weights"] += f", {missed:,} too many" + (
-            f": {summary['prunes']} of {summary['num_prunes']} prunes done; "
-            "the run needs more --epochs"
+            f": {summary['prunes']} of {summary['num_prunes']} prunes done "
+            "before --stop_epoch"
             if summary["num_prunes"]
             else ""
         )

@@ -33,6 +33,7 @@ from dsr_tf.runs.report import EpochLine
 from dsr_tf.runs.report import closing_lines
 from dsr_tf.runs.report import summarize
 from dsr_tf.runs.start import start_models
+from dsr_tf.training.length import check_length
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -83,7 +84,12 @@ def _run(
     starts = [layer.num_active for layer in budgeted_layers(model)]
     reallocation = build.build_reallocation(config)
     if reallocation:
-        reallocation.reallocator_of(model)
+        check_length(
+            reallocation.reallocator_of(model),
+            range(training.epochs),
+            steps,
+            model.steps_per_execution,
+        )
     logger = None
     if execution.tensorboard:
         logger = SparsityLogger(folder.path / TENSORBOARD, reallocation)

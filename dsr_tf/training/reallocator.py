@@ -11,6 +11,8 @@ import keras
 import tensorflow as tf
 
 from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_function
+from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_number
 from dsr_tf.checks import checked_seed
 from dsr_tf.layers import MaskedKernel
@@ -106,10 +108,11 @@ class Reallocator:
         growth_scores: Callable[[], Sequence[tf.Tensor]] | None = None,
     ) -> None:
         self.layers = trainable_layers(model_or_layers)
-        self.optimizer = _checked(
-            "optimizer", optimizer, keras.optimizers.Optimizer
+        kind = keras.optimizers.Optimizer
+        self.optimizer = checked_kind(
+            "optimizer", optimizer, kind, "a keras Optimizer"
         )
-        self.method = _checked("method", method, Method)
+        self.method = checked_kind("method", method, Method, "a dsr_tf Method")
         self.period = as_schedule("period", period, _checked_period)
         self.stop = checked_end("stop", stop)
         self.seed = checked_seed(seed)
@@ -191,7 +194,7 @@ class Reallocator:
         moment = self.moment()
         if has_ended(self.stop, moment):
             return False
-        if not self._is_due(before, moment):
+        if not self.is_due(before, moment, self.counters.last_step):
             return False
         # Before too: what is read on one replica is assigned to all, which
         # would hide that they differed.
@@ -212,12 +215,18 @@ class Reallocator:
         period = checked_number("period", self.period(moment), positive=True)
         return max(1, round(period))
 
-    def _is_due(self, before: int, moment: Moment) -> bool:
-        """Tells whether one is due, where the step before was `before`."""
+    def is_due(self, before: int, moment: Moment, last: int) -> bool:
+        """Tells whether a reallocation is due at a moment.
+
+        Args:
+            before: Optimizer step at which this was asked before.
+            moment: The moment.
+            last: Optimizer step of the last reallocation.
+        """
         period = self.period_at(moment)
         if isinstance(self.period, Ramp):
             # It has no multiples: it may be another one at every step.
-            return moment.step - self.counters.last_step >= period
+            return moment.step - last >= period
         return moment.step // period != before // period
 
     def reallocate(self) -> None:
@@ -373,15 +382,6 @@ class Reallocator:
         )
 
 
-def _checked(name: str, value: Any, kind: type) -> Any:
-    if not isinstance(value, kind):
-        raise ValueError(
-            f"`{name}` must be a {kind.__module__.split('.')[0]} "
-            f"{kind.__name__}. Received: {name}={value!r}"
-        )
-    return value
-
-
 def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
     return len(some) == len(others) and all(
         a is b for a, b in zip(some, others, strict=True)
@@ -396,6 +396,7 @@ def _checked_scores(
     method: Method, function: Callable[[], Sequence[tf.Tensor]] | None
 ) -> Callable[[], Sequence[tf.Tensor]]:
     """Returns the function that gives growth scores, if there are to be any."""
+    checked_function("growth_scores", function, optional=True)
     if method.needs_scores and function is None:
         raise ValueError(
             "`growth_scores` must be given for a method that grows by scores. "

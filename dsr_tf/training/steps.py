@@ -1,4 +1,4 @@
-"""How many steps an optimizer has taken."""
+"""How many steps an optimizer takes, and has taken."""
 
 import keras
 import tensorflow as tf
@@ -24,3 +24,14 @@ def read_step(optimizer: keras.optimizers.Optimizer) -> int:
     first = getattr(variable, "values", [variable])[0]
     read = tf.raw_ops.ReadVariableOp(resource=first.handle, dtype=first.dtype)
     return int(read.numpy())
+
+
+def batches_a_step(optimizer: keras.optimizers.Optimizer) -> int:
+    """Returns over how many batches gradients are added up for a step.
+
+    Args:
+        optimizer: Any Keras optimizer.
+    """
+    # One that scales the loss leaves this to the one it wraps.
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+    return optimizer.gradient_accumulation_steps or 1

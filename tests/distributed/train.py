@@ -50,7 +50,7 @@ METHODS = {
     ),
     "deepr": (lambda: DeepR(1e-3), sgd),
     "gradual": (
-        lambda: GradualPruning(0.8, 6, 1),
+        lambda: GradualPruning(0.8, 4, 1),
         lambda: keras.optimizers.Adam(0.0, use_ema=True),
     ),
     "static": (lambda: None, sgd),

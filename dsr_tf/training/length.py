@@ -1,0 +1,63 @@
+"""Whether a method that comes to an end does so before training does."""
+
+from collections.abc import Iterator
+
+from dsr_tf.schedules import Moment
+from dsr_tf.schedules import Ramp
+from dsr_tf.schedules import identity
+from dsr_tf.training.reallocator import Reallocator
+from dsr_tf.training.steps import batches_a_step
+
+
+def check_length(
+    reallocator: Reallocator, epochs: range, batches: int, execution: int = 1
+) -> None:
+    """Refuses a training that ends before its method is done.
+
+    That masks are to stop changing, by `stop`, is left to its user.
+
+    Args:
+        reallocator: That of the training.
+        epochs: The epochs to come.
+        batches: Batches in an epoch.
+        execution: Batches after which reallocations are asked for.
+
+    Raises:
+        ValueError: If the method has a last reallocation, and training ends
+            before it.
+    """
+    left = reallocator.method.rule.num_left(reallocator.counters.method)
+    if not left or not epochs or not batches:
+        return
+    last = reallocator.counters.last_step
+    moment = reallocator.moment()
+    for later in _moments(reallocator, epochs, batches, execution):
+        if reallocator.is_due(moment.step, later, last):
+            left, last = left - 1, later.step
+        if not left:
+            return
+        moment = later
+    period = reallocator.period_at(moment)
+    if not isinstance(reallocator.period, Ramp):
+        last = moment.step - moment.step % period
+    raise ValueError(
+        "`period` must let the method come to its end within the training: "
+        "take a shorter one, fewer prunes, or more epochs. Received: "
+        f"period={identity(reallocator.period)}, with which it ends at "
+        f"optimizer step {last + left * period}, where training ends at step "
+        f"{moment.step}"
+    )
+
+
+def _moments(
+    reallocator: Reallocator, epochs: range, batches: int, execution: int
+) -> Iterator[Moment]:
+    """Yields when a reallocation may run; the last is the end of training."""
+    start = reallocator.moment().step
+    each = batches_a_step(reallocator.optimizer)
+    num_steps = start + len(epochs) * batches // each
+    done = 0
+    for epoch in epochs:
+        for batch in (*range(execution, batches, execution), batches):
+            yield Moment(start + (done + batch) // each, epoch, num_steps)
+        done += batches

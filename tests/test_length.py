@@ -1,0 +1,151 @@
+"""Methods that come to an end, in trainings that may be too short for it."""
+
+import keras
+import numpy as np
+import pytest
+
+from dsr_tf.callbacks import SET
+from dsr_tf.callbacks import Checkpoint
+from dsr_tf.callbacks import GradualPruning
+from dsr_tf.callbacks import PreemptedError
+from dsr_tf.callbacks import resumable_fit
+from dsr_tf.data import load_images
+from dsr_tf.layers import SparseDense
+from dsr_tf.schedules import Linear
+
+X, Y = np.ones((80, 4), "float32"), np.zeros((80, 10))
+
+
+def network(optimizer="sgd", **arguments):
+    net = keras.Sequential([keras.Input((4,)), SparseDense(10, 0.0)])
+    net.compile(optimizer, "mse", **arguments)
+    return net
+
+
+def fit(net, prune, epochs=2, **arguments):
+    """Trains for 8 steps an epoch."""
+    given = {"batch_size": 10, "verbose": 0, "callbacks": [prune]}
+    return net.fit(X, Y, epochs=epochs, **given | arguments)
+
+
+def num_done(prune):
+    return prune.state.method["prunes"]
+
+
+@pytest.mark.parametrize(
+    "num_prunes, period, end",
+    [
+        # Prunes after steps 4, 8, 12 and 16, where 16 are taken.
+        (5, 4, 20),
+        (100, 1, 100),
+        # After 8; from the second epoch on after 10 and 15.
+        (4, {0: 8, 1: 5}, 20),
+        # After step 8, where 4 + 8 / 2 have passed; the period then is 12.
+        (2, Linear(4, 12, 16), 20),
+    ],
+)
+def test_training_that_is_too_short_is_refused(num_prunes, period, end):
+    net = network()
+    message = f"ends at optimizer step {end}, where training ends at step 16"
+    with pytest.raises(ValueError, match=f"`period` must let.*{message}"):
+        fit(net, GradualPruning(0.5, num_prunes, period))
+    # Before the first batch.
+    assert int(net.optimizer.iterations) == 0
+    prune = GradualPruning(0.5, num_prunes - 1, period)
+    if num_prunes < 100:
+        fit(net, prune)
+        assert num_done(prune) == num_prunes - 1
+        assert net.layers[0].num_active == 20
+
+
+def test_prunes_of_an_execution_are_one():
+    # Asked after 3, 6 and 8 steps of an epoch: due after 3, 6, 8, 11, ...
+    net = network(steps_per_execution=3)
+    with pytest.raises(ValueError, match="ends at optimizer step 18, where"):
+        fit(net, GradualPruning(0.5, 7, period=2))
+    fit(net, prune := GradualPruning(0.5, 6, period=2))
+    assert num_done(prune) == 6
+
+
+def test_gradients_that_add_up_make_fewer_steps():
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
+    net = network(optimizer)
+    with pytest.raises(ValueError, match="step 10, where .* at step 8"):
+        fit(net, GradualPruning(0.5, 5, period=2))
+    fit(net, prune := GradualPruning(0.5, 4, period=2))
+    assert num_done(prune) == 4
+
+
+def test_a_second_fit_has_to_do_what_is_left():
+    net, prune = network(), GradualPruning(0.5, 4, period=4)
+    fit(net, prune)
+    # All is done.
+    fit(net, prune, epochs=1)
+    other = network()
+    other.optimizer.build(other.trainable_variables)
+    fit(other, prune := GradualPruning(0.5, 2, 4), initial_epoch=1)
+    assert num_done(prune) == 2
+    with pytest.raises(ValueError, match="step 20, where .* at step 16"):
+        fit(other, GradualPruning(0.5, 3, 4), epochs=3, initial_epoch=2)
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_a_length_that_is_not_known_is_not_checked():
+    def batches():
+        for _ in range(8):
+            yield X[:10], Y[:10]
+
+    net, prune = network(), GradualPruning(0.5, 100, period=4)
+    net.fit(batches(), verbose=0, callbacks=[prune])
+    assert num_done(prune) == 2
+
+
+def test_a_stop_that_comes_before_the_end_is_the_users_own():
+    net, prune = network(), GradualPruning(0.5, 4, period=4, stop_epoch=1)
+    fit(net, prune)
+    assert num_done(prune) == 2
+
+
+def test_other_methods_have_no_end():
+    net = network()
+    net.layers[0].set_mask(np.arange(40).reshape(4, 10) % 2)
+    fit(net, SET(0.1, period=1000))
+
+
+def test_a_run_that_goes_on_within_an_epoch_is_taken_whole(tmp_path):
+    digits = load_images("digits", train_examples=80)
+
+    class StopAfter(keras.callbacks.Callback):
+        def __init__(self, checkpoint, batches):
+            super().__init__()
+            self.checkpoint, self.left = checkpoint, batches
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.left -= 1
+            if not self.left:
+                self.checkpoint.stop()
+
+    # Stopped in the first epoch, where 4 of 4 prunes are left.
+    for batches in (3, 0):
+        net = keras.Sequential(
+            [
+                keras.Input((8, 8, 1)),
+                keras.layers.Flatten(),
+                SparseDense(10, 0.0),
+            ]
+        )
+        net.compile("sgd", "sparse_categorical_crossentropy")
+        prune = GradualPruning(0.5, 4, period=4)
+        checkpoint = Checkpoint(tmp_path, prune)
+        try:
+            resumable_fit(
+                net,
+                lambda epoch, step: digits.train_batches(10, 0, epoch, step),
+                checkpoint,
+                epochs=2,
+                steps_per_epoch=8,
+                callbacks=[prune, StopAfter(checkpoint, batches)],
+            )
+        except PreemptedError:
+            assert batches
+    assert num_done(prune) == 4
