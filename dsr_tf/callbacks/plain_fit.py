@@ -20,19 +20,24 @@ class PlainFit:
     Args:
         model: A compiled model.
         layers: Its sparse layers, whose slots are clean.
+
+    Attributes:
+        is_plain: Whether the training step is Keras' own. A batch is then at
+            most one step of the optimizer.
     """
 
     def __init__(
         self, model: keras.Model, layers: Sequence[MaskedKernel]
     ) -> None:
         self._model = model
+        step = getattr(model.train_step, "__func__", None)
+        self.is_plain = step is keras.Model.train_step
         self._kernels = [layer.kernel for layer in layers if layer.built]
         self._is_new = True
 
     def begin(self) -> None:
         """Trusts the optimizer, if the model is trained as Keras does it."""
-        step = getattr(self._model.train_step, "__func__", None)
-        if step is keras.Model.train_step and not self._model.run_eagerly:
+        if self.is_plain and not self._model.run_eagerly:
             for kernel in self._kernels:
                 kernel.trust(self._model.optimizer)
 

@@ -146,6 +146,7 @@ class Reallocate(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         reallocator, counters = self.reallocator, self.state
         reallocator.begin_epoch(epoch)
+        self._last_read = -1
         # Not in the middle of an epoch that a resumed run goes on with.
         if counters.epoch != epoch:
             counters.epoch = epoch
@@ -157,7 +158,10 @@ class Reallocate(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._plain_fit.check_first_step()
-        self.reallocator.step()
+        steps = batch - self._last_read if self._plain_fit.is_plain else None
+        if self.reallocator.can_be_due(steps):
+            self._last_read = batch
+            self.reallocator.step()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         reallocator, counters = self.reallocator, self.state
