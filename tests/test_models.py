@@ -154,7 +154,7 @@ def test_networks_take_a_training_step():
     [
         (
             {"granularity": "kernel"},
-            "`granularity` must be 'weight' with hashed",
+            "`granularity` must be 'weight' where kernels are hashed",
         ),
         ({"group_lasso": 0.1}, "must not be a GroupLasso.*_conv_1'"),
     ],

@@ -21,6 +21,7 @@ from dsr_tf.layers.slots import slots_of
 from dsr_tf.methods import Method
 from dsr_tf.methods import NonFiniteWeightError
 from dsr_tf.methods.masked import MaskedContext
+from dsr_tf.schedules import ByEpoch
 from dsr_tf.schedules import Constant
 from dsr_tf.schedules import End
 from dsr_tf.schedules import Moment
@@ -213,9 +214,9 @@ class Reallocator:
             steps: The most that the optimizer can have taken since it was
                 asked, or None where that is not known.
         """
-        if steps is None or self._slots is None:
-            return True
-        if isinstance(self.period, Ramp):
+        # The periods of any other schedule may be others at the next step.
+        is_steady = isinstance(self.period, Constant | ByEpoch)
+        if steps is None or self._slots is None or not is_steady:
             return True
         step = self.counters.step
         period = self.period_at(self.moment())
