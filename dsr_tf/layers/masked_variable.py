@@ -27,6 +27,15 @@ def masked(values: Any, mask: Any) -> tf.Tensor:
     return tf.where(mask, values, tf.zeros([], values.dtype))
 
 
+def _masked_gradient(gradient: tf.Tensor, mask: Any) -> tf.Tensor:
+    # As `masked` does it, but no other operation leaves it to TensorFlow to
+    # round sums with the gradient of a penalty as it did before. It has no
+    # kernel of bfloat16 on a GPU.
+    if gradient.dtype == tf.bfloat16:
+        return masked(gradient, mask)
+    return tf.math.multiply_no_nan(gradient, tf.cast(mask, gradient.dtype))
+
+
 @keras.ops.custom_gradient
 def masked_kernel(kernel: Any, mask: Any) -> tuple[Any, Any]:
     """Passes a kernel on, and its gradient back, where the mask is True.
@@ -40,7 +49,7 @@ def masked_kernel(kernel: Any, mask: Any) -> tuple[Any, Any]:
     """
 
     def grad(upstream: Any) -> tuple[Any, None]:
-        return masked(upstream, mask), None
+        return _masked_gradient(upstream, mask), None
 
     # The kernel is 0 there already: to mask it again would cost a copy of it
     # in every step.
