@@ -22,7 +22,9 @@ def trained(strategy: tf.distribute.Strategy, method: str) -> dict[str, str]:
     with started(), strategy.scope():
         model = network(method, RUNS[method])
     initial = of_network(model, "initial_")
-    return initial | fit(model, METHODS[method](), epochs=1)
+    # Says that pruning may end before the last prune.
+    short = {"stop_epoch": 1} if method == "compressed" else {}
+    return initial | fit(model, METHODS[method](**short), epochs=1)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,8 @@ def check_length(
 ) -> None:
     """Refuses a training that ends before its method is done.
 
-    That masks are to stop changing, by `stop`, is left to its user.
+    It may end early where `stop` says when masks stop changing, so that the
+    training can also go on in another `fit`.
 
     Args:
         reallocator: That of the training.
@@ -27,7 +28,7 @@ def check_length(
             before it.
     """
     left = reallocator.method.rule.num_left(reallocator.counters.method)
-    if not left or not epochs or not batches:
+    if not left or not epochs or not batches or reallocator.stop is not None:
         return
     last = reallocator.counters.last_step
     moment = reallocator.moment()
@@ -41,10 +42,11 @@ def check_length(
     if not isinstance(reallocator.period, Ramp):
         last = moment.step - moment.step % period
     raise ValueError(
-        "`period` must let the method come to its end within the training: "
-        "take a shorter one, fewer prunes, or more epochs. Received: "
-        f"period={identity(reallocator.period)}, with which it ends at "
-        f"optimizer step {last + left * period}, where training ends at step "
+        "`period` must let the method finish within the training. Use a "
+        "shorter period, fewer prunes or more epochs; or set `stop_epoch`, if "
+        "the method may stop early. Received: "
+        f"period={identity(reallocator.period)}: the method would end at "
+        f"optimizer step {last + left * period}, the training ends at step "
         f"{moment.step}"
     )
 
