@@ -385,8 +385,9 @@ def _resolved(until: float, moment: Moment) -> float:
         return until
     if moment.num_steps is None:
         raise ValueError(
-            "A share of the training needs to know its length. Give the "
-            "`Reallocator` its `num_steps`, or a step instead of a share. "
+            "A share of the training needs to know its length. Give `fit` its "
+            "`steps_per_epoch`, or a `Reallocator` its `num_steps`; or take a "
+            "step instead of a share. "
             f"Received: a share of {until} at step {moment.step}"
         )
     return until * moment.num_steps

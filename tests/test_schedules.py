@@ -196,7 +196,7 @@ def test_ramps_go_over_the_whole_training_by_default():
 
 
 def test_shares_need_the_length_of_the_training():
-    message = r"`num_steps`, or a step.*a share of 0\.5 at step 3"
+    message = r"`num_steps`; or take a step.*a share of 0\.5 at step 3"
     with pytest.raises(ValueError, match=message):
         Linear(1.0, 0.0, 0.5)(Moment(3))
     assert Linear(1.0, 0.0, 6)(Moment(3)) == 0.5
