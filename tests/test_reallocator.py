@@ -222,7 +222,7 @@ def test_what_is_not_known_is_asked_for():
     with pytest.raises(ValueError, match="Give the `Reallocator` its `steps"):
         moves.step()
     moves = Reallocator(net, net.optimizer, method, 1, stop=0.5)
-    with pytest.raises(ValueError, match="Give the `Reallocator` its `num"):
+    with pytest.raises(ValueError, match="a `Reallocator` its `num"):
         moves.step()
 
 
