@@ -1,6 +1,7 @@
 """Checks of arguments, with the same messages everywhere."""
 
 import math
+import re
 from collections.abc import Callable
 from collections.abc import Sequence
 from numbers import Integral
@@ -118,9 +119,21 @@ def checked_path(name: str, value: Any) -> Path:
     """Returns a path as a `Path`.
 
     Raises:
-        ValueError: If `value` is neither a text nor a path.
+        ValueError: If `value` is neither a text nor a path, or a remote one.
     """
-    return Path(checked_kind(name, value, str | Path, "a path"))
+    checked_kind(name, value, str | Path, "a path")
+    if is_remote(value):
+        raise ValueError(
+            f"`{name}` must be a path of this machine: files are not written "
+            f"to remote places. Received: {name}={value}"
+        )
+    return Path(value)
+
+
+def is_remote(path: str | Path) -> bool:
+    """Tells whether a path names a remote place, such as `gs://bucket/run`."""
+    # `Path` leaves one of the two slashes.
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)) is not None
 
 
 def checked_folder(name: str, value: Any) -> Path:

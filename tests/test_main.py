@@ -113,6 +113,8 @@ def test_second_run_is_refused(finished):
         ("--method=hashed --init_from=run", "cannot use --init_from"),
         ("--method=compressed --init_from=", "must not be empty"),
         ("--masks_from= --weights_from=", "must not be empty"),
+        ("--run_dir=gs://bucket/run", "must be a path of this machine"),
+        ("--mode=report --out=s3://bucket/page", "must be a path of this"),
         ("--granularity=kernel", "need a network with convolutions"),
         ("--group_lasso=1", "need a network with convolutions"),
         (

@@ -7,6 +7,7 @@ A row says of each argument a value that works, and of what kind it is. All of
 import inspect
 import math
 import re
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -458,3 +459,17 @@ def test_every_row_is_of_something_public(rows):
     assert set(rows) == set(PUBLIC)
     everything = set().union(*(dir(room) for room in ROOMS))
     assert everything >= EXEMPT
+
+
+@pytest.mark.parametrize("path", ["gs://bucket/run", Path("s3://bucket/run")])
+def test_remote_paths_are_refused(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    for call in (
+        lambda: dsr_tf.callbacks.Checkpoint(path),
+        lambda: dsr_tf.callbacks.SparsityLogger(path),
+        lambda: dsr_tf.export(net, path),
+    ):
+        with pytest.raises(ValueError, match="must be a path of this machine"):
+            call()
+    assert not list(tmp_path.iterdir())

@@ -7,6 +7,7 @@ from typing import Any
 
 from absl import flags
 
+from dsr_tf.checks import is_remote
 from dsr_tf.cli import flag_groups  # noqa: F401  It defines the flags.
 from dsr_tf.methods.record import Record
 from dsr_tf.methods.records import find
@@ -57,6 +58,12 @@ def _missing(flag: str, values: Values) -> str | None:
 
 for _name in ("init_from", "masks_from", "weights_from"):
     flags.register_validator(_name, lambda v: v != "", "must not be empty")
+for _name in ("run_dir", "init_from", "masks_from", "model_path", "out"):
+    flags.register_validator(
+        _name,
+        lambda v: v is None or not is_remote(v),
+        "must be a path of this machine",
+    )
 for _name in sorted({name for x in records() for name in x.requires}):
     check("method", _name)(partial(_missing, _name))
 

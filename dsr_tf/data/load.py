@@ -4,7 +4,6 @@ from pathlib import Path
 
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_kind
-from dsr_tf.checks import checked_path
 from dsr_tf.data.image_set import ImageSet
 
 
@@ -39,7 +38,8 @@ def load_images(
     """
     checked_kind("name", name, str, "the name of a data set")
     if data_dir is not None:
-        checked_path("data_dir", data_dir)
+        # May be a remote one: it is TFDS that reads it.
+        checked_kind("data_dir", data_dir, str | Path, "a path")
     checked_count("image_size", image_size, optional=True)
     checked_count("train_examples", train_examples, optional=True)
     # Each source is slow to import, and only one is needed.
