@@ -178,6 +178,28 @@ def test_writing_leaves_what_a_link_leads_to(tmp_path):
     assert (folder.path / "flags.cfg").read_text() == "new"
 
 
+@pytest.mark.parametrize("name", ["checkpoints", "tensorboard"])
+def test_linked_folders_of_an_old_run_are_left_alone(tmp_path, name):
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "checkpoint-3.index").write_text("of another run")
+    folder = RunFolder(tmp_path / "run", overwrite=True)
+    folder.path.mkdir()
+    (folder.path / name).symlink_to(foreign)
+    folder.begin("new")
+    assert not (folder.path / name).exists()
+    assert not folder.resumes("new")
+    assert [x.name for x in foreign.iterdir()] == ["checkpoint-3.index"]
+
+
+def test_checkpoints_that_a_finished_run_left_are_removed(tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(ValueError, match="a finished run"):
+        RunFolder(tmp_path)
+    assert [x.name for x in tmp_path.iterdir()] == ["summary.json"]
+
+
 def test_run_dir_must_be_a_folder(tmp_path):
     file = tmp_path / "file"
     file.write_text("")

@@ -2,10 +2,10 @@
 
 import csv
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
+from dsr_tf.files import remove
 from dsr_tf.files import replacing
 from dsr_tf.methods.records import find
 from dsr_tf.methods.records import records
@@ -40,6 +40,8 @@ class RunFolder:
                 f"`run_dir` must be a folder. Received: run_dir={path}, a file"
             )
         if (self.path / SUMMARY).exists() and not overwrite:
+            # Of a run that was killed between its last two steps.
+            self.remove_checkpoints()
             raise ValueError(
                 "`run_dir` must not hold a finished run. Add --overwrite to "
                 "replace it, or name another --run_dir. "
@@ -80,13 +82,14 @@ class RunFolder:
         # The summary first: without it, what is left is unfinished.
         for name in (SUMMARY, FLAGS, INITIAL, MODEL, BEST, METRICS):
             (self.path / name).unlink(missing_ok=True)
-        shutil.rmtree(self.path / TENSORBOARD, ignore_errors=True)
+        remove(self.path / TENSORBOARD)
         self.remove_checkpoints()
         self.write_text(FLAGS, flags)
 
     def remove_checkpoints(self) -> None:
         """Removes the checkpoints, which a finished run does not need."""
-        shutil.rmtree(self.path / CHECKPOINTS, ignore_errors=True)
+        # Of a symbolic link the link alone.
+        remove(self.path / CHECKPOINTS)
 
     def metrics(self) -> list[dict[str, str]]:
         """Returns the rows of the metrics file, one for each epoch."""
