@@ -34,16 +34,25 @@ def quiet_start() -> Iterator[None]:
             os.dup2(SCREEN, 2)
 
 
-def leave(*_: Any) -> None:
+def leave(number: int, frame: Any) -> None:
     """Ends the program while there is nothing to save."""
     os.dup2(SCREEN, 2)
-    message = "stopped on SIGTERM; run the same command to go on"
+    name = signal.Signals(number).name
+    message = f"stopped on {name}; run the same command to go on"
     print(f"main.py: {message}", file=sys.stderr)
     sys.exit(RESUME)
 
 
+def leave_on_signals() -> None:
+    """Calls `leave` on what ends a job, except on what is ignored."""
+    for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, leave)
+
+
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, leave)
+    leave_on_signals()
     with quiet_start():
         import tensorflow as tf
 

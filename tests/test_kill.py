@@ -94,15 +94,16 @@ def test_a_run_survives_any_kill(tmp_path, whole, method):
     print(f"{method}: {kills} kills survived")
 
 
-def test_sigterm_ends_a_run_that_goes_on(tmp_path, whole):
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP"])
+def test_a_signal_ends_a_run_that_goes_on(tmp_path, whole, name):
     path = tmp_path / "run"
     flags = (*FLAGS, f"--run_dir={path}")
     process = start(*flags)
     lines = [process.stdout.readline() for _ in range(2)]
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(getattr(signal, name))
     _, errors = process.communicate(timeout=30)
     assert process.returncode == RESUME
-    assert "on SIGTERM; run the same command to go on" in errors
+    assert f"on {name}; run the same command to go on" in errors
     assert len(errors.splitlines()) == 1
     result = main(*flags)
     assert result.returncode == 0

@@ -387,12 +387,14 @@ def problem(call, argument, given):
 def test_wrong_arguments_are_refused_by_name(rows, name):
     assert name in rows, f"a row is to say what the arguments of {name} are"
     row, call = rows[name], PUBLIC[name]
+    # Of a class, Python 3.11.2 takes that of `__new__` instead.
+    made = call.__init__ if inspect.isclass(call) else call
     own = {
         key
-        for key, parameter in inspect.signature(call).parameters.items()
+        for key, parameter in inspect.signature(made).parameters.items()
         if parameter.kind
         not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-    }
+    } - {"self"}
     assert set(row) == own
     works = {argument: value for argument, (value, _) in row.items()}
     found = [

@@ -1,6 +1,7 @@
 """Checkpoints, from which a killed run resumes with the same result."""
 
 import math
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -37,10 +38,17 @@ class PreemptedError(Exception):
     Args:
         epoch: Epoch to resume with, counted from 0.
         step: Batches of this epoch that are done.
+        signal_name: Signal that this process got, such as `"SIGTERM"`; None
+            where it was asked in another way.
     """
 
-    def __init__(self, epoch: int, step: int) -> None:
-        super().__init__(f"stopped in epoch {epoch + 1}, after {step} batches")
+    def __init__(
+        self, epoch: int, step: int, signal_name: str | None = None
+    ) -> None:
+        reason = f", on {signal_name}" if signal_name else ""
+        super().__init__(
+            f"stopped in epoch {epoch + 1}, after {step} batches{reason}"
+        )
         self.epoch = epoch
         self.step = step
 
@@ -118,7 +126,11 @@ class Checkpoint(keras.callbacks.Callback):
         self.damaged: list[str] = []
         # Batches of the first epoch that `fit` is not given.
         self.skipped = 0
+        # Of this process, and of all workers when they were last asked: a
+        # signal that comes while they are is heard after the next batch.
         self._wanted = False
+        self._agreed = False
+        self._signal: str | None = None
 
     def find(self) -> Position:
         """Returns where training resumes: the start, if nothing was saved.
@@ -151,12 +163,17 @@ class Checkpoint(keras.callbacks.Callback):
             )
         return checkpoint_path(self.directory, number) if number else None
 
-    def stop(self, *_: Any) -> None:
+    def stop(self, signum: int | None = None, frame: Any = None) -> None:
         """Asks for a checkpoint and the end of training after this batch.
 
-        It ignores its arguments, so it can be a handler for `signal.signal`.
+        It can be a handler for `signal.signal`.
+
+        Args:
+            signum: Number of the signal, which the error then names.
+            frame: Not used.
         """
         self._wanted = True
+        self._signal = None if signum is None else signal.Signals(signum).name
 
     def on_train_begin(self, logs: Any = None) -> None:
         if not self.model.built:
@@ -192,7 +209,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.position.step = self._offset + batch + 1
         self._check_loss((logs or {}).get("loss", 0.0))
         self._hear_others()
-        if self._wanted or self._is_due():
+        if self._agreed or self._is_due():
             self._save()
         self._leave_if_wanted()
 
@@ -203,7 +220,7 @@ class Checkpoint(keras.callbacks.Callback):
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         self._hear_others()
         # All batches are done; `resumable_fit` then only evaluates.
-        if self._wanted:
+        if self._agreed:
             self._restore_metrics()
             self._save()
         self._leave_if_wanted()
@@ -224,12 +241,13 @@ class Checkpoint(keras.callbacks.Callback):
     def _hear_others(self) -> None:
         """Makes all workers stop at the same batch."""
         (wanted,) = largest(self.strategy, [self._wanted])
-        self._wanted = bool(wanted)
+        self._agreed = bool(wanted)
 
     def _leave_if_wanted(self) -> None:
-        if self._wanted:
-            self._wanted = False
-            raise PreemptedError(self.position.epoch, self.position.step)
+        if self._agreed:
+            self._wanted = self._agreed = False
+            position = self.position
+            raise PreemptedError(position.epoch, position.step, self._signal)
 
     def _save(self) -> None:
         now = time.perf_counter()

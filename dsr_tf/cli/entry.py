@@ -19,6 +19,8 @@ FAILED = 1
 BAD_FLAGS = 2
 # The exit status "temporary failure: try again" of sysexits.h.
 RESUME = 75
+# As a shell has it: 128 and the number of SIGINT.
+INTERRUPTED = 130
 
 
 def main() -> None:
@@ -35,7 +37,9 @@ def _do(argv: Sequence[str]) -> None:
     try:
         MODES[flags.FLAGS.mode]()
     except PreemptedError as stopped:
-        _fail(f"{stopped}, on SIGTERM; run the same command to go on", RESUME)
+        _fail(f"{stopped}; run the same command to go on", RESUME)
+    except KeyboardInterrupt:
+        _fail("interrupted; the last checkpoint is kept", INTERRUPTED)
     except (ValueError, RuntimeError, FloatingPointError, OSError) as error:
         logging.debug("The run failed.", exc_info=True)
         _fail(str(error), FAILED)

@@ -2,6 +2,7 @@
 
 import signal
 import tempfile
+import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,7 +55,8 @@ def run(config: Config) -> dict[str, Any]:
         DatasetUnavailableError: If the data set is not available.
         UnreadableCheckpointError: If no checkpoint of the run can be read.
         FloatingPointError: If the loss, or a weight, becomes NaN or infinite.
-        PreemptedError: After SIGTERM, once a checkpoint is written.
+        PreemptedError: After SIGTERM, SIGINT, SIGUSR1 or SIGHUP, once a
+            checkpoint is written.
     """
     # Before anything else of TensorFlow, as several workers need it.
     strategy = choose_strategy(config.execution.strategy)
@@ -214,7 +216,7 @@ def _fit(
             ),
         )
 
-    with _on_sigterm(checkpoint.stop):
+    with _on_signals(checkpoint.stop):
         resumable_fit(
             model,
             batches,
@@ -226,10 +228,37 @@ def _fit(
         )
 
 
+# What ends a job: a person, a scheduler that needs the machine, a shell that
+# is closed. Not all systems have all.
+_SIGNALS = [
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
+    if hasattr(signal, name)
+]
+
+
 @contextmanager
-def _on_sigterm(stop: Callable[..., None]) -> Iterator[None]:
-    before = signal.signal(signal.SIGTERM, stop)
+def _on_signals(stop: Callable[..., None]) -> Iterator[None]:
+    """Calls `stop` on signals; a second SIGINT does not wait for it."""
+    asked = False
+
+    def handle(signum: int, frame: Any) -> None:
+        nonlocal asked
+        if asked and signum == signal.SIGINT:
+            raise KeyboardInterrupt
+        asked = True
+        stop(signum, frame)
+
+    before = {
+        number: signal.signal(number, handle)
+        for number in _SIGNALS
+        # Python hears signals in the main thread only. What is ignored, as by
+        # `nohup`, is to be ignored.
+        if threading.current_thread() is threading.main_thread()
+        and signal.getsignal(number) is not signal.SIG_IGN
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
