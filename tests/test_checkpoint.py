@@ -1,5 +1,6 @@
 import functools
 import shutil
+import signal
 
 import keras
 import numpy as np
@@ -200,6 +201,26 @@ def test_stop_writes_a_checkpoint_and_ends_training(
         "train_batch": (1, 3), "test_batch": (1, STEPS), "epoch": (2, 0)
     }[event]  # fmt: skip
     assert_equal_runs(whole_run(), train(tmp_path, digits))
+
+
+def test_a_signal_that_comes_while_workers_are_asked_is_heard(
+    tmp_path, monkeypatch
+):
+    model = network()
+    checkpoint = Checkpoint(tmp_path)
+    asked = []
+
+    def answer(strategy, values):
+        """Returns what they held before the signal came."""
+        asked.append(values)
+        if len(asked) == 3:
+            checkpoint.stop(signal.SIGUSR1)
+        return values
+
+    x, y = np.zeros((80, *model.input_shape[1:])), np.zeros(80)
+    monkeypatch.setattr("dsr_tf.callbacks.checkpoint.largest", answer)
+    with pytest.raises(PreemptedError, match="after 3 batches, on SIGUSR1"):
+        model.fit(x, y, batch_size=10, verbose=0, callbacks=[checkpoint])
 
 
 def test_plain_fit_resumes_at_the_end_of_an_epoch(tmp_path):
