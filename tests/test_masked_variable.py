@@ -401,6 +401,73 @@ class Tied(keras.layers.Layer):
         return keras.ops.matmul(inputs, keras.ops.transpose(values))
 
 
+@pytest.mark.parametrize("name", ["Muon", "Adam"])
+def test_averages_that_end_a_fit_obey_the_mask(name):
+    optimizer = getattr(keras.optimizers, name)(1e-2, use_ema=True)
+    net = network(optimizer)
+    for moves in ([], [DSR(300, period=5)]):
+        net.fit(X, Y, batch_size=16, verbose=0, callbacks=moves)
+        assert all(map(holds, sparse_layers(net)))
+        optimizer.finalize_variable_values(net.trainable_variables)
+        assert all(map(holds, sparse_layers(net)))
+
+
+@pytest.mark.parametrize("first", ["a_optimizer", "z_optimizer"])
+def test_a_checkpoint_brings_slots_whatever_comes_first(tmp_path, first):
+    def trained(seed):
+        keras.utils.set_random_seed(seed)
+        layer = SparseDense(256, 0.9, seed=seed)
+        net = keras.Sequential([keras.Input((256,)), layer])
+        net.compile(keras.optimizers.Adam(use_ema=True), "mse")
+        net.fit(X, X, batch_size=16, verbose=0)
+        return net
+
+    one, other = trained(1), trained(2)
+    path = tf.train.Checkpoint(model=one, **{first: one.optimizer}).save(
+        tmp_path / "c"
+    )
+    tf.train.Checkpoint(model=other, **{first: other.optimizer}).restore(path)
+    for mine, its in zip(
+        [*one.variables, *one.optimizer.variables],
+        [*other.variables, *other.optimizer.variables],
+        strict=True,
+    ):
+        np.testing.assert_array_equal(mine, its)
+
+
+def test_a_fit_without_a_callback_masks_what_another_one_left(tmp_path):
+    layer = SparseDense(256, 0.9, seed=1)
+    net = keras.Sequential([keras.Input((256,)), layer])
+    net.compile(keras.optimizers.Adam(0.05), "mse", jit_compile=False)
+    moves = SET(0.3, period=1)
+    net.fit(X, X, batch_size=16, verbose=0, callbacks=[moves])
+    older = [v.numpy() for v in net.optimizer.variables]
+    masking = net.train_function
+    net.fit(X, X, batch_size=16, epochs=3, verbose=0, callbacks=[moves])
+    for variable, value in zip(net.optimizer.variables, older, strict=True):
+        variable.assign(value)
+    net.fit(X, X, batch_size=16, verbose=0, callbacks=[Watch()])
+    assert masking is net.train_function
+
+
+def test_arithmetic_on_a_kernel_has_masked_gradients():
+    layer, off = dense()
+    kernel = layer.kernel
+    for function in (
+        lambda: kernel * 2.0 + 1.0,
+        lambda: 3.0 - kernel,
+        lambda: kernel[:, :],
+        lambda: -kernel / 2.0,
+        lambda: tf.ones((2, 8)) @ kernel,
+        lambda: kernel @ tf.ones((6, 2)),
+    ):
+        with tf.GradientTape() as tape:
+            total = tf.reduce_sum(function())
+        gradient = tape.gradient(total, kernel.value).numpy()
+        assert not gradient[off].any()
+        assert gradient[~off].all()
+
+
 @pytest.mark.parametrize("raw", [True, False])
 def test_a_kernel_used_past_its_layer_is_masked(raw):
     inputs = keras.Input((256,))

@@ -1,6 +1,7 @@
 """Whether `fit` needs to mask the kernels after every step."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 
@@ -34,12 +35,31 @@ class PlainFit:
         self.is_plain = step is keras.Model.train_step
         self._kernels = [layer.kernel for layer in layers if layer.built]
         self._is_new = True
+        # The training function that masks kernels, and the one that does not.
+        self._functions: tuple[Any, Any] = (None, None)
 
     def begin(self) -> None:
         """Trusts the optimizer, if the model is trained as Keras does it."""
-        if self.is_plain and not self._model.run_eagerly:
-            for kernel in self._kernels:
-                kernel.trust(self._model.optimizer)
+        self._is_new = True
+        if not self.is_plain or self._model.run_eagerly:
+            return
+        for kernel in self._kernels:
+            kernel.trust(self._model.optimizer)
+        masking, trusting = self._functions
+        if masking is not None and self._model.train_function is masking:
+            self._model.train_function = trusting
+        else:
+            # The model was compiled again.
+            self._functions = None, None
+
+    def serves(
+        self, model: keras.Model, layers: Sequence[MaskedKernel]
+    ) -> bool:
+        """Tells whether it was made for a model and its layers."""
+        kernels = [layer.kernel for layer in layers if layer.built]
+        return self._model is model and list(map(id, kernels)) == list(
+            map(id, self._kernels)
+        )
 
     def check_first_step(self) -> None:
         """Does what `check` does, once."""
@@ -54,12 +74,27 @@ class PlainFit:
         ]
         if not outside:
             return
-        self.end()
+        self._trust_none()
         for kernel in outside:
             kernel.clean(kernel.slots())
+        self._functions = None, None
         self._model.make_train_function(force=True)
 
     def end(self) -> None:
-        """Trusts no optimizer any more."""
+        """Trusts no optimizer any more.
+
+        A `fit` without this gets a training function of its own, in which
+        kernels are masked. The other one is kept for the next `begin`.
+        """
+        if any(kernel.is_trusting for kernel in self._kernels):
+            masking, trusting = self._functions[0], self._model.train_function
+            if masking is None:
+                self._model.make_train_function(force=True)
+                masking = self._model.train_function
+            self._model.train_function = masking
+            self._functions = masking, trusting
+        self._trust_none()
+
+    def _trust_none(self) -> None:
         for kernel in self._kernels:
             kernel.trust(None)

@@ -75,6 +75,7 @@ class Reallocate(keras.callbacks.Callback):
         self.seed = checked_seed(seed)
         # Those of the `fit` that it is used in.
         self._params: Any = None
+        self._plain_fit: Any = None
         self._current: Reallocator | None = None
         self._reallocators: WeakKeyDictionary[keras.Model, Reallocator] = (
             WeakKeyDictionary()
@@ -135,7 +136,11 @@ class Reallocate(keras.callbacks.Callback):
         reallocator.check()
         reallocator.begin()
         check_trainable(self.model)
-        self._plain_fit = PlainFit(self.model, reallocator.layers)
+        layers = reallocator.layers
+        if not self._plain_fit or not self._plain_fit.serves(
+            self.model, layers
+        ):
+            self._plain_fit = PlainFit(self.model, layers)
         self._plain_fit.begin()
         self._warn_of_late_reallocations()
         # Of a `fit` that was interrupted. `Checkpoint`, which is last, brings

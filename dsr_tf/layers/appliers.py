@@ -41,6 +41,18 @@ def innermost(
     return optimizer
 
 
+def average_of(
+    optimizer: keras.optimizers.Optimizer, variable: keras.Variable
+) -> keras.Variable | None:
+    """Returns the moving average that an optimizer keeps of a variable."""
+    if not optimizer.use_ema:
+        return None
+    # Private: they overwrite weights, and nothing public names them.
+    trained = [id(x) for x in optimizer._trainable_variables]
+    averages = optimizer._model_variables_moving_average
+    return averages[trained.index(id(variable))]
+
+
 def keeps_zeros(optimizer: keras.optimizers.Optimizer, dtype: str) -> bool:
     """Tells whether an optimizer leaves a masked weight at exactly 0.
 

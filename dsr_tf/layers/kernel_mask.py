@@ -52,7 +52,7 @@ class KernelMask(keras.Variable):
             value = checked_mask(value, self.units)
         before, kernel = tf.identity(self.value), self.kernel.last_assigned()
         mask = super().assign(value)
-        self.kernel.follow(before, kernel)
+        self.kernel.follow(kernel, before)
         return mask
 
     def assign_alone(self, value: Any) -> None:
@@ -63,9 +63,9 @@ class KernelMask(keras.Variable):
     def _restore_from_tensors(self, restored_tensors: Any) -> Any:
         if self.kernel is None:
             return super()._restore_from_tensors(restored_tensors)
-        before, kernel = tf.identity(self.value), self.kernel.last_assigned()
+        kernel = self.kernel.last_assigned()
         done = super()._restore_from_tensors(restored_tensors)
-        self.kernel.follow(before, kernel)
+        self.kernel.follow(kernel)
         return done
 
 

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from dsr_tf.layers.appliers import applying_optimizer
+from dsr_tf.layers.appliers import average_of
 from dsr_tf.layers.appliers import innermost
 from dsr_tf.layers.appliers import keeps_zeros
 from dsr_tf.layers.kernel_mask import KernelMask
@@ -97,7 +98,7 @@ class MaskedVariable(keras.Variable):
             trusted = self._trusted and self._trusted() is optimizer
             if trusted and self._own is None:
                 return None
-        return MaskConstraint(self)
+        return MaskConstraint(self, optimizer)
 
     @constraint.setter
     def constraint(self, value: Any) -> None:
@@ -149,17 +150,25 @@ class MaskedVariable(keras.Variable):
         equal = (now == kept) | ((now != now) & (kept != kept))  # NaN too.
         return given if tf.reduce_all(equal) else now
 
-    def follow(self, before: tf.Tensor, kernel: tf.Tensor) -> None:
+    def follow(
+        self, kernel: tf.Tensor, before: tf.Tensor | None = None
+    ) -> None:
         """Obeys a new mask.
 
+        Slots begin anew where it is False; elsewhere they are clean, or hold
+        what the same weight had. Averages begin with weights that come back.
+
         Args:
-            before: The mask before.
             kernel: Weights to take over, where the new mask is True.
+            before: The mask before; None where a checkpoint is restored, which
+                may have restored the averages already.
         """
         super().assign(self._obedient(kernel))
-        stayed = before & self.mask.value
+        mask = self.mask.value
+        stayed = mask if before is None else before & mask
         for slot in self.slots():
-            self._begin_anew(slot, ~stayed)
+            average = slot.initial_value is None
+            self._begin_anew(slot, ~(stayed if average else mask))
 
     def meet(self, optimizer: keras.optimizers.Optimizer) -> None:
         """Learns of an optimizer that trains the kernel."""
@@ -230,6 +239,22 @@ class MaskedVariable(keras.Variable):
         return done
 
 
+def _read_first(name: str) -> Any:
+    def operator(self: MaskedVariable, *others: Any) -> Any:
+        return getattr(tf.convert_to_tensor(self), name)(*others)
+
+    return operator
+
+
+# Those of Keras read past the mask.
+for _name in (
+    *("__neg__", "__abs__", "__getitem__"),
+    *("__add__", "__sub__", "__mul__", "__truediv__", "__matmul__", "__pow__"),
+    *("__radd__", "__rsub__", "__rmul__", "__rtruediv__", "__rmatmul__"),
+):
+    setattr(MaskedVariable, _name, _read_first(_name))
+
+
 class MaskConstraint(keras.constraints.Constraint):
     """Makes an optimizer assign a kernel to itself, which masks it.
 
@@ -238,10 +263,21 @@ class MaskConstraint(keras.constraints.Constraint):
 
     Args:
         kernel: The kernel.
+        optimizer: The optimizer, whose moving average is masked too, or None.
     """
 
-    def __init__(self, kernel: MaskedVariable) -> None:
+    def __init__(
+        self,
+        kernel: MaskedVariable,
+        optimizer: keras.optimizers.Optimizer | None = None,
+    ) -> None:
         self.kernel = kernel
+        self.optimizer = optimizer
 
     def __call__(self, w: Any) -> Any:
+        if self.optimizer is not None:
+            average = average_of(self.optimizer, self.kernel)
+            if average is not None:
+                # It was taken before the kernel is masked.
+                average.assign(masked(average.value, self.kernel.mask.value))
         return w if w is self.kernel else self.kernel._obedient(w)

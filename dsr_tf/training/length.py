@@ -46,8 +46,8 @@ def check_length(
         "shorter period, fewer prunes or more epochs; or set `stop_epoch`, if "
         "the method may stop early. Received: "
         f"period={identity(reallocator.period)}: the method would end at "
-        f"optimizer step {last + left * period}, the training ends at step "
-        f"{moment.step}"
+        f"optimizer step {last + left * period} or later, the training ends at "
+        f"step {moment.step}"
     )
 
 
