@@ -77,8 +77,8 @@ def test_change_since_the_run_ended_is_told(finished, tmp_path, capsys):
     [
         ("nowhere", None, "must be the folder of a finished run, a .keras"),
         ("metrics.csv", "digits", "must be the folder of a finished run, a"),
-        ("weights.npz", "digits", "NumPy arrays, .* do not"),
-        ("weights_csr.npz", "digits", "NumPy arrays, .* do not"),
+        ("weights.npz", "digits", "NumPy arrays, .* cannot run"),
+        ("weights_csr.npz", "digits", "NumPy arrays, .* cannot run"),
         ("model.keras", None, "`dataset` must be given, unless"),
         ("", "mnist", "`dataset` must be the data set of the run, or"),
     ],

@@ -370,6 +370,17 @@ def test_assigned_kernels_obey_the_constraint_of_the_user(constraint):
     assert holds(layer)
 
 
+def test_what_obeys_a_constraint_is_loaded_to_the_bit():
+    constraint = keras.constraints.MaxNorm(0.3)
+    (old, _), (new, _) = (
+        dense(seed=seed, kernel_constraint=constraint) for seed in (1, 2)
+    )
+    for _ in range(3):
+        old.kernel.assign(RNG.normal(size=(8, 6)))
+        new.set_weights(old.get_weights())
+        np.testing.assert_array_equal(new.kernel, old.kernel)
+
+
 def test_slots_of_kernels_of_rank_1_are_found():
     net = keras.Sequential(
         [keras.Input((40,)), SparseEinsumDense("ab,b->ab", (40,), 0.5, seed=1)]

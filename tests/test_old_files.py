@@ -172,6 +172,8 @@ def test_flags_of_every_run_make_one_that_starts_alike(old, tmp_path):
             f"--flagfile={old / run / 'flags.cfg'}",
             f"--run_dir={tmp_path / run}",
             "--epochs=1",
+            # Pruning may end before its last prune.
+            *(["--stop_epoch=1"] if run == "compressed" else []),
         )
         for run in RUNS
     )

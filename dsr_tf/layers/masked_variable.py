@@ -57,6 +57,16 @@ def masked_kernel(kernel: Any, mask: Any) -> tuple[Any, Any]:
     return tf.identity(kernel), grad
 
 
+# How far, relative to a weight, a constraint may move what obeys it already.
+# Keras adds 1e-7 to the norms that it divides by.
+_MARGINS = {
+    "bfloat16": 2.0**-4,
+    "float16": 2.0**-7,
+    "float32": 2.0**-16,
+    "float64": 2.0**-16,
+}
+
+
 class MaskedVariable(keras.Variable):
     """A kernel that is 0 wherever its mask is, whatever is assigned to it.
 
@@ -124,7 +134,7 @@ class MaskedVariable(keras.Variable):
         tensor = keras.ops.convert_to_tensor(value, self.dtype)
         if tuple(tensor.shape) != tuple(self.shape):
             return super().assign(tensor)  # Which says what is wrong.
-        kept = self._obedient(tensor)
+        kept = self._obedient(tensor) if is_own else self._settled(tensor)
         result = super().assign(kept)
         if not is_symbolic(kept):
             lost = not is_own and self._has_outside(tensor)
@@ -134,7 +144,7 @@ class MaskedVariable(keras.Variable):
     def assign_masked(self, value: Any) -> None:
         """Assigns values that are 0 wherever the mask is."""
         if self._own is not None:
-            value = self._obedient(value)
+            value = self._settled(value)
         super().assign(value)
 
     def last_assigned(self) -> tf.Tensor:
@@ -163,7 +173,7 @@ class MaskedVariable(keras.Variable):
             before: The mask before; None where a checkpoint is restored, which
                 may have restored the averages already.
         """
-        super().assign(self._obedient(kernel))
+        super().assign(self._settled(kernel))
         mask = self.mask.value
         stayed = mask if before is None else before & mask
         for slot in self.slots():
@@ -226,6 +236,20 @@ class MaskedVariable(keras.Variable):
         if self._own is None:
             return value
         return masked(self._own(value), self.mask.value)
+
+    def _settled(self, value: tf.Tensor) -> tf.Tensor:
+        """Returns what obeys, and the value itself if it does so already.
+
+        To apply a constraint twice can round otherwise: weights would not be
+        loaded as they were saved.
+        """
+        value = masked(value, self.mask.value)
+        if self._own is None:
+            return value
+        other = masked(self._own(value), self.mask.value)
+        margin = _MARGINS[value.dtype.name] * tf.abs(value)
+        obeys = tf.reduce_all(tf.abs(other - value) <= margin)
+        return tf.where(obeys, value, other)
 
     def _begin_anew(self, slot: Slot, where: tf.Tensor) -> None:
         start = self.value if slot.initial_value is None else slot.initial_value
