@@ -279,6 +279,16 @@ def test_a_model_compiled_again_goes_on():
         assert not any(slot.variable.numpy()[off].any() for slot in own)
 
 
+def test_a_callback_serves_after_a_training_of_no_steps():
+    net, callback = model(), DSR(30, period=5)
+    callback.set_model(net)
+    callback.on_train_begin()
+    callback.on_train_end()
+    fit(net, callback, epochs=1)
+    fit(net, callback, epochs=1)
+    assert callback.state.num_reallocations == 8
+
+
 def test_two_callbacks_that_move_weights_are_refused():
     net = model()
     before = net.get_weights()

@@ -86,8 +86,9 @@ class PlainFit:
         A `fit` without this gets a training function of its own, in which
         kernels are masked. The other one is kept for the next `begin`.
         """
-        if any(kernel.is_trusting for kernel in self._kernels):
-            masking, trusting = self._functions[0], self._model.train_function
+        masking, trusting = self._functions[0], self._model.train_function
+        # There is none where a run that goes on has nothing left but to test.
+        if trusting and any(kernel.is_trusting for kernel in self._kernels):
             if masking is None:
                 self._model.make_train_function(force=True)
                 masking = self._model.train_function
