@@ -1,5 +1,8 @@
 """Kernels and slots are clean, by whatever route a value comes."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -8,10 +11,12 @@ from hypothesis import given
 from hypothesis import settings
 from hypothesis import strategies as st
 
+import dsr_tf
 from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import SET
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import SparseEinsumDense
+from dsr_tf.layers import masked_variable
 from dsr_tf.layers import sparse_layers
 from dsr_tf.layers.appliers import applying_optimizer
 from dsr_tf.layers.masked_variable import masked_kernel
@@ -221,6 +226,51 @@ def test_what_was_trained_since_is_not_overwritten():
     keras.optimizers.SGD(1.0).apply([tf.ones((8, 6))], [layer.kernel])
     layer.set_mask(np.ones((8, 6)))
     assert not layer.kernel.numpy().any()
+
+
+def test_a_dense_kernel_does_not_outlive_its_use():
+    net = keras.Sequential([keras.Input((40,)), keras.layers.Dense(30)])
+    sparse = dsr_tf.sparsify(net, 0.9)
+    (layer,) = sparse_layers(sparse)
+    assert holds(layer)
+    before = layer.kernel.numpy()
+    layer.set_mask(np.ones((40, 30)))
+    np.testing.assert_array_equal(layer.kernel, before)
+    # What was assigned before a step is not held for ever.
+    layer.set_mask(before != 0)
+    given = tf.constant(RNG.normal(size=(40, 30)).astype("float32"))
+    alive = weakref.ref(given)
+    layer.kernel.assign(given)
+    del given
+    assert alive() is not None
+    sparse.compile("sgd", "mse", jit_compile=False)
+    sparse.fit(X[:, :40], X[:, :30], verbose=0)
+    gc.collect()
+    assert alive() is None
+
+
+@pytest.mark.parametrize("name, passes", [("SGD", 0), ("Muon", 1)])
+def test_the_second_pass_is_left_out_where_nothing_needs_it(
+    name, passes, monkeypatch
+):
+    made = []
+    kind = masked_variable.MaskConstraint
+
+    def counted(*arguments):
+        made.append(arguments)
+        return kind(*arguments)
+
+    monkeypatch.setattr(masked_variable, "MaskConstraint", counted)
+    net = network(getattr(keras.optimizers, name)(1e-3))
+    net.fit(
+        X, Y, batch_size=16, verbose=0, callbacks=[SET(0.1, period=5), Watch()]
+    )
+    assert bool(made) == bool(passes)
+    # Without a callback nobody has looked at slots.
+    net = network(getattr(keras.optimizers, name)(1e-3))
+    made.clear()
+    net.fit(X, Y, batch_size=16, verbose=0, callbacks=[Watch()])
+    assert made
 
 
 def test_averages_of_masks_are_refused():
@@ -470,6 +520,8 @@ def test_arithmetic_on_a_kernel_has_masked_gradients():
         lambda: kernel[:, :],
         lambda: -kernel / 2.0,
         lambda: tf.ones((2, 8)) @ kernel,
+        lambda: 2.0**kernel,
+        lambda: kernel % 3.0,
         lambda: kernel @ tf.ones((6, 2)),
     ):
         with tf.GradientTape() as tape:

@@ -289,6 +289,17 @@ def test_a_callback_serves_after_a_training_of_no_steps():
     assert callback.state.num_reallocations == 8
 
 
+@pytest.mark.parametrize("numbers", [range(8), [0, 1] * 4, [0] * 8])
+def test_a_callback_serves_in_a_loop_of_batches(numbers):
+    net, callback = model(), DSR(30, period=2)
+    callback.set_model(net)
+    callback.on_train_begin()
+    for batch in numbers:
+        net.train_on_batch(X[:16], Y[:16])
+        callback.on_train_batch_end(batch)
+    assert callback.state.num_reallocations == 4
+
+
 def test_two_callbacks_that_move_weights_are_refused():
     net = model()
     before = net.get_weights()

@@ -75,7 +75,7 @@ class Reallocate(keras.callbacks.Callback):
         self.seed = checked_seed(seed)
         # Those of the `fit` that it is used in.
         self._params: Any = None
-        self._plain_fit: Any = None
+        self._plain_fit: Any = None  # Made when training begins.
         self._current: Reallocator | None = None
         self._reallocators: WeakKeyDictionary[keras.Model, Reallocator] = (
             WeakKeyDictionary()
@@ -137,11 +137,12 @@ class Reallocate(keras.callbacks.Callback):
         reallocator.begin()
         check_trainable(self.model)
         layers = reallocator.layers
-        if not self._plain_fit or not self._plain_fit.serves(
+        if not (known := self._plain_fit) or not known.serves(
             self.model, layers
         ):
             self._plain_fit = PlainFit(self.model, layers)
         self._plain_fit.begin()
+        self._last_read = -1
         self._warn_of_late_reallocations()
         # Of a `fit` that was interrupted. `Checkpoint`, which is last, brings
         # it back where a run goes on.
@@ -163,8 +164,7 @@ class Reallocate(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._plain_fit.check_first_step()
-        steps = batch - self._last_read if self._plain_fit.is_plain else None
-        if self.reallocator.can_be_due(steps):
+        if self.reallocator.can_be_due(self._most_steps(batch)):
             self._last_read = batch
             self.reallocator.step()
 
@@ -183,6 +183,15 @@ class Reallocate(keras.callbacks.Callback):
         self._plain_fit.end()
         # A `CallbackList` may be given again, with the same dictionary.
         self._params = None
+
+    def _most_steps(self, batch: int) -> int | None:
+        """Returns the most optimizer steps since the last one was read.
+
+        None where batches do not tell: each may be several steps, or they are
+        not numbered upwards, as in loops that call this callback themselves.
+        """
+        batches = batch - self._last_read
+        return batches if self._plain_fit.is_plain and batches > 0 else None
 
     def _check_alone(self) -> None:
         """Refuses a second callback that moves weights in the same `fit`."""

@@ -27,7 +27,7 @@ def applying_optimizer() -> keras.optimizers.Optimizer | None:
     Also None if Keras does not tell any more.
     """
     stack = global_state.get_global_attribute("name_scope_stack")
-    caller = stack[-1].caller if stack else None
+    caller = getattr(stack[-1], "caller", None) if stack else None
     is_one = isinstance(caller, keras.optimizers.Optimizer)
     return caller if is_one else None
 

@@ -27,6 +27,9 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
     pairs = _paired(_weights(source), _weights(target), source, target)
     for old, new in pairs:
         new.assign(old)
+    for layer in sparse_layers(target):
+        # What its mask hides is not to come back under another one.
+        layer.kernel.assign(layer.kernel)
 
 
 def copy_masks(source: keras.Model, target: keras.Model) -> None:

@@ -21,6 +21,7 @@ class KernelMask(keras.Variable):
         self.units = units
         # Set by the kernel.
         self.kernel: Any = None
+        self._restores = False
         super().__init__(
             lambda shape, dtype: tf.convert_to_tensor(mask, dtype),
             shape=mask.shape,
@@ -46,7 +47,7 @@ class KernelMask(keras.Variable):
             ValueError: If the shape differs, there are other values, or a
                 unit is masked in part.
         """
-        if self.kernel is None:
+        if self.kernel is None or self._restores:
             return super().assign(value)
         if not is_symbolic(value):
             value = checked_mask(value, self.units)
@@ -64,7 +65,12 @@ class KernelMask(keras.Variable):
         if self.kernel is None:
             return super()._restore_from_tensors(restored_tensors)
         kernel = self.kernel.last_assigned()
-        done = super()._restore_from_tensors(restored_tensors)
+        # Of mirrored variables Keras assigns what is restored.
+        self._restores = True
+        try:
+            done = super()._restore_from_tensors(restored_tensors)
+        finally:
+            self._restores = False
         self.kernel.follow(kernel)
         return done
 

@@ -98,7 +98,7 @@ class MaskedKernel(keras.layers.Layer):
             # L1 and L2 have gradient 0 at 0: no need to mask it.
             if is_simple(regularizer):
                 return penalty(regularizer, kernel.value)
-            # As a tensor: arithmetic on a variable goes past its mask.
+            # As a tensor, which has no `value` that goes past the mask.
             return regularizer(tf.convert_to_tensor(kernel))
 
         kernel = MaskedVariable(

@@ -74,7 +74,7 @@ class MaskedVariable(keras.Variable):
 
     A kernel and its mask may be assigned in any order: what was assigned to
     the kernel outside its mask is remembered until the mask is assigned, or
-    the kernel has changed.
+    the kernel is trained.
 
     Args:
         mask: The mask that it obeys, of its shape.
@@ -90,7 +90,8 @@ class MaskedVariable(keras.Variable):
     ) -> None:
         self.mask = mask
         self._own = constraint
-        self._assigned: tuple[tf.Tensor, tf.Tensor] | None = None
+        self._assigned: tf.Tensor | None = None
+        self._restores = False
         self._optimizers: WeakSet[keras.optimizers.Optimizer] = WeakSet()
         self._trusted: Any = None
         super().__init__(**kwargs)
@@ -105,6 +106,8 @@ class MaskedVariable(keras.Variable):
         optimizer = applying_optimizer()
         if optimizer is not None:
             self.meet(optimizer)
+            # What was assigned before this step is of no use after it.
+            self._assigned = None
             trusted = self._trusted and self._trusted() is optimizer
             if trusted and self._own is None:
                 return None
@@ -128,6 +131,8 @@ class MaskedVariable(keras.Variable):
         Raises:
             ValueError: If the shape differs.
         """
+        if self._restores:
+            return super().assign(value)
         # An optimizer assigns the kernel to itself.
         is_own = value is self
         value = self.value if is_own else value
@@ -138,7 +143,7 @@ class MaskedVariable(keras.Variable):
         result = super().assign(kept)
         if not is_symbolic(kept):
             lost = not is_own and self._has_outside(tensor)
-            self._assigned = (tensor, kept) if lost else None
+            self._assigned = tensor if lost else None
         return result
 
     def assign_masked(self, value: Any) -> None:
@@ -152,11 +157,11 @@ class MaskedVariable(keras.Variable):
 
         That is the kernel itself, where it has changed since then.
         """
-        known, self._assigned = self._assigned, None
+        given, self._assigned = self._assigned, None
         now = tf.identity(self.value)
-        if known is None or tf.inside_function():
+        if given is None or tf.inside_function():
             return now
-        given, kept = known
+        kept = self._settled(given)
         equal = (now == kept) | ((now != now) & (kept != kept))  # NaN too.
         return given if tf.reduce_all(equal) else now
 
@@ -258,7 +263,12 @@ class MaskedVariable(keras.Variable):
 
     # Private, but all checkpoints of TensorFlow restore variables by it.
     def _restore_from_tensors(self, restored_tensors: Any) -> Any:
-        done = super()._restore_from_tensors(restored_tensors)
+        # Of mirrored variables Keras assigns what is restored.
+        self._restores = True
+        try:
+            done = super()._restore_from_tensors(restored_tensors)
+        finally:
+            self._restores = False
         self.assign(tf.identity(self.value))
         return done
 
@@ -275,6 +285,7 @@ for _name in (
     *("__neg__", "__abs__", "__getitem__"),
     *("__add__", "__sub__", "__mul__", "__truediv__", "__matmul__", "__pow__"),
     *("__radd__", "__rsub__", "__rmul__", "__rtruediv__", "__rmatmul__"),
+    *("__rpow__", "__mod__", "__rmod__", "__floordiv__", "__rfloordiv__"),
 ):
     setattr(MaskedVariable, _name, _read_first(_name))
 
