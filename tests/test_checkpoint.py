@@ -246,13 +246,16 @@ def test_plain_fit_resumes_at_the_end_of_an_epoch(tmp_path):
 def test_fit_must_begin_where_the_checkpoint_ends(tmp_path, digits):
     with pytest.raises(Killed):
         train(tmp_path, digits, kill_at=5, every_steps=2)
-    model, checkpoint = network(), Checkpoint(tmp_path)
+    model, moves = network(), METHODS["dsr"]()
+    arguments = {
+        "steps_per_epoch": STEPS, "epochs": 2, "verbose": 0,
+        "callbacks": [moves, Checkpoint(tmp_path)],
+    }  # fmt: skip
     batches = digits.train_batches(20, 0)
-    arguments = {"steps_per_epoch": STEPS, "epochs": 2, "verbose": 0}
     with pytest.raises(ValueError, match="end of an epoch.*after 4 batches"):
-        model.fit(batches, callbacks=[checkpoint], **arguments)
+        model.fit(batches, **arguments)
     with pytest.raises(ValueError, match="`initial_epoch`.*resumes, 0:"):
-        model.fit(batches, callbacks=[checkpoint], initial_epoch=1, **arguments)
+        model.fit(batches, initial_epoch=1, **arguments)
 
 
 @pytest.mark.slow
@@ -295,13 +298,31 @@ def test_a_damaged_checkpoint_is_passed_over(tmp_path, killed, kind, place):
     assert "checkpoint-7 cannot be read (" in line
 
 
-@pytest.mark.parametrize("name", ["checkpoint", "checkpoint-7.index"])
-def test_damage_to_the_small_files_is_no_obstacle(
-    tmp_path, digits, whole_run, killed, name
-):
+def test_a_damaged_index_is_no_obstacle(tmp_path, digits, whole_run, killed):
     shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
-    damage(tmp_path / name, "torn", 0.5)
+    damage(tmp_path / "checkpoint-7.index", "torn", 0.5)
     assert_equal_runs(whole_run(), train(tmp_path, digits))
+
+
+def test_foreign_files_are_passed_over(tmp_path, digits, whole_run, killed):
+    shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "checkpoint").write_bytes(b"\xff\x00 garbage")
+    for name in ("checkpoint-98_temp", "checkpoint-97.index"):
+        (tmp_path / name / "inner").mkdir(parents=True)
+    (tmp_path / "checkpoint-1_temp").write_text("a file")
+    (tmp_path / "checkpoint-abc.index").write_text("not a number")
+    (tmp_path / f"checkpoint-{'9' * 40}.index").write_text("a large one")
+    tf.train.Checkpoint(x=tf.Variable(1.0)).write(
+        str(tmp_path / "checkpoint-99")
+    )
+    path = tmp_path / "checkpoint-99.index"
+    other = {path: path.read_bytes()}
+    resumed = train(tmp_path, digits)
+    assert_equal_runs(whole_run(), resumed)
+    lines = resumed[3].damaged
+    assert "checkpoint-99" in lines[0] and "checkpoint-97" in lines[1]
+    assert "does not fit (it is no checkpoint of dsr_tf)" in lines[0]
+    assert other == {path: path.read_bytes()}
 
 
 def test_nothing_is_deleted_if_none_can_be_read(tmp_path, digits, killed):

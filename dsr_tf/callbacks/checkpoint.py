@@ -1,9 +1,11 @@
 """Checkpoints, from which a killed run resumes with the same result."""
 
+import functools
 import math
 import signal
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +13,16 @@ import keras
 import tensorflow as tf
 from absl import logging
 
-from dsr_tf.callbacks.checkpoint_files import PREFIX
+from dsr_tf.callbacks import same_fit
+from dsr_tf.callbacks.carried import Carried
+from dsr_tf.callbacks.carried import check_callbacks
 from dsr_tf.callbacks.checkpoint_files import UnreadableCheckpointError
+from dsr_tf.callbacks.checkpoint_files import as_tensorflow_reads
 from dsr_tf.callbacks.checkpoint_files import checkpoint_path
-from dsr_tf.callbacks.checkpoint_files import newest_readable
+from dsr_tf.callbacks.checkpoint_files import keep_newest
+from dsr_tf.callbacks.checkpoint_files import newest_usable
 from dsr_tf.callbacks.checkpoint_files import remove_unfinished
+from dsr_tf.callbacks.description import Description
 from dsr_tf.callbacks.position import Position
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.callbacks.reallocate import checked_reallocation
@@ -23,9 +30,11 @@ from dsr_tf.callbacks.sparsity_logger import SparsityLogger
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_folder
 from dsr_tf.checks import checked_kind
+from dsr_tf.checks import checked_list
 from dsr_tf.distribute import is_chief
 from dsr_tf.distribute.agree import largest
 from dsr_tf.distribute.strategy import checked_strategy
+from dsr_tf.layers import sparse_layers
 from dsr_tf.training.steps import read_step
 
 # Larger than any number of a checkpoint.
@@ -57,33 +66,41 @@ class Checkpoint(keras.callbacks.Callback):
     """Writes checkpoints, and resumes from the newest.
 
     A checkpoint holds the model, masks, optimizer, metrics, state of the
-    method, and position. A resumed `fit` ends with the weights of a run that
-    was never stopped, bit for bit on a CPU, if the batches of an epoch depend
-    only on the epoch. A damaged checkpoint is skipped, with a warning.
+    method and of other callbacks, and position. A resumed `fit` ends with the
+    weights of a run that was never stopped, bit for bit on a CPU, if the
+    batches of an epoch depend only on the epoch. A checkpoint that is damaged,
+    or of another training, is passed over, with a warning.
 
     List it last among the callbacks. The model must be built.
 
     Args:
         directory: Folder for the checkpoints, and for nothing else.
-        reallocation: The callback that moves weights, if there is one.
+        reallocation: The callback that moves weights. It can be left out: the
+            one of the same `fit` is found.
         every_steps: Optimizer steps between checkpoints within an epoch, at
             least 1; None for a checkpoint only at the end of each epoch. To
             resume within an epoch, use `callbacks.resumable_fit`.
         keep: How many of the newest checkpoints to keep, at least 1.
-        logger: The callback that writes for TensorBoard, if there is one. A
-            checkpoint that was written without a logger can be used, too.
+        logger: The callback that writes for TensorBoard. It can be left out,
+            too. A checkpoint that was written without a logger can be used.
         strategy: Strategy that the model was made under, if it has several
             workers. The chief writes; all workers must be able to read.
+        callbacks: Other callbacks of `fit` whose state a resumed training
+            needs; `resumable_fit` adds its own. Of Keras' callbacks these are
+            EarlyStopping, ReduceLROnPlateau, ModelCheckpoint, SwapEMAWeights,
+            TensorBoard, and CSVLogger, which must append. One of your own is
+            carried if it has `get_state()`, which returns a dict of numbers,
+            texts and arrays, and `set_state(state)`.
 
     Attributes:
         position: How far training has come.
-        damaged: A line on each checkpoint that was skipped.
+        damaged: A line on each checkpoint that was passed over.
 
     Raises:
         ValueError: If an argument is out of its range, or `fit` does not
-            begin where the checkpoint ends.
+            begin where the checkpoint ends, or cannot go on.
         UnreadableCheckpointError: If there are checkpoints, but none can be
-            read.
+            used.
         FloatingPointError: If the loss becomes NaN or infinite; the last
             checkpoint is from before that.
         OSError: If a checkpoint cannot be written; earlier ones stay.
@@ -106,6 +123,7 @@ class Checkpoint(keras.callbacks.Callback):
         keep: int = 3,
         logger: SparsityLogger | None = None,
         strategy: tf.distribute.Strategy | None = None,
+        callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         super().__init__()
         self.directory = checked_folder("directory", directory)
@@ -124,6 +142,8 @@ class Checkpoint(keras.callbacks.Callback):
         )
         self.position = Position()
         self.damaged: list[str] = []
+        self._own = _checked_callbacks(callbacks)
+        self._others = self._own
         # Batches of the first epoch that `fit` is not given.
         self.skipped = 0
         # Of this process, and of all workers when they were last asked: a
@@ -132,36 +152,68 @@ class Checkpoint(keras.callbacks.Callback):
         self._agreed = False
         self._signal: str | None = None
 
-    def find(self) -> Position:
+    def carry(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        """Adds the callbacks of the `fit` to come, for their state.
+
+        Raises:
+            ValueError: If the state of one cannot be carried.
+        """
+        known = set(map(id, self._own))
+        more = [x for x in _checked_callbacks(callbacks) if id(x) not in known]
+        self._others = [*self._own, *more]
+
+    def find(self, model: keras.Model | None = None) -> Position:
         """Returns where training resumes: the start, if nothing was saved.
+
+        Args:
+            model: The built and compiled model that will be trained, so that
+                checkpoints of another training are known; None if there are
+                none.
 
         Raises:
             UnreadableCheckpointError: If there are checkpoints, but none can
-                be read.
+                be used.
         """
-        found = Position()
-        path = self._newest()
+        path = self._newest(model)
         for line in self.damaged:
             logging.warning("%s; the one before it is used.", line)
-        if path:
-            saved = tf.train.Checkpoint(position=found)
-            saved.restore(path).expect_partial()
-        return found
+        return Position() if path is None else _position(path)
 
-    def _newest(self) -> str | None:
+    def _newest(self, model: keras.Model | None) -> Path | None:
         """Returns the path of the newest checkpoint, which the chief finds."""
         found, problem = 0, None
+        now = Description() if model is None else self._describe(model)
         if is_chief(self.strategy):
             try:
-                found, self.damaged = newest_readable(self.directory)
+                found, self.damaged = newest_usable(
+                    self.directory, functools.partial(_problem, now=now)
+                )
             except UnreadableCheckpointError as error:
                 found, problem = _UNREADABLE, error
         (number,) = largest(self.strategy, [found])
         if number == _UNREADABLE:
             raise problem or UnreadableCheckpointError(
-                f"The chief can read no checkpoint in {self.directory}."
+                f"The chief can use no checkpoint in {self.directory}."
             )
         return checkpoint_path(self.directory, number) if number else None
+
+    def _describe(self, model: keras.Model) -> Description:
+        _build_optimizer(model)
+        moves = self._moves()
+        return Description.of(model, moves.method if moves else None)
+
+    def _moves(self) -> Reallocate | None:
+        """Returns the callback of this `fit` that moves weights, if any."""
+        here = same_fit.beside(self, Reallocate)
+        given = [x for x in self._others if isinstance(x, Reallocate)]
+        if self.reallocation and here and self.reallocation not in here:
+            raise ValueError(
+                "`callbacks` of `fit` must hold the `reallocation` that the "
+                f"Checkpoint was given, a {type(self.reallocation).__name__}. "
+                f"Received: another {type(here[0]).__name__}"
+            )
+        found = [self.reallocation, *here, *given]
+        return next((x for x in found if x is not None), None)
 
     def stop(self, signum: int | None = None, frame: Any = None) -> None:
         """Asks for a checkpoint and the end of training after this batch.
@@ -182,31 +234,39 @@ class Checkpoint(keras.callbacks.Callback):
                 "can be restored. Call `model.build`, or give it an Input. "
                 f"Received: model '{self.model.name}', not built"
             )
-        if not self.model.optimizer.built:
-            self.model.optimizer.build(self.model.trainable_variables)
+        _build_optimizer(self.model)
+        for layer in sparse_layers(self.model):
+            # Which may be given other masks before its optimizer takes a step.
+            layer.kernel.meet(self.model.optimizer)
         if is_chief(self.strategy):
             remove_unfinished(self.directory)
-        self._manager: tf.train.CheckpointManager | None = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
+        self._last: Path | None = None
         self._metrics: list[Any] = []
         # What a `fit` that was interrupted left here is not of this one.
         self.position.reset()
-        self._restore()
+        self._restored = self._newest(self.model)
+        self.restore()
+        self._check_end()
+        self._warn_of_others()
         self._resumes = True
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if self._resumes:
             self._check_start(epoch)
-            self._restore_metrics()
+            if self.position.step:
+                # Metrics have just been reset, and callbacks were told of the
+                # begin of the epoch once more.
+                self.restore()
         self._resumes = False
         self.position.epoch = epoch
         self.position.step = self.skipped
         self.skipped = 0
-        self._offset = self.position.step
         self._saved_at = self._num_steps()
         self._begin = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.position.step = self._offset + batch + 1
+        self.position.step = batch + 1
         self._check_loss((logs or {}).get("loss", 0.0))
         self._hear_others()
         if self._agreed or self._is_due():
@@ -228,6 +288,8 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.position.epoch = epoch + 1
         self.position.step = 0
+        # Where this `fit` ends, callbacks may do what cannot be undone.
+        self.position.ended = epoch + 1 == (self.params or {}).get("epochs")
         self._hear_others()
         self._save()
         self._leave_if_wanted()
@@ -253,11 +315,15 @@ class Checkpoint(keras.callbacks.Callback):
         now = time.perf_counter()
         self.position.seconds += now - self._begin
         self._begin = now
-        if self._manager is None:
-            self._manager = self._make_manager()
         self.position.num_saves += 1
+        self.position.stopped = bool(self.model.stop_training)
+        carried = Carried(self._others)
+        self.position.carries = carried.names
+        path = checkpoint_path(self._folder(), self.position.num_saves)
         try:
-            self._manager.save(checkpoint_number=self.position.num_saves)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with as_tensorflow_reads(path) as writable:
+                self._contents(callbacks=carried).write(writable)
         except tf.errors.OpError as error:
             # Within an epoch Keras takes some of these for the end of the data.
             reason = (error.message or str(error)).splitlines()[0]
@@ -265,30 +331,33 @@ class Checkpoint(keras.callbacks.Callback):
                 f"A checkpoint could not be written to {self.directory} "
                 f"({reason}). Earlier checkpoints are unchanged."
             ) from error
+        keep_newest(path.parent, self.keep, self.position.num_saves)
+        self._last = self._restored = path
         self._saved_at = self._num_steps()
 
-    def _make_manager(self) -> tf.train.CheckpointManager:
-        directory = str(self.directory)
-        if not is_chief(self.strategy):
-            # All have to save, as metrics are added up for it.
+    def _folder(self) -> Path:
+        if is_chief(self.strategy):
+            return self.directory
+        # All have to save, as metrics are added up for it.
+        if self._scratch is None:
             self._scratch = tempfile.TemporaryDirectory()
-            directory = self._scratch.name
-        return tf.train.CheckpointManager(
-            self._contents(**self._logged()),
-            directory,
-            self.keep,
-            checkpoint_name=PREFIX,
-        )
+        return Path(self._scratch.name)
 
-    def _restore(self) -> None:
-        path = self._newest()
-        if path is None:
+    def restore(self) -> None:
+        """Restores the newest checkpoint, if there is one, within a `fit`."""
+        if self._restored is None:
             return
-        status = self._contents().restore(path)
-        # Metrics that the first step will make are not there yet.
-        status.assert_existing_objects_matched().expect_partial()
-        # By itself, as the run may have begun without a logger.
-        tf.train.Checkpoint(**self._logged()).restore(path).expect_partial()
+        carried = Carried(self._others)
+        with as_tensorflow_reads(self._restored) as path:
+            status = self._contents().read(path)
+            try:
+                # Metrics that the first step will make are not there yet.
+                status.assert_existing_objects_matched().expect_partial()
+            except AssertionError as error:
+                raise _misfit(self._restored, error) from error
+            # By themselves, as the run may have begun without them.
+            for parts in (self._logged(), {"callbacks": carried}):
+                tf.train.Checkpoint(**parts).read(path).expect_partial()
         self._metrics = self._read_metrics()
 
     def _read_metrics(self) -> list[Any]:
@@ -298,18 +367,32 @@ class Checkpoint(keras.callbacks.Callback):
         ]
 
     def _restore_metrics(self) -> None:
-        """Undoes, within an epoch, that they have just been reset."""
-        if self.position.step:
-            variables = self.model.metrics_variables
-            for variable, value in zip(variables, self._metrics, strict=True):
-                variable.assign(value)
+        """Undoes that an evaluation has reset them."""
+        variables = self.model.metrics_variables
+        for variable, value in zip(variables, self._metrics, strict=True):
+            variable.assign(value)
 
     def _logged(self) -> dict[str, Any]:
-        return {"history": self.logger.history} if self.logger else {}
+        found = [self.logger, *same_fit.beside(self, SparsityLogger)]
+        logger = next((x for x in found if x is not None), None)
+        return {"history": logger.history} if logger else {}
 
-    def _contents(self, **more: Any) -> tf.train.Checkpoint:
-        """Returns all contents, as variables of TensorFlow."""
-        model, moves = self.model, self.reallocation
+    def _contents(
+        self, callbacks: Carried | None = None
+    ) -> tf.train.Checkpoint:
+        """Returns all contents, as variables of TensorFlow.
+
+        Args:
+            callbacks: The state of callbacks, where a checkpoint is written.
+        """
+        model, moves = self.model, self._moves()
+        more = {}
+        if callbacks:
+            more = {
+                "callbacks": callbacks,
+                "description": self._describe(model),
+                **self._logged(),
+            }
         return tf.train.Checkpoint(
             position=self.position,
             model=[v.value for v in model.variables],
@@ -319,8 +402,42 @@ class Checkpoint(keras.callbacks.Callback):
             **more,
         )
 
+    def _check_end(self) -> None:
+        """Refuses to go on with what Keras has ended for good."""
+        epochs = (self.params or {}).get("epochs", 0)
+        swaps = any(
+            isinstance(x, keras.callbacks.SwapEMAWeights) and x.swap_on_epoch
+            for x in self._others
+        )
+        epoch = self.position.epoch
+        if swaps and self.position.ended and 0 < epoch < epochs:
+            raise ValueError(
+                "`epochs` must be the epochs that training was begun with: at "
+                "their end SwapEMAWeights replaces the weights by their "
+                f"averages, with which training cannot go on. Received: "
+                f"epochs={epochs}, after a training of {epoch} epochs"
+            )
+
+    def _warn_of_others(self) -> None:
+        """Says which callbacks the checkpoint holds no state of."""
+        if self._restored is None:
+            return
+        for name in sorted(
+            set(Carried(self._others).names) - set(self.position.carries)
+        ):
+            logging.warning(
+                "%s begins anew: %s holds no state of it.", name, self._restored
+            )
+
     def _check_start(self, epoch: int) -> None:
         position = self.position
+        if position.stopped and not self.skipped:
+            raise ValueError(
+                "`fit` must not go on with a training that a callback has "
+                "ended. Use `callbacks.resumable_fit`, which only restores it, "
+                "or another `directory`. Received: a checkpoint of a training "
+                f"that was stopped after epoch {position.epoch}"
+            )
         if epoch != position.epoch:
             raise ValueError(
                 "`initial_epoch` of `fit` must be the epoch in which training "
@@ -338,13 +455,54 @@ class Checkpoint(keras.callbacks.Callback):
     def _check_loss(self, loss: float) -> None:
         if math.isfinite(loss):
             return
-        kept = self._manager and self._manager.latest_checkpoint
         raise FloatingPointError(
             f"The loss must stay finite. Received: a loss of {loss} at "
             f"optimizer step {self._num_steps()}, in epoch "
             f"{self.position.epoch + 1}. Try a smaller learning rate"
-            + (f". The last checkpoint is {kept}" if kept else "")
+            + (f". The last checkpoint is {self._last}" if self._last else "")
         )
 
     def _num_steps(self) -> int:
         return read_step(self.model.optimizer)
+
+
+def _checked_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
+    kind = keras.callbacks.Callback
+    given = checked_list("callbacks", callbacks, kind, "a list of callbacks")
+    check_callbacks(given)
+    return given
+
+
+def _build_optimizer(model: keras.Model) -> None:
+    if not model.optimizer.built:
+        model.optimizer.build(model.trainable_variables)
+
+
+def _position(path: Path) -> Position:
+    found = Position()
+    with as_tensorflow_reads(path) as readable:
+        status = tf.train.Checkpoint(position=found).read(readable)
+        status.assert_existing_objects_matched().expect_partial()
+    return found
+
+
+def _problem(path: Path, now: Description) -> str | None:
+    """Says why training cannot go on from a checkpoint, or returns None."""
+    saved = Description()
+    try:
+        _position(path)
+        with as_tensorflow_reads(path) as readable:
+            whole = tf.train.Checkpoint(description=saved)
+            whole.read(readable).expect_partial()
+    # Broad, as a foreign file may fail in any way.
+    except Exception:
+        return "it is no checkpoint of dsr_tf"
+    return saved.difference(now)
+
+
+def _misfit(path: Path, error: Exception) -> ValueError:
+    reason = (str(error).splitlines() or [""])[0]
+    return ValueError(
+        "The model, the optimizer and the method must be those of the "
+        f"checkpoint. Received: {path}, which does not fit ({reason})"
+    )

@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 from weakref import WeakKeyDictionary
-from weakref import WeakSet
 
 import keras
 from absl import logging
 
+from dsr_tf.callbacks import same_fit
 from dsr_tf.callbacks.plain_fit import PlainFit
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_kind
@@ -73,8 +73,6 @@ class Reallocate(keras.callbacks.Callback):
         self.period = as_schedule("period", period, _checked_period)
         self.stop_epoch = checked_count("stop_epoch", stop_epoch, optional=True)
         self.seed = checked_seed(seed)
-        # Those of the `fit` that it is used in.
-        self._params: Any = None
         self._plain_fit: Any = None  # Made when training begins.
         self._current: Reallocator | None = None
         self._reallocators: WeakKeyDictionary[keras.Model, Reallocator] = (
@@ -155,11 +153,14 @@ class Reallocate(keras.callbacks.Callback):
         self._last_read = -1
         # Not in the middle of an epoch that a resumed run goes on with.
         if counters.epoch != epoch:
+            is_new = counters.num_steps is None
             counters.epoch = epoch
             counters.moved_before = counters.weights_moved
             counters.num_steps = self._num_steps(epoch)
             if self._begins:
                 self._check_length(epoch)
+                if is_new and epoch and counters.step:
+                    self._warn_of_new_state(epoch)
         self._begins = False
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -181,8 +182,7 @@ class Reallocate(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         self._plain_fit.end()
-        # A `CallbackList` may be given again, with the same dictionary.
-        self._params = None
+        same_fit.leave(self)
 
     def _most_steps(self, batch: int) -> int | None:
         """Returns the most optimizer steps since the last one was read.
@@ -195,18 +195,16 @@ class Reallocate(keras.callbacks.Callback):
 
     def _check_alone(self) -> None:
         """Refuses a second callback that moves weights in the same `fit`."""
-        others = _begun.setdefault(self.model, WeakSet())
-        # Keras gives all callbacks of a `fit` one dictionary.
-        known = self.params is not None
-        same_fit = [x for x in others if known and x._params is self.params]
-        if same_fit:
-            names = [type(x).__name__ for x in (*same_fit, self)]
+        others = same_fit.beside(self, Reallocate)
+        if same_fit.has_joined(self):
+            others.append(self)
+        if others:
+            names = [type(x).__name__ for x in (*others, self)]
             raise ValueError(
                 "`callbacks` must hold at most one callback that moves the "
                 f"weights of a model. Received: {' and '.join(names)}"
             )
-        self._params = self.params
-        others.add(self)
+        same_fit.join(self)
 
     def _num_steps(self, epoch: int) -> int | None:
         """Returns the optimizer step at which this `fit` ends, if known."""
@@ -228,6 +226,16 @@ class Reallocate(keras.callbacks.Callback):
             self.model.steps_per_execution,
         )
 
+    def _warn_of_new_state(self, epoch: int) -> None:
+        """Says that a training goes on without what its method remembered."""
+        logging.warning(
+            "Training goes on at epoch %d, and the state of %s begins anew. To "
+            "go on with it too, use `callbacks.Checkpoint`: Keras' "
+            "BackupAndRestore does not hold it.",
+            epoch,
+            type(self).__name__,
+        )
+
     def _warn_of_late_reallocations(self) -> None:
         execution = self.model.steps_per_execution
         params = self.params or {}
@@ -241,12 +249,6 @@ class Reallocate(keras.callbacks.Callback):
                 execution,
                 execution - 1,
             )
-
-
-# Callbacks that have begun to train a model.
-_begun: WeakKeyDictionary[keras.Model, WeakSet[Reallocate]] = (
-    WeakKeyDictionary()
-)
 
 
 def _is_of(reallocator: Reallocator, model: keras.Model) -> bool:

@@ -1,7 +1,10 @@
 """`fit` that can resume within an epoch."""
 
+import functools
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -27,15 +30,16 @@ def resumable_fit(
 ) -> None:
     """Calls `model.fit`, from where the newest checkpoint ends.
 
-    If that is within an epoch, it makes two calls: one to the end of the epoch,
-    and one for the other epochs.
+    A training that is finished, or that a callback has ended, is restored, and
+    not trained further. With more `epochs`, a finished training goes on.
 
     Args:
         model: A built and compiled model.
         batches: Takes an epoch and a step in it, both counted from 0, and
             returns the batches from there on, epoch after epoch without end: a
             `tf.data.Dataset`, or the result of `distribute.share_batches`.
-        checkpoint: Writes checkpoints, and is restored from them.
+        checkpoint: Writes checkpoints, and is restored from them. It carries
+            the state of all `callbacks` that have one (see `Checkpoint`).
         epochs: Epochs to train in all.
         steps_per_epoch: Batches in an epoch of the data; the next epoch of
             `batches` follows them.
@@ -44,7 +48,8 @@ def resumable_fit(
         verbose: As in `fit`.
 
     Raises:
-        ValueError: If an argument is out of its range.
+        ValueError: If an argument is out of its range, or the state of a
+            callback cannot be carried.
         PreemptedError: After `checkpoint.stop()`. It also raises the errors of
             `Checkpoint`.
 
@@ -66,64 +71,114 @@ def resumable_fit(
     checked_count("epochs", epochs, minimum=1)
     checked_count("steps_per_epoch", steps_per_epoch, minimum=1)
     kind = keras.callbacks.Callback
-    every = checked_list("callbacks", callbacks, kind, "a list of callbacks")
-    every.append(checkpoint)
-    while True:
-        position = checkpoint.find()
-        epoch, step = position.epoch, position.step
-        data = batches(epoch, step)
-        if step:
-            # Makes the metrics, which `fit` makes in its first step only.
-            sample = data if validation_data is None else validation_data
-            model.test_on_batch(*_local(model, next(iter(sample))))
-            checkpoint.skipped = step
-        if step == steps_per_epoch:
-            _finish_epoch(model, epoch, every, checkpoint, validation_data)
-            continue
-        model.fit(
-            data,
-            initial_epoch=epoch,
-            epochs=epoch + 1 if step else epochs,
-            steps_per_epoch=steps_per_epoch - step,
-            validation_data=validation_data,
-            shuffle=False,
-            verbose=verbose,
-            callbacks=every,
-        )
-        if not step:
-            return
-
-
-def _local(model: keras.Model, batch: Any) -> Any:
-    """Returns the part of a batch for the first replica of this process."""
-    strategy = model.distribute_strategy
-    return tf.nest.map_structure(
-        lambda x: strategy.experimental_local_results(x)[0], batch
+    given = checked_list("callbacks", callbacks, kind, "a list of callbacks")
+    checkpoint.carry(given)
+    events = _Events(
+        [*given, checkpoint],
+        add_history=True,
+        add_progbar=verbose != 0,
+        verbose=verbose,
+        epochs=epochs,
+        steps=steps_per_epoch,
+        model=model,
     )
+    fit = functools.partial(
+        model.fit,
+        validation_data=validation_data,
+        shuffle=False,
+        callbacks=events,
+    )
+    position = checkpoint.find(model)
+    epoch, step, is_over = position.epoch, position.step, position.stopped
+    if step and epoch < epochs:
+        data = batches(epoch, step)
+        _make_metrics(model, validation_data or data)
+        checkpoint.skipped = step
+        if step == steps_per_epoch or is_over:
+            model.stop_training = is_over
+            _finish_epoch(model, epoch, events, validation_data)
+        else:
+            with events.as_first_part(step):
+                fit(
+                    data,
+                    initial_epoch=epoch,
+                    epochs=epoch + 1,
+                    steps_per_epoch=steps_per_epoch - step,
+                )
+        # At its end `fit` may have put averages into the weights.
+        events.instead_of_begin = checkpoint.restore
+        epoch, is_over = epoch + 1, model.stop_training
+    epoch = epochs if is_over else epoch
+    fit(
+        batches(epoch, 0),
+        initial_epoch=epoch,
+        epochs=epochs,
+        steps_per_epoch=steps_per_epoch,
+    )
+
+
+class _Events(keras.callbacks.CallbackList):
+    """Callbacks of a training that takes two calls of `fit`.
+
+    Attributes:
+        instead_of_begin: What to call instead of `on_train_begin`, where the
+            training has begun.
+    """
+
+    def __init__(self, *arguments: Any, **params: Any) -> None:
+        super().__init__(*arguments, **params)
+        self.instead_of_begin: Callable[[], None] | None = None
+        self._goes_on = False
+        self._skipped = 0
+
+    @contextmanager
+    def as_first_part(self, skipped: int) -> Iterator[None]:
+        """Says that the epoch has begun, and that the training goes on."""
+        self._goes_on, self._skipped = True, skipped
+        yield
+        self._goes_on, self._skipped = False, 0
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        if self.instead_of_begin:
+            self.instead_of_begin()
+        else:
+            super().on_train_begin(logs)
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        super().on_train_batch_begin(batch + self._skipped, logs)
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        super().on_train_batch_end(batch + self._skipped, logs)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        if not self._goes_on:
+            super().on_train_end(logs)
+
+
+def _make_metrics(model: keras.Model, data: Any) -> None:
+    """Makes the metrics, which `fit` makes in its first step only."""
+    strategy = model.distribute_strategy
+    # The part of a batch for the first replica of this process.
+    batch = tf.nest.map_structure(
+        lambda x: strategy.experimental_local_results(x)[0], next(iter(data))
+    )
+    model.test_on_batch(*batch)
 
 
 def _finish_epoch(
     model: keras.Model,
     epoch: int,
-    callbacks: Sequence[keras.callbacks.Callback],
-    checkpoint: Checkpoint,
+    events: _Events,
     validation_data: tf.data.Dataset | None,
 ) -> None:
     """Does what `fit` does after the last batch of an epoch."""
-    events = keras.callbacks.CallbackList(
-        list(callbacks), model=model, epochs=epoch + 1, steps=0
-    )
     events.on_train_begin()
     model.reset_metrics()
     events.on_epoch_begin(epoch)
     logs = dict(model.get_metrics_result())
     if validation_data is not None:
         results = model.evaluate(
-            validation_data,
-            verbose=0,
-            return_dict=True,
-            callbacks=[checkpoint],
+            validation_data, verbose=0, return_dict=True, callbacks=events
         )
         logs |= {f"val_{name}": value for name, value in results.items()}
     events.on_epoch_end(epoch, logs)
-    events.on_train_end()
