@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 
 import pytest
 from absl import flags
@@ -251,7 +252,10 @@ def test_runs_get_folders_of_their_own():
         "runs/digits_lenet_300_100_w0.1_thin_dense_e100_seed0"
     )
     structure = "--method=static", "--masks_from=run", "--weights_from=random"
-    assert run_dir(*structure).endswith("static_s0.9_fresh_weights_e100_seed0")
+    assert run_dir(*structure) == (
+        "runs/digits_lenet_300_100_static_s0.9_fresh_weights_e100_seed0"
+        "_masks_from=run_weights_from=random"
+    )
     stopped = run_dir("--stop_epoch=3", "--epochs=9", "--train_examples=500")
     assert stopped.endswith("dsr_s0.9_stop3_e9_n500_seed0")
     assert run_dir("--stop_epoch=3", "--method=static").endswith(
@@ -261,6 +265,28 @@ def test_runs_get_folders_of_their_own():
         "runs/digits_lenet_300_100_dsr_s0.9_erk_e100_seed0"
     )
     assert run_dir("--run_dir=own") == "own"
+
+
+DIFFERENT = (
+    ("--dataset=cats/v1", "--dataset=cats-v1", "--dataset=cats/v[1]"),
+    ("--data_dir=/a/b", "--data_dir=/a/c", "--image_size=8"),
+    ("--learning_rate=.05", "--learning_rate=0:.05,3:.1", "--momentum=0"),
+    ("--learning_rate=0:.05,3:.2", "--batch_size=50", "--l1=0", "--l2=1e-3"),
+    ("--period=10", "--period=0:10,5:20", "--period=linear:10:20"),
+    ("--num_pruned=9", "--tolerance=.2", "--initial_threshold=.7"),
+    ("--regrow_stddev=.3", "--seed=1", "--epochs=3", "--sparsity=.8"),
+    ("--stop_epoch=3", "--distribution=erk", f"--dataset={'x' * 300}"),
+)
+
+
+def test_different_settings_have_different_folders():
+    flags = [(), *((flag,) for row in DIFFERENT for flag in row)]
+    flags += [tuple(row) for row in DIFFERENT[3:6]]
+    names = [Path(run_dir(*given)) for given in flags]
+    assert len(set(names)) == len(flags)
+    for name in names:
+        assert name.parent == Path("runs") and len(name.name) < 255
+        assert re.fullmatch(r"[\w=.+-]+", name.name, re.A)
 
 
 @pytest.mark.parametrize(

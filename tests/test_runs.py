@@ -30,8 +30,8 @@ def finished(tmp_path_factory):
 def test_run_writes_its_files(finished):
     path, summary = finished
     assert sorted(p.name for p in path.iterdir()) == [
-        "flags.cfg", "initial.keras", "metrics.csv", "model.keras",
-        "summary.json",
+        ".lock", "checkpoints", "flags.cfg", "initial.keras", "metrics.csv",
+        "model.keras", "summary.json",
     ]  # fmt: skip
     assert json.loads((path / "summary.json").read_text()) == summary
     assert (path / "flags.cfg").read_text() == CONFIG.flags
@@ -186,18 +186,23 @@ def test_linked_folders_of_an_old_run_are_left_alone(tmp_path, name):
     folder = RunFolder(tmp_path / "run", overwrite=True)
     folder.path.mkdir()
     (folder.path / name).symlink_to(foreign)
-    folder.begin("new")
+    with folder.owned():
+        folder.begin("new")
     assert not (folder.path / name).exists()
     assert not folder.resumes("new")
     assert [x.name for x in foreign.iterdir()] == ["checkpoint-3.index"]
 
 
-def test_checkpoints_that_a_finished_run_left_are_removed(tmp_path):
+def test_the_last_checkpoint_of_a_finished_run_alone_is_kept(tmp_path):
     (tmp_path / "checkpoints").mkdir()
+    for name in ("4.index", "5.index", "4.data-00000-of-00001"):
+        (tmp_path / "checkpoints" / f"checkpoint-{name}").touch()
     (tmp_path / "summary.json").write_text("{}")
+    (tmp_path / "flags.cfg").write_text("--seed=0")
     with pytest.raises(ValueError, match="a finished run"):
-        RunFolder(tmp_path)
-    assert [x.name for x in tmp_path.iterdir()] == ["summary.json"]
+        RunFolder(tmp_path).resumes("--seed=0")
+    (left,) = (tmp_path / "checkpoints").iterdir()
+    assert left.name == "checkpoint-5.index"
 
 
 def test_run_dir_must_be_a_folder(tmp_path):

@@ -1,6 +1,5 @@
 """Checkpoints, from which a killed run resumes with the same result."""
 
-import functools
 import math
 import signal
 import tempfile
@@ -16,17 +15,19 @@ from absl import logging
 from dsr_tf.callbacks import same_fit
 from dsr_tf.callbacks.carried import Carried
 from dsr_tf.callbacks.carried import check_callbacks
-from dsr_tf.callbacks.checkpoint_files import UnreadableCheckpointError
 from dsr_tf.callbacks.checkpoint_files import as_tensorflow_reads
 from dsr_tf.callbacks.checkpoint_files import checkpoint_path
 from dsr_tf.callbacks.checkpoint_files import keep_newest
-from dsr_tf.callbacks.checkpoint_files import newest_usable
 from dsr_tf.callbacks.checkpoint_files import remove_unfinished
 from dsr_tf.callbacks.description import Description
 from dsr_tf.callbacks.position import Position
+from dsr_tf.callbacks.preempted import PreemptedError
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.callbacks.reallocate import checked_reallocation
 from dsr_tf.callbacks.sparsity_logger import SparsityLogger
+from dsr_tf.callbacks.usable import UnreadableCheckpointError
+from dsr_tf.callbacks.usable import newest_usable
+from dsr_tf.callbacks.usable import position_of
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_folder
 from dsr_tf.checks import checked_kind
@@ -39,27 +40,6 @@ from dsr_tf.training.steps import read_step
 
 # Larger than any number of a checkpoint.
 _UNREADABLE = 2**62
-
-
-class PreemptedError(Exception):
-    """Training was asked to stop, and stopped at a checkpoint.
-
-    Args:
-        epoch: Epoch to resume with, counted from 0.
-        step: Batches of this epoch that are done.
-        signal_name: Signal that this process got, such as `"SIGTERM"`; None
-            where it was asked in another way.
-    """
-
-    def __init__(
-        self, epoch: int, step: int, signal_name: str | None = None
-    ) -> None:
-        reason = f", on {signal_name}" if signal_name else ""
-        super().__init__(
-            f"stopped in epoch {epoch + 1}, after {step} batches{reason}"
-        )
-        self.epoch = epoch
-        self.step = step
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -177,7 +157,7 @@ class Checkpoint(keras.callbacks.Callback):
         path = self._newest(model)
         for line in self.damaged:
             logging.warning("%s; the one before it is used.", line)
-        return Position() if path is None else _position(path)
+        return Position() if path is None else position_of(path)
 
     def _newest(self, model: keras.Model | None) -> Path | None:
         """Returns the path of the newest checkpoint, which the chief finds."""
@@ -185,9 +165,7 @@ class Checkpoint(keras.callbacks.Callback):
         now = Description() if model is None else self._describe(model)
         if is_chief(self.strategy):
             try:
-                found, self.damaged = newest_usable(
-                    self.directory, functools.partial(_problem, now=now)
-                )
+                found, self.damaged = newest_usable(self.directory, now)
             except UnreadableCheckpointError as error:
                 found, problem = _UNREADABLE, error
         (number,) = largest(self.strategy, [found])
@@ -476,28 +454,6 @@ def _checked_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
 def _build_optimizer(model: keras.Model) -> None:
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
-
-
-def _position(path: Path) -> Position:
-    found = Position()
-    with as_tensorflow_reads(path) as readable:
-        status = tf.train.Checkpoint(position=found).read(readable)
-        status.assert_existing_objects_matched().expect_partial()
-    return found
-
-
-def _problem(path: Path, now: Description) -> str | None:
-    """Says why training cannot go on from a checkpoint, or returns None."""
-    saved = Description()
-    try:
-        _position(path)
-        with as_tensorflow_reads(path) as readable:
-            whole = tf.train.Checkpoint(description=saved)
-            whole.read(readable).expect_partial()
-    # Broad, as a foreign file may fail in any way.
-    except Exception:
-        return "it is no checkpoint of dsr_tf"
-    return saved.difference(now)
 
 
 def _misfit(path: Path, error: Exception) -> ValueError:

@@ -1,22 +1,15 @@
-"""The files of checkpoints, and which of them can be used."""
+"""The files of checkpoints."""
 
 import re
 import tempfile
-from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextlib import suppress
 from pathlib import Path
 
-import tensorflow as tf
-
 from dsr_tf.files import remove
 
 PREFIX = "checkpoint"
-
-
-class UnreadableCheckpointError(OSError):
-    """There are checkpoints, but none of them can be used."""
 
 
 def checkpoint_path(directory: Path, number: int) -> Path:
@@ -39,38 +32,14 @@ def as_tensorflow_reads(path: Path) -> Iterator[str]:
         yield str(link / path.name)
 
 
-def newest_usable(
-    directory: Path, problem: Callable[[Path], str | None]
-) -> tuple[int, list[str]]:
-    """Finds the newest checkpoint that can be used.
+def newest_first(directory: Path) -> list[int]:
+    """Lists the numbers of the checkpoints in a folder.
 
-    Args:
-        directory: Folder of the checkpoints; it need not exist.
-        problem: Says why the checkpoint at a path cannot be used, or None.
-
-    Returns:
-        The number of the checkpoint, or 0 if there is none; and a line on each
-        newer one that cannot be used.
-
-    Raises:
-        UnreadableCheckpointError: If there are checkpoints, but none can be
-            used.
+    TensorFlow's own list cannot be used: it is written after a checkpoint.
     """
-    passed: list[str] = []
-    for number in _newest_first(directory):
-        path = checkpoint_path(directory, number)
-        if reason := damage(path):
-            passed.append(f"{path} cannot be read ({reason})")
-        elif reason := problem(path):
-            passed.append(f"{path} does not fit ({reason})")
-        else:
-            return number, passed
-    if passed:
-        raise UnreadableCheckpointError(
-            f"No checkpoint in {directory} can be used. Nothing was deleted. "
-            "To begin anew, move the folder away. " + "; ".join(passed)
-        )
-    return 0, passed
+    names = [path.stem for path in directory.glob(f"{PREFIX}-*.index")]
+    matches = [re.fullmatch(rf"{PREFIX}-([1-9]\d{{0,17}})", x) for x in names]
+    return sorted((int(m[1]) for m in matches if m), reverse=True)
 
 
 def remove_unfinished(directory: Path) -> None:
@@ -89,7 +58,7 @@ def keep_newest(directory: Path, keep: int, newest: int | None = None) -> None:
         newest: Number of the newest that counts: later ones stay, as they are
             of another training. None for the highest number.
     """
-    numbers = _newest_first(directory)
+    numbers = newest_first(directory)
     if newest is not None:
         numbers = [number for number in numbers if number <= newest]
     for number in numbers[keep:]:
@@ -105,30 +74,4 @@ def keep_newest(directory: Path, keep: int, newest: int | None = None) -> None:
 
 def has_checkpoint(directory: Path) -> bool:
     """Tells whether a folder holds a checkpoint, of whatever quality."""
-    return bool(_newest_first(directory))
-
-
-def damage(path: Path) -> str | None:
-    """Returns what is wrong with the files of a checkpoint, or None.
-
-    Every tensor is read, because checksums are compared only then.
-    """
-    try:
-        with as_tensorflow_reads(path) as readable:
-            reader = tf.train.load_checkpoint(readable)
-            for name in reader.get_variable_to_shape_map():
-                reader.get_tensor(name)
-    # Broad, as a damaged file may fail in any way.
-    except Exception as error:
-        return (str(error).splitlines() or [type(error).__name__])[0]
-    return None
-
-
-def _newest_first(directory: Path) -> list[int]:
-    """Lists the numbers of the checkpoints in a folder.
-
-    TensorFlow's own list cannot be used: it is written after a checkpoint.
-    """
-    names = [path.stem for path in directory.glob(f"{PREFIX}-*.index")]
-    matches = [re.fullmatch(rf"{PREFIX}-([1-9]\d{{0,17}})", x) for x in names]
-    return sorted((int(m[1]) for m in matches if m), reverse=True)
+    return bool(newest_first(directory))

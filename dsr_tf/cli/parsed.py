@@ -5,6 +5,7 @@ from typing import Any
 
 from absl import flags
 
+from dsr_tf.cli.run_dir import NAMED
 from dsr_tf.cli.run_dir import default_run_dir
 from dsr_tf.methods.record import Record
 from dsr_tf.runs.config import Budget
@@ -33,7 +34,9 @@ def config() -> Config:
     }
     settings = _settings(parts["budget"].record)
     execution = _values(Execution)
-    execution["run_dir"] = execution["run_dir"] or default_run_dir(**parts)
+    if not execution["run_dir"]:
+        others = _others(settings, *parts.values())
+        execution["run_dir"] = default_run_dir(**parts, others=others)
     return Config(
         **parts,
         settings=settings,
@@ -54,6 +57,25 @@ def _settings(record: Record) -> Any:
     # A flag of several methods has no default where theirs differ.
     given = {name: x for name, x in values.items() if x is not None}
     return record.settings(**given)
+
+
+def _others(settings: Any, *groups: Any) -> dict[str, str]:
+    """Returns the settings that are not at their defaults, as texts."""
+    own = vars(type(settings)())
+    found = {}
+    for group in (*groups, settings):
+        for name, value in vars(group).items():
+            usual = flags.FLAGS[name].default
+            if group is settings:
+                usual = own[name]
+            if name not in NAMED and str(value) != str(usual):
+                found[name] = _one_value(str(value))
+    return found
+
+
+def _one_value(text: str) -> str:
+    """Returns a schedule of one value as that value."""
+    return text.removeprefix("0:") if "," not in text else text
 
 
 def _flagfile(*groups: Any) -> str:

@@ -1,7 +1,10 @@
 """Default names for the folders of runs."""
 
+import hashlib
 import os
+import re
 from collections.abc import Iterator
+from collections.abc import Mapping
 
 from dsr_tf.runs.config import Budget
 from dsr_tf.runs.config import Data
@@ -9,6 +12,25 @@ from dsr_tf.runs.config import Moves
 from dsr_tf.runs.config import Network
 from dsr_tf.runs.config import Start
 from dsr_tf.runs.config import Training
+
+# Flags that stand in the name without their own.
+NAMED = (
+    "dataset",
+    "depth",
+    "distribution",
+    "epochs",
+    "granularity",
+    "method",
+    "model",
+    "seed",
+    "sparsity",
+    "stop_epoch",
+    "train_examples",
+    "width",
+)
+# How long the name of a data set may be, the value of another flag, and all
+# other flags together. File systems take 255 letters in all.
+_MOST_OF_NAME, _MOST_OF_VALUE, _MOST = 40, 12, 60
 
 
 def default_run_dir(
@@ -18,10 +40,23 @@ def default_run_dir(
     training: Training,
     moves: Moves,
     start: Start,
+    others: Mapping[str, str],
 ) -> str:
-    """Returns a folder in runs/, named after the main settings of a run."""
+    """Returns a folder in runs/, named after the settings of a run.
+
+    Args:
+        data: Settings of the run, as in `Config`.
+        network: As well.
+        budget: As well.
+        training: As well.
+        moves: As well.
+        start: As well.
+        others: Flags that are not `NAMED` and not at their defaults, with
+            their values as text. What does not fit is there as a digest, so
+            that runs of different settings have different folders.
+    """
     parts = [
-        data.dataset,
+        _short(data.dataset),
         *_network(network),
         *_budget(budget),
         *_start(start),
@@ -33,7 +68,36 @@ def default_run_dir(
     if data.train_examples is not None:
         parts.append(f"n{data.train_examples}")
     parts.append(f"seed{training.seed}")
-    return os.path.join("runs", "_".join(parts))
+    return os.path.join("runs", "_".join([*parts, *_others(others)]))
+
+
+def _others(values: Mapping[str, str]) -> Iterator[str]:
+    """Yields as many as fit, and a digest if these are not all."""
+    left, shown = _MOST, 0
+    for name, text in values.items():
+        part = f"{name}={text}"
+        fits = len(text) <= _MOST_OF_VALUE and len(part) <= left
+        if fits and _is_plain(part):
+            yield part
+            left, shown = left - len(part), shown + 1
+    if shown < len(values):
+        yield _digest(str(sorted(values.items())))
+
+
+def _short(name: str) -> str:
+    """Returns a name as a part of a file name; different ones for different."""
+    if len(name) <= _MOST_OF_NAME and _is_plain(name):
+        return name
+    kept = re.sub(r"[^A-Za-z0-9.]+", "-", name)[:_MOST_OF_NAME]
+    return f"{kept.strip('-.')}-{_digest(name)}"
+
+
+def _is_plain(text: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9_=+.-]+", text) is not None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _network(network: Network) -> Iterator[str]:

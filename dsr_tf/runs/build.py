@@ -13,6 +13,7 @@ from dsr_tf.layers import budgeted_layers
 from dsr_tf.runs.config import Config
 from dsr_tf.schedules import ByEpoch
 from dsr_tf.schedules import Constant
+from dsr_tf.schedules import Ramp
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "lenet_300_100": models.lenet_300_100,
@@ -126,6 +127,18 @@ def jit_compile(config: Config, num_replicas: int) -> str | bool:
     # On a CPU Keras' "auto" is False. There XLA makes steps of dense layers
     # faster, and convolutions twice as slow; of several replicas it fails.
     return config.network.model == "lenet_300_100" and num_replicas == 1
+
+
+def by_share(config: Config) -> list[str]:
+    """Names the settings whose values depend on the length of the training."""
+    values = {**vars(config.settings)}
+    if config.record.moves_weights:
+        values["period"] = config.moves.period
+    return [
+        name
+        for name, value in values.items()
+        if isinstance(value, Ramp) and isinstance(value.until, float)
+    ]
 
 
 def _is_slow(config: Config) -> bool:

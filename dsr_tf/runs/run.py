@@ -1,5 +1,6 @@
 """One training run, from a configuration to the files it writes."""
 
+import math
 import signal
 import tempfile
 import threading
@@ -68,7 +69,8 @@ def _run(
     config: Config, strategy: tf.distribute.Strategy, folder: RunFolder
 ) -> dict[str, Any]:
     chief = is_chief(strategy)
-    (resumes,) = largest(strategy, [chief and folder.resumes(config.flags)])
+    goes_on = chief and folder.resumes(config.flags, build.by_share(config))
+    (resumes,) = largest(strategy, [goes_on])
     data, training, execution = config.data, config.training, config.execution
     keras.utils.set_random_seed(training.seed)
     images = load_images(
@@ -105,7 +107,7 @@ def _run(
         strategy,
     )
     if resumes:
-        _resume(folder, checkpoint, training.epochs, steps)
+        _resume(config, folder, checkpoint, model, steps)
     else:
         folder.begin(config.flags)
         if initial:
@@ -136,7 +138,9 @@ def _own_folder(
     """Yields the run's folder on the chief, and a temporary one on others."""
     if is_chief(strategy):
         execution = config.execution
-        yield RunFolder(execution.run_dir, execution.overwrite)
+        folder = RunFolder(execution.run_dir, execution.overwrite)
+        with folder.owned():
+            yield folder
         return
     with tempfile.TemporaryDirectory() as scratch:
         yield RunFolder(scratch)
@@ -167,18 +171,27 @@ def _compiled(
 
 
 def _resume(
-    folder: RunFolder, checkpoint: Checkpoint, epochs: int, steps: int
+    config: Config,
+    folder: RunFolder,
+    checkpoint: Checkpoint,
+    model: keras.Model,
+    steps: int,
 ) -> None:
-    """Prints where a run resumes, and cuts its metrics back to there."""
-    position = checkpoint.find()
-    folder.cut_metrics(position.epoch)
+    """Prints where a run resumes, and prepares its files."""
+    position = checkpoint.find(model)
+    # More epochs can have more periods, and so executions of other lengths.
+    model.steps_per_execution = math.gcd(
+        model.steps_per_execution, position.step
+    )
     if not is_chief(checkpoint.strategy):
         return
+    has_rows = "CSVLogger" in position.carries
+    folder.go_on(config.flags, None if has_rows else position.epoch)
     for line in checkpoint.damaged:
         print(f"{line}; the one before it is used", flush=True)
     done = position.epoch * steps + position.step
     print(
-        f"resuming after epoch {position.epoch}/{epochs}"
+        f"resuming after epoch {position.epoch}/{config.training.epochs}"
         + (f" and {position.step} of {steps} steps" if position.step else "")
         + f", step {done:,} of the run, from {folder.path / CHECKPOINTS}",
         flush=True,

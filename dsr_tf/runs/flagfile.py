@@ -1,0 +1,57 @@
+"""The flags that a run was made with, and how those of two runs differ."""
+
+from collections.abc import Sequence
+
+from dsr_tf.methods.records import find
+from dsr_tf.methods.records import records
+from dsr_tf.methods.settings import settings_of
+
+
+def differences(
+    before: dict[str, str], after: dict[str, str]
+) -> dict[str, str]:
+    """Returns the flags that differ, each with both values in words."""
+    return {
+        name: f"{name}={before.get(name, '(not given)')} there and "
+        f"{after.get(name, '(not given)')} here"
+        for name in sorted(before | after)
+        if before.get(name) != after.get(name)
+    }
+
+
+def of_shares(names: Sequence[str]) -> str:
+    """Says which settings keep a run from being trained further."""
+    if not names:
+        return ""
+    flags = ", ".join(f"--{name}" for name in names)
+    return f"; {flags} would be others in a longer training"
+
+
+def is_longer(before: dict[str, str], after: dict[str, str]) -> bool:
+    """Tells whether the flags ask for more epochs than those before."""
+    try:
+        return int(after["--epochs"]) > int(before["--epochs"])
+    except (KeyError, ValueError):
+        return False
+
+
+def parsed_flags(flagfile: str) -> dict[str, str]:
+    """Returns the flags of a run by name, dashes included, as text.
+
+    Settings of other methods are left out; flag files of older runs have them.
+    """
+    lines = [x for x in flagfile.splitlines() if x.startswith("--")]
+    pairs = [line.partition("=") for line in lines]
+    flags = {name: value for name, _, value in pairs}
+    unused = _unused_flags(flags.get("--method", ""))
+    return {name: x for name, x in flags.items() if name not in unused}
+
+
+def _unused_flags(method: str) -> set[str]:
+    """Returns the flags of settings that a method does not have."""
+    record = find(method)
+    if record is None:
+        return set()
+    own = {x.name for x in settings_of(record.settings)}
+    known = {x.name for r in records() for x in settings_of(r.settings)}
+    return {f"--{no}{name}" for name in known - own for no in ("", "no")}
