@@ -11,6 +11,8 @@ from typing import Any
 SCREEN = os.dup(2)
 # The exit status "temporary failure: try again" of sysexits.h.
 RESUME = 75
+# As a shell has it: 128 and the number of SIGINT.
+INTERRUPTED = 130
 
 
 @contextlib.contextmanager
@@ -37,10 +39,24 @@ def quiet_start() -> Iterator[None]:
 def leave(number: int, frame: Any) -> None:
     """Ends the program while there is nothing to save."""
     os.dup2(SCREEN, 2)
+    if number == signal.SIGINT and not trains():
+        print("main.py: interrupted", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     name = signal.Signals(number).name
     message = f"stopped on {name}; run the same command to go on"
     print(f"main.py: {message}", file=sys.stderr)
     sys.exit(RESUME)
+
+
+def trains() -> bool:
+    """Tells whether a run is asked for; the flags are not parsed yet."""
+    words = " ".join(sys.argv[1:]).replace("=", " ").split()
+    modes = [
+        mode
+        for flag, mode in zip(words, words[1:], strict=False)
+        if flag in ("--mode", "-mode")
+    ]
+    return modes[-1:] in ([], ["train"])
 
 
 def leave_on_signals() -> None:
