@@ -8,6 +8,12 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+# A file that is opened takes the place of a stream that is closed.
+while (_next := os.open(os.devnull, os.O_RDWR)) <= 2:
+    pass
+os.close(_next)
+sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 SCREEN = os.dup(2)
 # The exit status "temporary failure: try again" of sysexits.h.
 RESUME = 75

@@ -84,8 +84,7 @@ def _to_a_reader() -> Iterator[None]:
     """Ends the program quietly when nobody reads on, as with `head`."""
     try:
         yield
-        if sys.stdout:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BrokenPipeError:
         _drop_output()
         sys.exit(UNREAD)
@@ -105,9 +104,7 @@ def _cause(message: str) -> str:
 def parse_flags(argv: Sequence[str]) -> list[str]:
     """Parses flags; a bad one ends the program with one line."""
     if {"--help", "-help", "-h", "-?"} & set(argv[1:]):
-        with _to_a_reader():
-            print(help_text())
-        sys.exit(0)
+        _show_help()
     try:
         left = parsed(argv)
         check_typed(argv)
@@ -116,11 +113,19 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
         _fail(str(error), BAD_FLAGS)
 
 
+def _show_help() -> NoReturn:
+    try:
+        with _to_a_reader():
+            print(help_text())
+    except OSError as error:
+        _fail(str(error), FAILED)
+    sys.exit(0)
+
+
 def _fail(message: str, status: int) -> NoReturn:
     """Ends the program with one line, whatever the message holds."""
     try:
-        if sys.stdout:
-            sys.stdout.flush()
+        sys.stdout.flush()
     except OSError:
         _drop_output()
     lines = [x.strip() for x in message.splitlines()]

@@ -13,9 +13,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dsr_tf.checks import first_line
 from dsr_tf.data import ImageSet
 from dsr_tf.data import load_images
-from dsr_tf.runs.finished import first_line
 from dsr_tf.runs.finished import is_finished
 from dsr_tf.runs.finished import read_summary
 from dsr_tf.runs.folder import MODEL

@@ -1,12 +1,12 @@
 """The files of a finished run, which may be damaged, or of something else."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import keras
 
+from dsr_tf.checks import first_line
 from dsr_tf.checks import is_integer
 from dsr_tf.runs.folder import MODEL
 from dsr_tf.runs.folder import SUMMARY
@@ -43,11 +43,11 @@ def read_summary(name: str, folder: Path) -> dict[str, Any]:
 def _problem(summary: Any) -> str | None:
     if not isinstance(summary, dict):
         return "it holds no fields"
-    accuracy, seed = summary.get("test_accuracy"), summary.get("seed")
+    accuracy, seed = summary.get("test_accuracy"), summary.get("seed", -1)
+    is_number = isinstance(accuracy, int | float)
     valid = {
         "dataset": isinstance(summary.get("dataset"), str),
-        "test_accuracy": isinstance(accuracy, int | float)
-        and math.isfinite(accuracy),
+        "test_accuracy": is_number and 0 <= summary["test_accuracy"] <= 1,
         "seed": is_integer(seed) and 0 <= seed < 2**31,
     }
     wrong = [field for field, is_valid in valid.items() if not is_valid]
@@ -73,9 +73,3 @@ def load_network(name: str, given: str, path: Path) -> keras.Model:
             f"`{name}` must lead to a model that Keras can load. "
             f"Received: {name}={given} ({first_line(error)})"
         ) from error
-
-
-def first_line(error: Exception) -> str:
-    """Returns the kind of an error and the first line of its message."""
-    lines = [x for x in str(error).splitlines() if x.strip()] or [""]
-    return f"{type(error).__name__}: {lines[0].strip()}"
