@@ -23,7 +23,8 @@ _LONGEST = 1e12
 # Seconds are written with three digits.
 _SHORTEST = 1e-3
 _MOST_AXES = 32
-_MOST_LAYERS = 10_000
+# Pictures have a row for each: more take minutes.
+_MOST_LAYERS = 2000
 
 
 def wrong_field(summary: Any) -> str | None:
