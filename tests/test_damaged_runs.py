@@ -277,6 +277,13 @@ def test_patterns_match_within_folders_with_marks(tmp_path):
     assert [x.seed for x in found] == [0, 3]
 
 
+def test_names_that_match_nothing_are_listed(root):
+    _, left_out = read_runs(f"{root}/good,{root}/godo, {root}/x*/")
+    assert [(x.name, x.reason) for x in left_out] == [
+        (f"{root}/{name}", "matches no folder") for name in ("godo", "x*")
+    ]
+
+
 @pytest.mark.parametrize("runs", ["", ",", "a\0b", "x" * 5000, "[", "\ud800*"])
 def test_what_matches_nothing_is_refused(runs):
     with pytest.raises(ValueError, match="`runs` must match .*no folder"):

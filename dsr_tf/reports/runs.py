@@ -10,6 +10,8 @@ from dsr_tf.reports.run import Run
 from dsr_tf.reports.run import read_run
 from dsr_tf.reports.texts import visible
 
+_NO_MATCH = "matches no folder"
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -44,8 +46,8 @@ def read_runs(patterns: str) -> tuple[list[Run], list[LeftOut]]:
         ValueError: If no folder matches, or none holds a finished run.
     """
     runs: list[Run] = []
-    left_out = []
-    for path in _folders(patterns):
+    paths, left_out = _folders(patterns)
+    for path in paths:
         try:
             runs.append(_if_new(read_run(path), runs))
         # Broad, as a folder may hold anything. What cannot be read is listed.
@@ -56,7 +58,7 @@ def read_runs(patterns: str) -> tuple[list[Run], list[LeftOut]]:
         raise ValueError(
             "`runs` must match the folder of a finished run. "
             f"Received: runs={visible(patterns)}, "
-            + (f"where {reasons}" if reasons else "which matches no folder")
+            + (f"where {reasons}" if reasons else f"which {_NO_MATCH}")
         )
     return runs, left_out
 
@@ -67,13 +69,18 @@ def _reason(error: Exception) -> str:
     return text if len(text) <= 300 else f"{text[:299]}…"
 
 
-def _folders(patterns: str) -> list[Path]:
+def _folders(patterns: str) -> tuple[list[Path], list[LeftOut]]:
+    """Returns each folder once, and the patterns that match none."""
     found: dict[str, Path] = {}
+    unmatched = []
     for pattern in filter(None, map(str.strip, _parts(patterns))):
-        for name in sorted(glob.glob(_literal_first(pattern))):
-            if os.path.isdir(name) or name == pattern:
-                found.setdefault(os.path.realpath(name), Path(name))
-    return list(found.values())
+        names = sorted(glob.glob(_literal_first(pattern)))
+        named = [x for x in names if os.path.isdir(x) or x == pattern]
+        for name in named:
+            found.setdefault(os.path.realpath(name), Path(name))
+        if not named:
+            unmatched.append(LeftOut(Path(pattern), _NO_MATCH))
+    return list(found.values()), unmatched
 
 
 def _parts(patterns: str) -> list[str]:
