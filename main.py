@@ -45,13 +45,16 @@ def quiet_start() -> Iterator[None]:
 def leave(number: int, frame: Any) -> None:
     """Ends the program while there is nothing to save."""
     os.dup2(SCREEN, 2)
-    if number == signal.SIGINT and not trains():
-        print("main.py: interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
     name = signal.Signals(number).name
-    message = f"stopped on {name}; run the same command to go on"
-    print(f"main.py: {message}", file=sys.stderr)
-    sys.exit(RESUME)
+    message, status = (
+        f"stopped on {name}; run the same command to go on",
+        RESUME,
+    )
+    if number == signal.SIGINT and not trains():
+        message, status = "interrupted", INTERRUPTED
+    # Not `print`: another stream may stand for stderr at this moment.
+    os.write(2, f"main.py: {message}\n".encode())
+    sys.exit(status)
 
 
 def trains() -> bool:

@@ -39,6 +39,9 @@ def evaluate(
     The loss is the cross-entropy, without penalties. The outputs of the network
     are taken as logits.
 
+    The graph of a SavedModel is run, and may read and write files: only what is
+    trusted should be evaluated.
+
     Args:
         path: Folder of a finished run, `.keras` file, folder of a SavedModel
             with the endpoint `serve`, or `.tflite` file.
