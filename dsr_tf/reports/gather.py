@@ -7,12 +7,12 @@ from typing import Any
 
 from dsr_tf.reports import names
 from dsr_tf.reports.experiment import Experiment
+from dsr_tf.reports.finished_run import Run
 from dsr_tf.reports.groups import UNCOMPARED
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.groups import gathered
 from dsr_tf.reports.links import LINKS
 from dsr_tf.reports.links import Links
-from dsr_tf.reports.run import Run
 from dsr_tf.reports.texts import slugs
 
 # Flags that a run leaves out of its file if they are not given.

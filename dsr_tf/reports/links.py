@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from dsr_tf.reports.run import Run
+from dsr_tf.reports.finished_run import Run
 
 # The end of a folder's name: as `main.py` makes it, or shorter.
 _SEED = re.compile(r"(seed|_s)\d+$")

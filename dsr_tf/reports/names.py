@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from dsr_tf.methods.records import find
 from dsr_tf.methods.records import records
-from dsr_tf.reports.run import Run
+from dsr_tf.reports.finished_run import Run
 from dsr_tf.reports.texts import shortened
 
 _DATASETS = {

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from dsr_tf.reports.run import Run
-from dsr_tf.reports.run import read_run
+from dsr_tf.reports.finished_run import Run
+from dsr_tf.reports.finished_run import read_run
 from dsr_tf.reports.texts import visible
 
 _NO_MATCH = "matches no folder"
