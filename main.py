@@ -8,9 +8,17 @@ import tempfile
 from collections.abc import Iterator
 from typing import Any
 
+# A file that is opened takes the place of a stream that is closed.
+while (_next := os.open(os.devnull, os.O_RDWR)) <= 2:
+    pass
+os.close(_next)
+sys.stdout = sys.stdout or os.fdopen(1, "w", closefd=False)
+sys.stderr = sys.stderr or os.fdopen(2, "w", closefd=False)
 SCREEN = os.dup(2)
 # The exit status "temporary failure: try again" of sysexits.h.
 RESUME = 75
+# As a shell has it: 128 and the number of SIGINT.
+INTERRUPTED = 130
 
 
 @contextlib.contextmanager
@@ -38,9 +46,26 @@ def leave(number: int, frame: Any) -> None:
     """Ends the program while there is nothing to save."""
     os.dup2(SCREEN, 2)
     name = signal.Signals(number).name
-    message = f"stopped on {name}; run the same command to go on"
-    print(f"main.py: {message}", file=sys.stderr)
-    sys.exit(RESUME)
+    message, status = (
+        f"stopped on {name}; run the same command to go on",
+        RESUME,
+    )
+    if number == signal.SIGINT and not trains():
+        message, status = "interrupted", INTERRUPTED
+    # Not `print`: another stream may stand for stderr at this moment.
+    os.write(2, f"main.py: {message}\n".encode())
+    sys.exit(status)
+
+
+def trains() -> bool:
+    """Tells whether a run is asked for; the flags are not parsed yet."""
+    words = " ".join(sys.argv[1:]).replace("=", " ").split()
+    modes = [
+        mode
+        for flag, mode in zip(words, words[1:], strict=False)
+        if flag in ("--mode", "-mode")
+    ]
+    return modes[-1:] in ([], ["train"])
 
 
 def leave_on_signals() -> None:

@@ -119,9 +119,15 @@ def checked_path(name: str, value: Any) -> Path:
     """Returns a path as a `Path`.
 
     Raises:
-        ValueError: If `value` is neither a text nor a path, or a remote one.
+        ValueError: If `value` is neither a text nor a path, or a remote one,
+            or holds a null byte.
     """
     checked_kind(name, value, str | Path, "a path")
+    if "\0" in str(value):
+        raise ValueError(
+            f"`{name}` must be a path, without a null byte. "
+            f"Received: {name}={str(value)!r}"
+        )
     if is_remote(value):
         raise ValueError(
             f"`{name}` must be a path of this machine: files are not written "
@@ -203,6 +209,12 @@ def checked_list(name: str, value: Any, kind: Any, what: str) -> list[Any]:
     if is_list and all(isinstance(x, kind) for x in value):
         return list(value)
     raise ValueError(f"`{name}` must be {what}. Received: {name}={value!r}")
+
+
+def first_line(error: Exception) -> str:
+    """Returns the kind of an error and the first line of its message."""
+    lines = [x for x in str(error).splitlines() if x.strip()] or [""]
+    return f"{type(error).__name__}: {lines[0].strip().rstrip(':')}"
 
 
 def _is(value: Any, kind: type) -> bool:

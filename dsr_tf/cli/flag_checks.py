@@ -8,7 +8,8 @@ from typing import Any
 from absl import flags
 
 from dsr_tf.checks import is_remote
-from dsr_tf.cli import flag_groups  # noqa: F401  It defines the flags.
+from dsr_tf.cli.flag_groups import GROUPS
+from dsr_tf.cli.flag_types import LARGEST_INT
 from dsr_tf.methods.record import Record
 from dsr_tf.methods.records import find
 from dsr_tf.methods.records import records
@@ -18,6 +19,8 @@ Values = dict[str, Any]
 Check = Callable[[Values], str | None]
 # What a method that requires a flag wants of it, where more is to be said.
 _WANTED = {"init_from": ", a trained dense network"}
+# Beyond what is trained anywhere; others are limited by their type.
+_MOST = {"depth": 1204, "image_size": 10_000}
 
 
 def check(*names: str) -> Callable[[Check], Check]:
@@ -56,6 +59,10 @@ def _missing(flag: str, values: Values) -> str | None:
     return None
 
 
+def _is_at_most(most: int, value: int | None) -> bool:
+    return value is None or value <= most
+
+
 for _name in ("init_from", "masks_from", "weights_from"):
     flags.register_validator(_name, lambda v: v != "", "must not be empty")
 for _name in ("run_dir", "init_from", "masks_from", "model_path", "out"):
@@ -64,6 +71,19 @@ for _name in ("run_dir", "init_from", "masks_from", "model_path", "out"):
         lambda v: v is None or not is_remote(v),
         "must be a path of this machine",
     )
+for _name in (name for names in GROUPS.values() for name in names):
+    _parser = flags.FLAGS[_name].parser
+    if isinstance(_parser, flags.IntegerParser):
+        _most = _MOST.get(_name, LARGEST_INT)
+        flags.register_validator(
+            _name, partial(_is_at_most, _most), f"must be at most {_most}"
+        )
+    elif type(_parser) is flags.ArgumentParser:
+        flags.register_validator(
+            _name,
+            lambda v: v is None or "\0" not in v,
+            "must not hold a null byte",
+        )
 for _name in sorted({name for x in records() for name in x.requires}):
     check("method", _name)(partial(_missing, _name))
 

@@ -13,6 +13,10 @@ _UNTIL = (
     "; UNTIL, after END, must be a share of the training, above 0 and at most "
     "1, or an optimizer step, at least 2"
 )
+# TensorFlow computes in 32 bits.
+LARGEST_INT = 2**31 - 1
+_LARGEST = 3.4e38
+_TOO_LARGE = "must be a number that 32 bits can hold"
 
 
 class Number(flags.FloatParser):
@@ -37,6 +41,8 @@ class Number(flags.FloatParser):
         number = super().parse(argument)
         if not self.allows(number):
             raise ValueError(f"must be {self.syntactic_help}")
+        if number > _LARGEST:
+            raise ValueError(_TOO_LARGE)
         return number
 
     def allows(self, number: float) -> bool:
@@ -78,7 +84,15 @@ class Schedule(flags.ArgumentParser):
             # Of KIND:START:END:UNTIL.
             more = _UNTIL if self._ramps and _has_until(argument) else ""
             raise ValueError(f"must be {self.syntactic_help}{more}")
+        if not self._fits(schedule):
+            raise ValueError(_TOO_LARGE)
         return schedule
+
+    def _fits(self, schedule: Any) -> bool:
+        most = LARGEST_INT if self._number is int else _LARGEST
+        steps = [epoch for epoch, _ in getattr(schedule, "entries", ())]
+        steps.append(getattr(schedule, "until", 1))
+        return max(schedule.values) <= most and max(steps) <= LARGEST_INT
 
     def _schedule(self, argument: Any) -> Any:
         if not callable(argument):

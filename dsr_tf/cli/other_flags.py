@@ -87,7 +87,8 @@ EVALUATE = (
         None,
         "What to evaluate. The folder of a finished run, by default run_dir, "
         "is evaluated on its own data set. A .keras file, a SavedModel or a "
-        ".tflite file is evaluated on --dataset.",
+        ".tflite file is evaluated on --dataset. The graph of a SavedModel may "
+        "read and write files: evaluate only what you trust.",
     ),
 )
 REPORT = (
@@ -95,7 +96,7 @@ REPORT = (
         "runs",
         "runs/*",
         "report, compare: folders of runs, or patterns that match folders, "
-        "separated by commas.",
+        "separated by commas. A name that exists is no pattern.",
     ),
     flags.DEFINE_string("out", "report", "report: folder to write."),
 )

@@ -42,6 +42,7 @@ NETWORK = (
         "Factor on the number of channels. By default 2 for wide_resnet, and 1 "
         "for others.",
         above=True,
+        below=100,
     ),
     flags.DEFINE_bool(
         "sparse_logits",

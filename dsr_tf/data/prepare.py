@@ -5,6 +5,7 @@ import urllib.error
 import urllib.request
 from typing import Any
 
+from dsr_tf.checks import first_line
 from dsr_tf.data.image_set import DatasetUnavailableError
 
 
@@ -30,7 +31,7 @@ def prepare(builder: Any, name: str) -> None:
     except Exception as error:
         raise DatasetUnavailableError(
             f"Data set '{name}' is not at {builder.data_path} and could not "
-            f"be prepared ({_first_line(error)}). {_remedy(builder, name)}, or "
+            f"be prepared ({first_line(error)}). {_remedy(builder, name)}, or "
             "name its folder by --data_dir."
         ) from error
 
@@ -46,11 +47,6 @@ def _remedy(builder: Any, name: str) -> str:
         f"Run `tfds build {name}` on a machine with a network and copy the "
         "folder"
     )
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0].rstrip(':')}"
 
 
 def _check_network(builder: Any) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
+from dsr_tf.checks import first_line
 from dsr_tf.data.image_files import ImageFiles
 from dsr_tf.data.image_set import ImageSet
 from dsr_tf.data.image_set import check_train_examples
@@ -107,6 +108,13 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
             "`dataset` must be 'digits' or the name of an image-classification "
             "set of TensorFlow Datasets, such as 'mnist' or 'cifar10'. "
             f"Received: dataset={name}"
+        ) from error
+    # Broad, as the files of a prepared set may be damaged in any way.
+    except Exception as error:
+        raise ValueError(
+            "`data_dir` must hold sets as TensorFlow Datasets has prepared "
+            f"them. Received: data_dir={data_dir}, where '{name}' cannot be "
+            f"opened ({first_line(error)})"
         ) from error
 
 

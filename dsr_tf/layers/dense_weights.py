@@ -47,6 +47,11 @@ def copy_masks(source: keras.Model, target: keras.Model) -> None:
     layers = sparse_layers(target)
     masks = [layer.kernel_mask for layer in sparse_layers(source)]
     own = [layer.kernel_mask for layer in layers]
+    if own and not masks:
+        raise ValueError(
+            f"`source` must have masks, those of {len(own)} sparse layers: "
+            f"{len(own)} tensors. Received: 0, in model '{source.name}'"
+        )
     pairs = _paired(masks, own, source, target)
     for layer, (mask, _) in zip(layers, pairs, strict=True):
         layer.set_mask(mask)

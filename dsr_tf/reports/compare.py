@@ -36,7 +36,7 @@ def compare(runs: str) -> str:
         for experiment in experiments(found)
     ]
     if left_out:
-        lines = [f"  {folder.path}: {folder.reason}" for folder in left_out]
+        lines = [f"  {folder.name}: {folder.reason}" for folder in left_out]
         parts.append("\n".join(["left out:", *lines]) + "\n")
     return "\n".join(parts)
 

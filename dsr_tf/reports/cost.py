@@ -48,6 +48,7 @@ def _timed(experiment: Experiment) -> list[Group]:
         for groups in experiment.levels.values()
         for group in groups
         if group.average("reallocation_seconds")
+        and group.average("reallocations")
     ]
 
 

@@ -16,6 +16,7 @@ class Experiment:
         dataset: Name of the data set, as in the flags.
         network: Name of the network, such as `WRN-28-2`.
         title: Data set and network, and the part that was used if not all.
+        slug: The same for names of files, unlike those of other experiments.
         whole: Whether all training images were used.
         groups: The groups, by method and size.
     """
@@ -23,13 +24,9 @@ class Experiment:
     dataset: str
     network: str
     title: str
+    slug: str
     whole: bool
     groups: tuple[Group, ...]
-
-    @property
-    def slug(self) -> str:
-        kept = [x if x.isalnum() else " " for x in self.title.lower()]
-        return "_".join("".join(kept).split())
 
     @cached_property
     def main_groups(self) -> tuple[Group, ...]:

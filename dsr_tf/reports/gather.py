@@ -7,12 +7,13 @@ from typing import Any
 
 from dsr_tf.reports import names
 from dsr_tf.reports.experiment import Experiment
+from dsr_tf.reports.finished_run import Run
 from dsr_tf.reports.groups import UNCOMPARED
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.groups import gathered
 from dsr_tf.reports.links import LINKS
 from dsr_tf.reports.links import Links
-from dsr_tf.reports.runs import Run
+from dsr_tf.reports.texts import slugs
 
 # Flags that a run leaves out of its file if they are not given.
 _WITHOUT_DEFAULT = (
@@ -29,9 +30,10 @@ _WITHOUT_DEFAULT = (
 def experiments(runs: Iterable[Run]) -> list[Experiment]:
     """Groups runs by data set and network, then by all but the seed."""
     links = Links(_completed(list(runs)))
+    apart = gathered(links.runs, names.experiment)
     return [
-        _experiment(list(alike), links)
-        for alike in gathered(links.runs, names.experiment).values()
+        _experiment(list(alike), links, slug)
+        for alike, slug in zip(apart.values(), slugs(list(apart)), strict=True)
     ]
 
 
@@ -65,10 +67,12 @@ def _agreed(runs: list[Run]) -> dict[str, str]:
     }
 
 
-def _experiment(runs: list[Run], links: Links) -> Experiment:
+def _experiment(runs: list[Run], links: Links, slug: str) -> Experiment:
     def key(run: Run) -> Hashable:
         own = {k: v for k, v in run.settings.items() if k not in UNCOMPARED}
-        return frozenset({**own, **links.keys(run)}.items())
+        # Seeds have the same layers, unless a summary is not that of its flags.
+        shapes = tuple(tuple(x["shape"]) for x in run.summary["layers"])
+        return frozenset({**own, **links.keys(run)}.items()), shapes
 
     alike = gathered(sorted(runs, key=lambda x: x.seed), key)
     plain = {k: Group(tuple(members)) for k, members in alike.items()}
@@ -83,6 +87,7 @@ def _experiment(runs: list[Run], links: Links) -> Experiment:
         str(first.summary["dataset"]),
         names.network(first),
         names.experiment(first),
+        slug,
         "train_examples" not in first.settings,
         tuple(sorted(groups, key=_order)),
     )

@@ -13,8 +13,8 @@ from typing import TypeVar
 from dsr_tf.methods.records import Record
 from dsr_tf.methods.records import find
 from dsr_tf.reports import names
+from dsr_tf.reports.finished_run import Run
 from dsr_tf.reports.links import LINKS
-from dsr_tf.reports.runs import Run
 
 # Flags that do not change the result, or that are compared in another way.
 UNCOMPARED = ("seed", "data_dir", *LINKS)

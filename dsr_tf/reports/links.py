@@ -1,10 +1,11 @@
 """Finds the runs that gave other runs their first weights or masks."""
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from dsr_tf.reports.runs import Run
+from dsr_tf.reports.finished_run import Run
 
 # The end of a folder's name: as `main.py` makes it, or shorter.
 _SEED = re.compile(r"(seed|_s)\d+$")
@@ -29,7 +30,8 @@ class Links:
         named = Path(run.settings.get(link, ""))
         if not named.name:
             return None
-        there = [x for x in self.runs if x.path.resolve() == named.resolve()]
+        place = os.path.realpath(named)
+        there = [x for x in self.runs if os.path.realpath(x.path) == place]
         alike = [x for x in self.runs if x.path.name == named.name]
         found = there or (alike if len(alike) == 1 else [])
         return found[0] if found else None

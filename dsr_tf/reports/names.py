@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 from dsr_tf.methods.records import find
 from dsr_tf.methods.records import records
-from dsr_tf.reports.runs import Run
+from dsr_tf.reports.finished_run import Run
+from dsr_tf.reports.texts import shortened
 
 _DATASETS = {
     "mnist": "MNIST",
@@ -20,7 +21,7 @@ _NETWORKS = {"lenet_300_100": "LeNet-300-100", "resnet50": "ResNet-50"}
 def method(name: str) -> str:
     """Returns the label of a method: its name, if it has no record."""
     record = find(name)
-    return record.label if record else name
+    return record.label if record else shortened(name)
 
 
 def rank(name: str) -> int:

@@ -18,6 +18,7 @@ from dsr_tf.reports.picture import stretch
 from dsr_tf.reports.picture import tidy
 from dsr_tf.reports.styles import color
 from dsr_tf.reports.styles import style
+from dsr_tf.reports.texts import shortened
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
@@ -156,7 +157,8 @@ def _draw_group(
 
 def _name(layer: dict[str, Any], narrow: bool) -> str:
     shape = "×".join(map(str, layer["shape"]))
-    return f"{layer['name']}{chr(10) if narrow else '  '}{shape}"
+    between = "\n" if narrow else "  "
+    return f"{shortened(layer['name'])}{between}{shortened(shape)}"
 
 
 def _handles(groups: list[Group]) -> list[Line2D]:

@@ -1,9 +1,12 @@
 """A picture of a report, and functions that all pictures use."""
 
 import io
+import warnings
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -60,8 +63,7 @@ class Picture:
 
 def _png(draw: Callable[[bool], Figure], narrow: bool) -> bytes:
     file = io.BytesIO()
-    # Names of layers may hold `$`: they are no formulas.
-    with matplotlib.rc_context({"text.parse_math": False}):
+    with _plain_texts():
         draw(narrow).savefig(
             file,
             format="png",
@@ -72,10 +74,26 @@ def _png(draw: Callable[[bool], Figure], narrow: bool) -> bytes:
     return file.getvalue()
 
 
+@contextmanager
+def _plain_texts() -> Iterator[None]:
+    """Draws names as they are, those that the font lacks as boxes."""
+    # Names of layers may hold `$`: they are no formulas.
+    with matplotlib.rc_context({"text.parse_math": False}):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")
+            # Where names leave no room.
+            warnings.filterwarnings("ignore", "constrained_layout not applied")
+            yield
+
+
 def figure(narrow: bool, height: float) -> Figure:
-    """Makes a figure of a given height, in inches of 100 CSS pixels."""
+    """Makes a figure of a given height, in inches of 100 CSS pixels.
+
+    It is at most 100 inches high: more takes gigabytes to draw.
+    """
     width = 3.8 if narrow else 8.8
-    return Figure((width, height), dpi=_DPI, layout="constrained")
+    size = width, min(height, 100)
+    return Figure(size, dpi=_DPI, layout="constrained")
 
 
 def panels(

@@ -12,6 +12,8 @@ from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.published import published_for
 from dsr_tf.reports.runs import LeftOut
+from dsr_tf.reports.texts import for_csv
+from dsr_tf.reports.texts import for_markdown
 
 Cell = str | int | float | None
 
@@ -56,19 +58,21 @@ class Table:
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(self.fields)
-        writer.writerows(self.values)
+        writer.writerows(map(_csv_row, self.values))
         return file.getvalue()
 
     def to_markdown(self) -> str:
         """Returns the text as a Markdown table under a heading."""
         rule = ["--:" if number else ":--" for _, number in self.columns]
-        rows = [[heading for heading, _ in self.columns], rule, *self.shown]
-        lines = [f"| {' | '.join(map(_escaped, row))} |" for row in rows]
-        return "\n".join([f"## {self.title}", "", *lines]) + "\n"
+        head = [heading for heading, _ in self.columns]
+        body = [list(map(for_markdown, row)) for row in self.shown]
+        lines = [f"| {' | '.join(row)} |" for row in [head, rule, *body]]
+        title = for_markdown(self.title)
+        return "\n".join([f"## {title}", "", *lines]) + "\n"
 
 
-def _escaped(cell: str) -> str:
-    return cell.replace("|", r"\|")
+def _csv_row(row: Sequence[Cell]) -> list[Cell]:
+    return [for_csv(x) if isinstance(x, str) else x for x in row]
 
 
 def results(experiment: Experiment) -> Table:
@@ -228,7 +232,7 @@ def _shown_layer(row: Sequence[Cell]) -> list[str]:
 
 def left_out(folders: Sequence[LeftOut]) -> Table:
     """Returns a row for each folder that is not in the report."""
-    rows = [[str(folder.path), folder.reason] for folder in folders]
+    rows = [[folder.name, folder.reason] for folder in folders]
     return Table(
         "left_out",
         "Left out",

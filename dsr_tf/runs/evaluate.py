@@ -1,6 +1,5 @@
 """Evaluates a network from a file of any kind on a data set."""
 
-import json
 import warnings
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -14,10 +13,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dsr_tf.checks import first_line
 from dsr_tf.data import ImageSet
 from dsr_tf.data import load_images
+from dsr_tf.runs.finished import is_finished
+from dsr_tf.runs.finished import read_summary
 from dsr_tf.runs.folder import MODEL
-from dsr_tf.runs.folder import SUMMARY
 
 _GRAPH = "saved_model.pb"
 
@@ -38,6 +39,9 @@ def evaluate(
     The loss is the cross-entropy, without penalties. The outputs of the network
     are taken as logits.
 
+    The graph of a SavedModel is run, and may read and write files: only what is
+    trusted should be evaluated.
+
     Args:
         path: Folder of a finished run, `.keras` file, folder of a SavedModel
             with the endpoint `serve`, or `.tflite` file.
@@ -55,8 +59,8 @@ def evaluate(
         DatasetUnavailableError: If the data set is not available.
     """
     found, summary = Path(path), None
-    if (found / SUMMARY).is_file() and (found / MODEL).is_file():
-        summary = json.loads((found / SUMMARY).read_text())
+    if is_finished(found):
+        summary = read_summary("model_path", found)
         found = found / MODEL
     load = _loader(found, path)
     dataset = _dataset(path, dataset, summary)
@@ -118,11 +122,10 @@ def _foreign(path: str) -> Iterator[None]:
         yield
     # Broad, as a foreign file may fail in any way.
     except Exception as error:
-        first = (str(error).splitlines() or [""])[0]
         raise ValueError(
             "`model_path` must lead to a network that loads and takes a batch "
             "of images; a SavedModel must have an endpoint `serve`. Received: "
-            f"model_path={path} ({type(error).__name__}: {first})"
+            f"model_path={path} ({first_line(error)})"
         ) from error
 
 

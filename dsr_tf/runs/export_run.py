@@ -1,6 +1,5 @@
 """Exports the network of a finished run, for use without this library."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +7,10 @@ import keras
 
 from dsr_tf.data import load_images
 from dsr_tf.exporting import export
+from dsr_tf.runs.finished import is_finished
+from dsr_tf.runs.finished import load_network
+from dsr_tf.runs.finished import read_summary
 from dsr_tf.runs.folder import MODEL
-from dsr_tf.runs.folder import SUMMARY
 
 NAMES = {
     "saved_model": "saved_model",
@@ -46,13 +47,13 @@ def export_run(
         ValueError: If there is no finished run, or it cannot be exported.
     """
     folder = Path(run_dir)
-    if not (folder / SUMMARY).is_file() or not (folder / MODEL).is_file():
+    if not is_finished(folder):
         raise ValueError(
             "`run_dir` must be the folder of a finished run. "
             f"Received: run_dir={run_dir}"
         )
-    summary = json.loads((folder / SUMMARY).read_text())
-    model = keras.models.load_model(folder / MODEL, compile=False)
+    summary = read_summary("run_dir", folder)
+    model = load_network("run_dir", run_dir, folder / MODEL)
     batches = None
     if quantize == "int8":
         batches = _batches(summary, model, data_dir)

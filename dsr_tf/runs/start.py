@@ -10,6 +10,7 @@ from dsr_tf.layers import copy_weights
 from dsr_tf.layers import sparse_layers
 from dsr_tf.runs import build
 from dsr_tf.runs.config import Config
+from dsr_tf.runs.finished import load_network
 from dsr_tf.runs.folder import INITIAL
 from dsr_tf.runs.folder import MODEL
 from dsr_tf.runs.folder import SUMMARY
@@ -94,12 +95,4 @@ def _load(name: str, path: str, file: str) -> keras.Model:
             f"{', or a .keras file' if name == 'init_from' else ''}. "
             f"Received: {name}={path}"
         )
-    try:
-        return keras.models.load_model(found, compile=False)
-    # Broad, as a foreign file may fail in any way.
-    except Exception as error:
-        first = (str(error).splitlines() or [""])[0]
-        raise ValueError(
-            f"`{name}` must lead to a model that Keras can load. "
-            f"Received: {name}={path} ({type(error).__name__}: {first})"
-        ) from error
+    return load_network(name, path, found)
