@@ -1,3 +1,4 @@
+from dsr_tf.distribute.agree import OtherWorkerError
 from dsr_tf.distribute.fingerprint import ReplicasDifferError
 from dsr_tf.distribute.sharing import share_batches
 from dsr_tf.distribute.strategy import STRATEGIES
@@ -7,6 +8,7 @@ from dsr_tf.distribute.strategy import multi_worker_strategy
 
 __all__ = [
     "STRATEGIES",
+    "OtherWorkerError",
     "ReplicasDifferError",
     "choose_strategy",
     "is_chief",

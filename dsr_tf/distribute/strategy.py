@@ -157,10 +157,25 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
         ValueError: If `strategy` is not one of TensorFlow's.
     """
     checked_strategy(strategy)
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return True
+    return worker_index(strategy) == 0
+
+
+def has_workers(strategy: tf.distribute.Strategy) -> bool:
+    """Tells whether a strategy is one of several workers."""
+    kind = tf.distribute.MultiWorkerMirroredStrategy
+    return isinstance(strategy, kind)
+
+
+def worker_index(strategy: tf.distribute.Strategy) -> int:
+    """Returns the index of this worker: 0 is the chief.
+
+    Without a chief it is the index of the task; with one, 1 more.
+    """
+    if not has_workers(strategy):
+        return 0
     resolver = strategy.cluster_resolver
-    chiefs = "chief" in resolver.cluster_spec().jobs
-    return resolver.task_type == "chief" or (
-        not chiefs and resolver.task_id in (0, None)
+    if resolver.task_type == "chief":
+        return 0
+    return (resolver.task_id or 0) + len(
+        resolver.cluster_spec().as_dict().get("chief", [])
     )
