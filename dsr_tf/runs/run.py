@@ -21,8 +21,11 @@ from dsr_tf.distribute import choose_strategy
 from dsr_tf.distribute import is_chief
 from dsr_tf.distribute import share_batches
 from dsr_tf.distribute.agree import largest
+from dsr_tf.distribute.differences import check_alike
+from dsr_tf.distribute.strategy import has_workers
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.runs import build
+from dsr_tf.runs.alike import facts
 from dsr_tf.runs.best import KeepBest
 from dsr_tf.runs.config import Config
 from dsr_tf.runs.folder import CHECKPOINTS
@@ -77,6 +80,8 @@ def _run(
         image_size=data.image_size,
         train_examples=data.train_examples,
     )
+    if has_workers(strategy):
+        check_alike(strategy, facts(config, images))
     # Refused here, if at all, before anything is written.
     images.train_batches(training.batch_size, training.seed)
     steps = images.num_train // training.batch_size
