@@ -13,6 +13,8 @@ from dsr_tf.cli import flag_checks  # noqa: F401  Flags are checked as they pars
 from dsr_tf.cli.help import help_text
 from dsr_tf.cli.modes import MODES
 from dsr_tf.cli.typed import check_typed
+from dsr_tf.distribute import OtherWorkerError
+from dsr_tf.distribute import WorkersMissingError
 from dsr_tf.runs import PreemptedError
 
 FAILED = 1
@@ -40,6 +42,10 @@ def _do(argv: Sequence[str]) -> None:
         _fail(f"{stopped}; run the same command to go on", RESUME)
     except KeyboardInterrupt:
         _fail("interrupted; the last checkpoint is kept", INTERRUPTED)
+    except WorkersMissingError as error:
+        _fail(str(error), RESUME)
+    except OtherWorkerError as error:
+        _fail(str(error), RESUME if error.was_stopped else FAILED)
     except (ValueError, RuntimeError, FloatingPointError, OSError) as error:
         logging.debug("The run failed.", exc_info=True)
         _fail(str(error), FAILED)

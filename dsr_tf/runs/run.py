@@ -1,6 +1,7 @@
 """One training run, from a configuration to the files it writes."""
 
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
@@ -62,9 +63,13 @@ def run(config: Config) -> dict[str, Any]:
             checkpoint is written.
     """
     # Before anything else of TensorFlow, as several workers need it.
-    strategy = choose_strategy(config.execution.strategy)
+    strategy = choose_strategy(config.execution.strategy, _say)
     with _own_folder(config, strategy) as folder:
         return _run(config, strategy, folder)
+
+
+def _say(line: str) -> None:
+    print(f"main.py: {line}", file=sys.stderr, flush=True)
 
 
 def _run(
