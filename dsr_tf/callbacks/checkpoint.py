@@ -26,6 +26,9 @@ from dsr_tf.checks import checked_kind
 from dsr_tf.distribute import is_chief
 from dsr_tf.distribute.agree import largest
 from dsr_tf.distribute.strategy import checked_strategy
+from dsr_tf.training.replica_values import ReplicaValues
+from dsr_tf.training.replica_values import read_local
+from dsr_tf.training.replica_values import write_local
 from dsr_tf.training.steps import read_step
 
 # Larger than any number of a checkpoint.
@@ -190,6 +193,7 @@ class Checkpoint(keras.callbacks.Callback):
         self._metrics: list[Any] = []
         # What a `fit` that was interrupted left here is not of this one.
         self.position.reset()
+        self._replicas = ReplicaValues(self.model.distribute_strategy)
         self._restore()
         self._resumes = True
 
@@ -256,6 +260,7 @@ class Checkpoint(keras.callbacks.Callback):
         if self._manager is None:
             self._manager = self._make_manager()
         self.position.num_saves += 1
+        self._replicas.gather(self._variables())
         try:
             self._manager.save(checkpoint_number=self.position.num_saves)
         except tf.errors.OpError as error:
@@ -274,7 +279,7 @@ class Checkpoint(keras.callbacks.Callback):
             self._scratch = tempfile.TemporaryDirectory()
             directory = self._scratch.name
         return tf.train.CheckpointManager(
-            self._contents(**self._logged()),
+            self._contents(**self._apart()),
             directory,
             self.keep,
             checkpoint_name=PREFIX,
@@ -287,34 +292,48 @@ class Checkpoint(keras.callbacks.Callback):
         status = self._contents().restore(path)
         # Metrics that the first step will make are not there yet.
         status.assert_existing_objects_matched().expect_partial()
-        # By itself, as the run may have begun without a logger.
-        tf.train.Checkpoint(**self._logged()).restore(path).expect_partial()
+        # By itself, as a checkpoint need not have them.
+        tf.train.Checkpoint(**self._apart()).restore(path).expect_partial()
+        self._replicas.assign(self._variables())
         self._metrics = self._read_metrics()
 
     def _read_metrics(self) -> list[Any]:
-        return [
-            keras.ops.convert_to_numpy(variable)
-            for variable in self.model.metrics_variables
-        ]
+        strategy = self.model.distribute_strategy
+        return read_local(strategy, self.model.metrics_variables)
 
     def _restore_metrics(self) -> None:
         """Undoes, within an epoch, that they have just been reset."""
         if self.position.step:
+            strategy = self.model.distribute_strategy
             variables = self.model.metrics_variables
-            for variable, value in zip(variables, self._metrics, strict=True):
-                variable.assign(value)
+            write_local(strategy, variables, self._metrics)
 
-    def _logged(self) -> dict[str, Any]:
-        return {"history": self.logger.history} if self.logger else {}
+    def _apart(self) -> dict[str, Any]:
+        """Returns what not every checkpoint has.
+
+        The run may have begun without a logger, or with one replica, or with
+        a version that did not know of the values of replicas.
+        """
+        several = self.model.distribute_strategy.num_replicas_in_sync > 1
+        found: dict[str, Any] = {"replicas": self._replicas} if several else {}
+        if self.logger:
+            found["history"] = self.logger.history
+        return found
+
+    def _variables(self) -> dict[str, Any]:
+        model = self.model
+        return {
+            "model": model.variables,
+            "optimizer": model.optimizer.variables,
+            "metrics": model.metrics_variables,
+        }
 
     def _contents(self, **more: Any) -> tf.train.Checkpoint:
         """Returns all contents, as variables of TensorFlow."""
-        model, moves = self.model, self.reallocation
+        moves = self.reallocation
         return tf.train.Checkpoint(
             position=self.position,
-            model=[v.value for v in model.variables],
-            optimizer=[v.value for v in model.optimizer.variables],
-            metrics=[v.value for v in model.metrics_variables],
+            **{k: [v.value for v in x] for k, x in self._variables().items()},
             **(moves.reallocator.state if moves else {}),
             **more,
         )
