@@ -38,22 +38,26 @@ def finish(*processes):
 
 def run_workers(script, *arguments, num_workers=2):
     """Runs a script as workers over loopback, and waits for all of them."""
-    workers = [f"localhost:{port}" for port in free_ports(num_workers)]
     finish(
         *(
-            start(
-                script,
-                *arguments,
-                TF_CONFIG=json.dumps(
-                    {
-                        "cluster": {"worker": workers},
-                        "task": {"type": "worker", "index": index},
-                    }
-                ),
-            )
-            for index in range(num_workers)
+            start(script, *arguments, TF_CONFIG=text)
+            for text in tf_configs(num_workers)
         )
     )
+
+
+def tf_configs(num_workers=2):
+    """Returns the `TF_CONFIG` of each worker of a cluster over loopback."""
+    workers = [f"localhost:{port}" for port in free_ports(num_workers)]
+    return [
+        json.dumps(
+            {
+                "cluster": {"worker": workers},
+                "task": {"type": "worker", "index": index},
+            }
+        )
+        for index in range(num_workers)
+    ]
 
 
 def free_ports(count):

@@ -161,7 +161,9 @@ def test_rows_of_metrics_belong_to_the_checkpoint(folder, whole, content):
 def test_damaged_flags_are_named_and_nothing_is_changed(folder, damage):
     (folder / "flags.cfg").write_bytes(damage)
     before = {p: p.stat().st_mtime_ns for p in folder.glob("**/*")}
-    with pytest.raises(ValueError, match="`run_dir` must.*(flags.cfg|--dataset)"):
+    with pytest.raises(
+        ValueError, match="`run_dir` must.*(flags.cfg|--dataset)"
+    ):
         runs.run(config(folder))
     assert {p: p.stat().st_mtime_ns for p in folder.glob("**/*")} == before
 

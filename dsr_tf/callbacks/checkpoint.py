@@ -13,12 +13,11 @@ import tensorflow as tf
 from absl import logging
 
 from dsr_tf.callbacks import same_fit
-from dsr_tf.callbacks.carried import Carried
 from dsr_tf.callbacks.carried import check_callbacks
-from dsr_tf.callbacks.checkpoint_files import as_tensorflow_reads
 from dsr_tf.callbacks.checkpoint_files import checkpoint_path
 from dsr_tf.callbacks.checkpoint_files import keep_newest
 from dsr_tf.callbacks.checkpoint_files import remove_unfinished
+from dsr_tf.callbacks.contents import Contents
 from dsr_tf.callbacks.description import Description
 from dsr_tf.callbacks.position import Position
 from dsr_tf.callbacks.preempted import PreemptedError
@@ -36,6 +35,8 @@ from dsr_tf.distribute import is_chief
 from dsr_tf.distribute.agree import largest
 from dsr_tf.distribute.strategy import checked_strategy
 from dsr_tf.layers import sparse_layers
+from dsr_tf.training.replica_values import read_local
+from dsr_tf.training.replica_values import write_local
 from dsr_tf.training.steps import read_step
 
 # Larger than any number of a checkpoint.
@@ -193,6 +194,10 @@ class Checkpoint(keras.callbacks.Callback):
         found = [self.reallocation, *here, *given]
         return next((x for x in found if x is not None), None)
 
+    def _logs(self) -> SparsityLogger | None:
+        found = [self.logger, *same_fit.beside(self, SparsityLogger)]
+        return next((x for x in found if x is not None), None)
+
     def stop(self, signum: int | None = None, frame: Any = None) -> None:
         """Asks for a checkpoint and the end of training after this batch.
 
@@ -224,6 +229,10 @@ class Checkpoint(keras.callbacks.Callback):
         # What a `fit` that was interrupted left here is not of this one.
         self.position.reset()
         self._restored = self._newest(self.model)
+        moves, logger = self._moves(), self._logs()
+        self._contents = Contents(
+            self.model, self.position, moves, logger, self._others
+        )
         self.restore()
         self._check_end()
         self._warn_of_others()
@@ -295,20 +304,8 @@ class Checkpoint(keras.callbacks.Callback):
         self._begin = now
         self.position.num_saves += 1
         self.position.stopped = bool(self.model.stop_training)
-        carried = Carried(self._others)
-        self.position.carries = carried.names
         path = checkpoint_path(self._folder(), self.position.num_saves)
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with as_tensorflow_reads(path) as writable:
-                self._contents(callbacks=carried).write(writable)
-        except tf.errors.OpError as error:
-            # Within an epoch Keras takes some of these for the end of the data.
-            reason = (error.message or str(error)).splitlines()[0]
-            raise OSError(
-                f"A checkpoint could not be written to {self.directory} "
-                f"({reason}). Earlier checkpoints are unchanged."
-            ) from error
+        self._contents.write(path)
         keep_newest(path.parent, self.keep, self.position.num_saves)
         self._last = self._restored = path
         self._saved_at = self._num_steps()
@@ -323,62 +320,18 @@ class Checkpoint(keras.callbacks.Callback):
 
     def restore(self) -> None:
         """Restores the newest checkpoint, if there is one, within a `fit`."""
-        if self._restored is None:
-            return
-        carried = Carried(self._others)
-        with as_tensorflow_reads(self._restored) as path:
-            status = self._contents().read(path)
-            try:
-                # Metrics that the first step will make are not there yet.
-                status.assert_existing_objects_matched().expect_partial()
-            except AssertionError as error:
-                raise _misfit(self._restored, error) from error
-            # By themselves, as the run may have begun without them.
-            for parts in (self._logged(), {"callbacks": carried}):
-                tf.train.Checkpoint(**parts).read(path).expect_partial()
+        if self._restored is not None:
+            self._contents.read(self._restored)
         self._metrics = self._read_metrics()
 
     def _read_metrics(self) -> list[Any]:
-        return [
-            keras.ops.convert_to_numpy(variable)
-            for variable in self.model.metrics_variables
-        ]
+        strategy = self.model.distribute_strategy
+        return read_local(strategy, self.model.metrics_variables)
 
     def _restore_metrics(self) -> None:
         """Undoes that an evaluation has reset them."""
-        variables = self.model.metrics_variables
-        for variable, value in zip(variables, self._metrics, strict=True):
-            variable.assign(value)
-
-    def _logged(self) -> dict[str, Any]:
-        found = [self.logger, *same_fit.beside(self, SparsityLogger)]
-        logger = next((x for x in found if x is not None), None)
-        return {"history": logger.history} if logger else {}
-
-    def _contents(
-        self, callbacks: Carried | None = None
-    ) -> tf.train.Checkpoint:
-        """Returns all contents, as variables of TensorFlow.
-
-        Args:
-            callbacks: The state of callbacks, where a checkpoint is written.
-        """
-        model, moves = self.model, self._moves()
-        more = {}
-        if callbacks:
-            more = {
-                "callbacks": callbacks,
-                "description": self._describe(model),
-                **self._logged(),
-            }
-        return tf.train.Checkpoint(
-            position=self.position,
-            model=[v.value for v in model.variables],
-            optimizer=[v.value for v in model.optimizer.variables],
-            metrics=[v.value for v in model.metrics_variables],
-            **(moves.reallocator.state if moves else {}),
-            **more,
-        )
+        strategy = self.model.distribute_strategy
+        write_local(strategy, self.model.metrics_variables, self._metrics)
 
     def _check_end(self) -> None:
         """Refuses to go on with what Keras has ended for good."""
@@ -400,9 +353,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Says which callbacks the checkpoint holds no state of."""
         if self._restored is None:
             return
-        for name in sorted(
-            set(Carried(self._others).names) - set(self.position.carries)
-        ):
+        for name in sorted(self._contents.not_held):
             logging.warning(
                 "%s begins anew: %s holds no state of it.", name, self._restored
             )
@@ -454,11 +405,3 @@ def _checked_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
 def _build_optimizer(model: keras.Model) -> None:
     if not model.optimizer.built:
         model.optimizer.build(model.trainable_variables)
-
-
-def _misfit(path: Path, error: Exception) -> ValueError:
-    reason = (str(error).splitlines() or [""])[0]
-    return ValueError(
-        "The model, the optimizer and the method must be those of the "
-        f"checkpoint. Received: {path}, which does not fit ({reason})"
-    )

@@ -19,6 +19,8 @@ from dsr_tf.cli.flag_files import parsed
 from dsr_tf.cli.help import help_text
 from dsr_tf.cli.modes import MODES
 from dsr_tf.cli.typed import check_typed
+from dsr_tf.distribute import OtherWorkerError
+from dsr_tf.distribute import WorkersMissingError
 from dsr_tf.reports.texts import visible
 from dsr_tf.runs import PreemptedError
 
@@ -57,6 +59,10 @@ def _do(argv: Sequence[str]) -> None:
     except KeyboardInterrupt:
         kept = "; the last checkpoint is kept" if trains else ""
         _fail(f"interrupted{kept}", INTERRUPTED)
+    except WorkersMissingError as error:
+        _fail(str(error), RESUME)
+    except OtherWorkerError as error:
+        _fail(str(error), RESUME if error.was_stopped else FAILED)
     except (ValueError, RuntimeError, FloatingPointError, OSError) as error:
         logging.debug("The run failed.", exc_info=True)
         _fail(str(error), FAILED)

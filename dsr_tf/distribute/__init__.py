@@ -1,4 +1,6 @@
+from dsr_tf.distribute.agree import OtherWorkerError
 from dsr_tf.distribute.fingerprint import ReplicasDifferError
+from dsr_tf.distribute.rendezvous import WorkersMissingError
 from dsr_tf.distribute.sharing import share_batches
 from dsr_tf.distribute.strategy import STRATEGIES
 from dsr_tf.distribute.strategy import choose_strategy
@@ -7,7 +9,9 @@ from dsr_tf.distribute.strategy import multi_worker_strategy
 
 __all__ = [
     "STRATEGIES",
+    "OtherWorkerError",
     "ReplicasDifferError",
+    "WorkersMissingError",
     "choose_strategy",
     "is_chief",
     "multi_worker_strategy",

@@ -24,17 +24,34 @@ def fingerprint(tensor: tf.Tensor) -> tf.Tensor:
     a probability of about `2**-64`. The order of the sum does not matter.
 
     Args:
-        tensor: A tensor of numbers, of known shape and rank 1 or more.
+        tensor: A tensor of numbers, of known shape.
 
     Returns:
         Scalar, int64.
     """
-    if tensor.dtype != tf.bool:
-        tensor = tf.bitcast(tensor, _BITS[tensor.dtype.size])
-    rows = tf.reshape(tf.cast(tensor, tf.int64), [-1, tensor.shape[-1]])
-    num_rows, num_columns = rows.shape
+    num_columns = tensor.shape[-1] if tensor.shape.rank else 1
+    rows = tf.reshape(bits(tensor), [-1, num_columns])
+    num_rows = rows.shape[0]
     sums = tf.reduce_sum(rows * _odd_numbers(num_columns, seed=0), axis=1)
     return tf.reduce_sum(sums * _odd_numbers(num_rows, seed=1))
+
+
+def bits(tensor: tf.Tensor) -> tf.Tensor:
+    """Returns the bits of each entry of a tensor of numbers, as int64.
+
+    Args:
+        tensor: A tensor for whose type `has_bits` is true.
+    """
+    if tensor.dtype != tf.bool:
+        tensor = tf.bitcast(tensor, _BITS[tensor.dtype.size])
+    return tf.cast(tensor, tf.int64)
+
+
+def has_bits(dtype: tf.DType) -> bool:
+    """Tells whether `bits` can read tensors of a type."""
+    return dtype == tf.bool or (
+        dtype.size in _BITS and (dtype.is_floating or dtype.is_integer)
+    )
 
 
 def _odd_numbers(count: int, seed: int) -> np.ndarray:

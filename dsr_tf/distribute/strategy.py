@@ -2,13 +2,20 @@
 
 import signal
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
+from absl import logging
 
 from dsr_tf.checks import checked_choice
+from dsr_tf.checks import checked_function
 from dsr_tf.checks import checked_kind
+from dsr_tf.checks import checked_number
 from dsr_tf.distribute.cluster import find_cluster
+from dsr_tf.distribute.startup import check_unused
+from dsr_tf.distribute.startup import limited_start
+from dsr_tf.distribute.startup import meet_workers
 
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
 
@@ -41,7 +48,9 @@ class _MultiWorker(_ReducesForKeras, tf.distribute.MultiWorkerMirroredStrategy):
     pass
 
 
-def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
+def choose_strategy(
+    name: str = "auto", report: Callable[[str], None] | None = None
+) -> tf.distribute.Strategy:
     """Returns the strategy to make and train a model under.
 
     Call it before any other use of TensorFlow.
@@ -52,6 +61,7 @@ def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
             for several processes, which `TF_CONFIG` or Slurm names; `"auto"`
             for several workers if they are named, else for all GPUs if there
             are two or more, else for one device.
+        report: As in `multi_worker_strategy`.
 
     Returns:
         A strategy. For one device it is TensorFlow's default strategy, whose
@@ -60,12 +70,13 @@ def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
     Raises:
         ValueError: If there is no such strategy, or `TF_CONFIG` or Slurm is
             set wrongly.
+        WorkersMissingError: If workers do not start within ten minutes.
     """
     checked_choice("name", name, STRATEGIES)
     if name == "none":
         return tf.distribute.get_strategy()
     if name == "multi_worker" or (name == "auto" and find_cluster()):
-        return multi_worker_strategy()
+        return multi_worker_strategy(report=report)
     gpus = tf.config.list_logical_devices("GPU")
     if name == "auto" and len(gpus) < 2:
         return tf.distribute.get_strategy()
@@ -74,25 +85,37 @@ def choose_strategy(name: str = "auto") -> tf.distribute.Strategy:
 
 
 def multi_worker_strategy(
-    cluster_resolver: Any = None, communication_options: Any = None
+    cluster_resolver: Any = None,
+    communication_options: Any = None,
+    timeout_seconds: float = 600.0,
+    report: Callable[[str], None] | None = None,
 ) -> tf.distribute.MultiWorkerMirroredStrategy:
     """Returns a strategy of several workers under which Keras 3's `fit` works.
 
     It is a `tf.distribute.MultiWorkerMirroredStrategy`, under which `evaluate`
     and `predict` work too. It uses all GPUs that each worker sees, or its CPU
-    if there are none. It waits until all workers have started. If one dies, the
-    others fail with `tf.errors.UnavailableError` within seconds.
+    if there are none. It waits until all workers have started; a signal ends
+    the wait. If one dies, the others fail with `tf.errors.UnavailableError`
+    within seconds.
 
     Args:
         cluster_resolver: A `tf.distribute.cluster_resolver.ClusterResolver`; by
             default the cluster of `TF_CONFIG` or of the Slurm step.
         communication_options: A
             `tf.distribute.experimental.CommunicationOptions`, or None.
+        timeout_seconds: How long to wait for the other workers, above 0.
+        report: Is called with a line that names the workers that this one
+            waits for, within ten seconds and again each minute. None logs it as
+            a warning.
 
     Raises:
-        ValueError: If an argument is of another kind, or there is no resolver,
-            and neither `TF_CONFIG` nor Slurm names several workers.
+        ValueError: If an argument is of another kind or out of its range, or
+            there is no resolver, and neither `TF_CONFIG` nor Slurm names
+            several workers, or the workers were given different clusters or
+            numbers of GPUs.
         RuntimeError: If TensorFlow was used before.
+        WorkersMissingError: If workers do not start within the limit.
+        OSError: If another process uses the port of this worker.
     """
     checked_kind(
         "cluster_resolver",
@@ -109,6 +132,8 @@ def multi_worker_strategy(
         "CommunicationOptions",
         optional=True,
     )
+    checked_number("timeout_seconds", timeout_seconds, positive=True)
+    checked_function("report", report, optional=True)
     resolver = cluster_resolver or find_cluster()
     if resolver is None:
         raise ValueError(
@@ -116,15 +141,10 @@ def multi_worker_strategy(
             "or more. For one worker, start `main.py` with --strategy=none. "
             "Received: one worker"
         )
-    try:
+    check_unused()
+    meet_workers(resolver, timeout_seconds, report or logging.warning)
+    with limited_start(timeout_seconds):
         strategy = _MultiWorker(resolver, communication_options)
-    except RuntimeError as error:
-        if "program startup" not in str(error):
-            raise
-        raise RuntimeError(
-            "The strategy of several workers must be made before TensorFlow "
-            "is used for anything else."
-        ) from error
     _restore_sigterm()
     return strategy
 
@@ -157,10 +177,25 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
         ValueError: If `strategy` is not one of TensorFlow's.
     """
     checked_strategy(strategy)
-    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return True
+    return worker_index(strategy) == 0
+
+
+def has_workers(strategy: tf.distribute.Strategy) -> bool:
+    """Tells whether a strategy is one of several workers."""
+    kind = tf.distribute.MultiWorkerMirroredStrategy
+    return isinstance(strategy, kind)
+
+
+def worker_index(strategy: tf.distribute.Strategy) -> int:
+    """Returns the index of this worker: 0 is the chief.
+
+    Without a chief it is the index of the task; with one, 1 more.
+    """
+    if not has_workers(strategy):
+        return 0
     resolver = strategy.cluster_resolver
-    chiefs = "chief" in resolver.cluster_spec().jobs
-    return resolver.task_type == "chief" or (
-        not chiefs and resolver.task_id in (0, None)
+    if resolver.task_type == "chief":
+        return 0
+    return (resolver.task_id or 0) + len(
+        resolver.cluster_spec().as_dict().get("chief", [])
     )

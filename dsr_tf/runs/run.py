@@ -2,10 +2,12 @@
 
 import math
 import signal
+import sys
 import tempfile
 import threading
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import ExitStack
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,14 +18,19 @@ import tensorflow as tf
 from dsr_tf.callbacks import Checkpoint
 from dsr_tf.callbacks import SparsityLogger
 from dsr_tf.callbacks import resumable_fit
+from dsr_tf.callbacks.position import Position
 from dsr_tf.data import ImageSet
 from dsr_tf.data import load_images
 from dsr_tf.distribute import choose_strategy
 from dsr_tf.distribute import is_chief
 from dsr_tf.distribute import share_batches
+from dsr_tf.distribute.agree import agree_on
 from dsr_tf.distribute.agree import largest
+from dsr_tf.distribute.differences import check_alike
+from dsr_tf.distribute.strategy import has_workers
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.runs import build
+from dsr_tf.runs.alike import facts
 from dsr_tf.runs.best import KeepBest
 from dsr_tf.runs.config import Config
 from dsr_tf.runs.folder import CHECKPOINTS
@@ -60,18 +67,26 @@ def run(config: Config) -> dict[str, Any]:
             checkpoint is written.
     """
     # Before anything else of TensorFlow, as several workers need it.
-    strategy = choose_strategy(config.execution.strategy)
-    with _own_folder(config, strategy) as folder:
-        return _run(config, strategy, folder)
+    strategy = choose_strategy(config.execution.strategy, _say)
+    with ExitStack() as stack:
+        with agree_on(strategy):
+            folder = stack.enter_context(_own_folder(config, strategy))
+            goes_on = is_chief(strategy) and folder.resumes(
+                config.flags, build.by_share(config)
+            )
+            images = _images(config)
+        if has_workers(strategy):
+            check_alike(strategy, facts(config, images))
+        (resumes,) = largest(strategy, [goes_on])
+        return _run(config, strategy, folder, images, bool(resumes))
 
 
-def _run(
-    config: Config, strategy: tf.distribute.Strategy, folder: RunFolder
-) -> dict[str, Any]:
-    chief = is_chief(strategy)
-    goes_on = chief and folder.resumes(config.flags, build.by_share(config))
-    (resumes,) = largest(strategy, [goes_on])
-    data, training, execution = config.data, config.training, config.execution
+def _say(line: str) -> None:
+    print(f"main.py: {line}", file=sys.stderr, flush=True)
+
+
+def _images(config: Config) -> ImageSet:
+    data, training = config.data, config.training
     keras.utils.set_random_seed(training.seed)
     images = load_images(
         data.dataset,
@@ -81,6 +96,17 @@ def _run(
     )
     # Refused here, if at all, before anything is written.
     images.train_batches(training.batch_size, training.seed)
+    return images
+
+
+def _run(
+    config: Config,
+    strategy: tf.distribute.Strategy,
+    folder: RunFolder,
+    images: ImageSet,
+    resumes: bool,
+) -> dict[str, Any]:
+    training, execution = config.training, config.execution
     steps = images.num_train // training.batch_size
     with strategy.scope():
         model, initial = _compiled(config, strategy, images, steps)
@@ -109,11 +135,12 @@ def _run(
     if resumes:
         _resume(config, folder, checkpoint, model, steps)
     else:
-        folder.begin(config.flags)
+        with agree_on(strategy):
+            folder.begin(config.flags)
         if initial:
             folder.write_model(initial, INITIAL)
     _fit(config, folder, model, images, steps, checkpoint)
-    if not chief:
+    if not is_chief(strategy):
         return {}
 
     folder.write_model(model)
@@ -183,10 +210,20 @@ def _resume(
     model.steps_per_execution = math.gcd(
         model.steps_per_execution, position.step
     )
-    if not is_chief(checkpoint.strategy):
-        return
-    has_rows = "CSVLogger" in position.carries
-    folder.go_on(config.flags, None if has_rows else position.epoch)
+    with agree_on(checkpoint.strategy):
+        if is_chief(checkpoint.strategy):
+            has_rows = "CSVLogger" in position.carries
+            folder.go_on(config.flags, None if has_rows else position.epoch)
+            _say_where(config, folder, checkpoint, position, steps)
+
+
+def _say_where(
+    config: Config,
+    folder: RunFolder,
+    checkpoint: Checkpoint,
+    position: Position,
+    steps: int,
+) -> None:
     for line in checkpoint.damaged:
         print(f"{line}; the one before it is used", flush=True)
     done = position.epoch * steps + position.step
