@@ -295,3 +295,21 @@ def test_a_callback_without_a_state_begins_anew_and_says_so(
     train(tmp_path, digits, "rate", epochs=1)
     train(tmp_path, digits, "plateau", epochs=2)
     assert "ReduceLROnPlateau begins anew" in caplog.text
+
+
+def test_backup_and_restore_of_keras_is_warned_of(tmp_path, caplog):
+    x, y = np.ones((20, 8, 8, 1), "float32"), np.zeros(20)
+
+    def fit(*more):
+        model = network()
+        backup = keras.callbacks.BackupAndRestore(tmp_path / "backup")
+        model.fit(
+            x, y, batch_size=5, epochs=3, verbose=0,
+            callbacks=[DSR(20, period=3), backup, *more],
+        )  # fmt: skip
+
+    with pytest.raises(Killed):
+        fit(KillAt(6))
+    assert "begins anew" not in caplog.text
+    fit()
+    assert "at epoch 1, and the state of DSR begins anew" in caplog.text

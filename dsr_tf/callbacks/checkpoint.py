@@ -404,4 +404,5 @@ def _checked_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
 
 def _build_optimizer(model: keras.Model) -> None:
     if not model.optimizer.built:
-        model.optimizer.build(model.trainable_variables)
+        with model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_variables)

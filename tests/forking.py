@@ -1,0 +1,131 @@
+"""Starts runs of main.py that need not load TensorFlow first.
+
+Each has a process to itself, forked of one that has done no more than import
+TensorFlow: it begins some seconds earlier, and is killed as any other.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.command_line import ROOT
+from tests.forked_commands import _status
+
+
+class Run:
+    """A run of main.py."""
+
+    def __init__(self, starter, pid, folder):
+        self._starter, self.pid, self._folder = starter, pid, folder
+        self.status = None
+
+    def poll(self):
+        """Returns the exit status, or None while it runs."""
+        if self.status is None:
+            self.status = self._starter.ask("poll", self.pid)
+        return self.status
+
+    def wait(self, seconds):
+        """Returns the exit status; None if it has not ended in that time."""
+        end = time.monotonic() + seconds
+        while self.poll() is None and time.monotonic() < end:
+            time.sleep(0.02)
+        return self.status
+
+    def send(self, name):
+        """Sends a signal, if it has not ended."""
+        if self.poll() is None:
+            os.kill(self.pid, getattr(signal, name))
+
+    def text(self, name):
+        """Returns what it wrote to `stdout` or `stderr`."""
+        return (self._folder / name).read_text(errors="replace")
+
+
+class Starter:
+    """The process that runs are forked of; a context manager."""
+
+    def __enter__(self):
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.forking"],
+            cwd=ROOT,
+            # What main.py keeps off the screen while it imports TensorFlow
+            # comes later here.
+            env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self._scratch = tempfile.TemporaryDirectory()
+        self._count = 0
+        assert self._answer() == "ready"
+        return self
+
+    def __exit__(self, *_):
+        self._process.stdin.close()
+        self._process.wait()
+        self._scratch.cleanup()
+
+    def start(self, *arguments, **environment):
+        """Starts main.py."""
+        self._count += 1
+        folder = Path(self._scratch.name) / str(self._count)
+        folder.mkdir()
+        given = list(map(str, arguments))
+        pid = self.ask("start", given, environment, str(folder))
+        return Run(self, pid, folder)
+
+    def ask(self, *message):
+        self._process.stdin.write(json.dumps(message) + "\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def _answer(self):
+        return json.loads(self._process.stdout.readline())
+
+
+def _start(arguments, environment, folder):
+    child = os.fork()
+    if child:
+        return child
+    # It is ignored where the tests run in the background of a shell.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # Kills end workers in ways that TensorFlow's own threads must not see.
+    os.setpgid(0, 0)
+    os.environ.update(environment)
+    devnull = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(devnull, 0)
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        flags = os.O_CREAT | os.O_TRUNC | os.O_WRONLY
+        os.dup2(os.open(Path(folder) / name, flags), number)
+    sys.stdout = open(1, "w", closefd=False)
+    sys.stderr = open(2, "w", closefd=False)
+    os._exit(_status(arguments))
+
+
+def _poll(pid):
+    ended, status = os.waitpid(pid, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if ended else None
+
+
+def main():
+    import keras  # noqa: F401
+    import tensorflow  # noqa: F401
+
+    import dsr_tf.cli  # noqa: F401
+
+    commands = {"start": _start, "poll": _poll}
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        name, *arguments = json.loads(line)
+        print(json.dumps(commands[name](*arguments)), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""Runs that are stopped at random moments; `python -m tests.trials` tries more.
+
+With `TRIES=10` in the environment each run is stopped so often.
+"""
+
+import os
+import random
+
+import pytest
+
+from tests.forking import Starter
+from tests.trials import METHODS
+from tests.trials import OTHERS
+from tests.trials import SIGNALS
+from tests.trials import Trials
+from tests.trials import race
+from tests.trials import stop_often
+
+pytestmark = pytest.mark.slow
+
+TRIES = int(os.environ.get("TRIES", "0"))
+
+
+@pytest.fixture(scope="module")
+def starter():
+    with Starter() as found:
+        yield found
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_runs_survive_every_signal(tmp_path, starter, method):
+    trials = Trials(starter, tmp_path, method)
+    survived = stop_often(trials, TRIES or 5, random.Random(method))
+    assert set(survived) == set(SIGNALS)
+
+
+@pytest.mark.parametrize("method", METHODS if TRIES else ["dsr", "deepr"])
+def test_workers_survive_every_signal(tmp_path, starter, method):
+    trials = Trials(starter, tmp_path, method, workers=2)
+    survived = stop_often(trials, TRIES or 5, random.Random(method))
+    assert set(survived) == set(SIGNALS)
+
+
+def test_no_signal_to_a_worker_is_lost(tmp_path, starter):
+    trials = Trials(starter, tmp_path, "set", workers=2)
+    assert race(trials, TRIES or 3, random.Random(0)) == (TRIES or 3)
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_runs_survive_other_faults(tmp_path, starter, kind):
+    trials = Trials(starter, tmp_path, "dsr")
+    assert OTHERS[kind](trials, TRIES or 2, random.Random(kind)) == (TRIES or 2)
