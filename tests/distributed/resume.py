@@ -18,6 +18,7 @@ from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import Checkpoint
 from dsr_tf.callbacks import PreemptedError
 from dsr_tf.callbacks import resumable_fit
+from dsr_tf.callbacks.contents import Contents
 from dsr_tf.distribute.agree import settle
 from dsr_tf.distribute.strategy import worker_index
 from dsr_tf.layers import SparseDense
@@ -127,7 +128,7 @@ def write(out, name, strategy, model, record):
 
 def go_on_from_an_old_checkpoint(strategy, folder):
     """Returns the epochs that are trained after one without these values."""
-    with mock.patch.object(Checkpoint, "_apart", lambda self: {}):
+    with mock.patch.object(Contents, "_apart", lambda self: {}):
         try:
             fit(strategy, folder, Record(), STOPS["within"][:3])
             raise AssertionError("It was not stopped")
