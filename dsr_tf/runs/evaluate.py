@@ -1,11 +1,11 @@
 """Evaluates a network from a file of any kind on a data set."""
 
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from dsr_tf.checks import checked_path
 from dsr_tf.data import ImageSet
 from dsr_tf.data import load_images
 from dsr_tf.runs.finished import is_finished
@@ -43,7 +43,7 @@ def evaluate(
             does not fit.
         DatasetUnavailableError: If the data set is not available.
     """
-    found, summary = Path(path), None
+    found, summary = checked_path("model_path", path), None
     if is_finished(found):
         summary = read_summary("model_path", found)
         found = found / MODEL
