@@ -13,6 +13,8 @@ from hypothesis import strategies
 from dsr_tf.reports import compare
 from dsr_tf.reports import write_report
 from dsr_tf.reports.runs import read_runs
+from dsr_tf.runs import evaluate
+from dsr_tf.runs import export_run
 from tests.damage import copied
 from tests.damage import damage
 from tests.test_old_files import FILES as OLD
@@ -275,6 +277,27 @@ def test_patterns_match_within_folders_with_marks(tmp_path):
         assert [x.seed for x in found] == [0, 1], pattern
     found, _ = read_runs(f"{tmp_path}/all[1]/r0, {tmp_path}/all1/*/")
     assert [x.seed for x in found] == [0, 3]
+
+
+@pytest.mark.parametrize("wrong", [None, 3, ["runs/*"], b"runs"])
+def test_what_is_no_text_is_refused(root, wrong):
+    with pytest.raises(ValueError, match="`runs` must be a text. Received"):
+        compare(wrong)
+    with pytest.raises(ValueError, match="`out` must be a path. Received"):
+        write_report(f"{root}/good", wrong)
+    with pytest.raises(ValueError, match="`model_path` must be a path"):
+        evaluate(wrong)
+    with pytest.raises(ValueError, match="`run_dir` must be a path"):
+        export_run(wrong, "npz")
+    with pytest.raises(ValueError, match="`format` must be one of"):
+        export_run(str(root / "good"), wrong)
+
+
+def test_a_null_byte_is_in_no_path(root):
+    with pytest.raises(ValueError, match="`out` must be .* null byte"):
+        write_report(f"{root}/good", "a\0b")
+    with pytest.raises(ValueError, match="`model_path` must be .* null byte"):
+        evaluate("a\0b")
 
 
 def test_names_that_match_nothing_are_listed(root):

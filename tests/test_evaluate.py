@@ -161,3 +161,23 @@ def test_command_line_evaluates(finished, tmp_path):
     assert missing.returncode == 1 and missing.stdout == ""
     assert len(missing.stderr.splitlines()) == 1
     assert "`model_path` must be the folder of a finished" in missing.stderr
+
+
+def test_a_file_that_crashes_tflite_is_one_line(finished, tmp_path):
+    content = bytearray((finished[0] / "model.tflite").read_bytes())
+    # The root table of the file, far beyond its end.
+    content[:4] = (2**31 - 4).to_bytes(4, "little")
+    path = tmp_path / "model.tflite"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="is damaged: it ends TFLite with SIG"):
+        runs.evaluate(str(path), "digits")
+
+
+def test_a_damaged_fingerprint_changes_nothing(finished, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(finished[0] / "saved_model", copy)
+    (copy / "fingerprint.pb").write_bytes(bytes(range(256)))
+    result = main("--mode=evaluate", f"--model_path={copy}", "--dataset=digits")
+    assert (result.returncode, result.stderr) == (0, "")
+    accuracy = finished[1]["test_accuracy"]
+    assert result.stdout.startswith(f"accuracy        {accuracy:.4f} on")

@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -201,3 +203,26 @@ class ManyDepths(tfds.core.GeneratorBasedBuilder):
 def test_images_that_are_not_of_8_bits_are_refused(tmp_path):
     with pytest.raises(ValueError, match="must have images of one size, or"):
         load_images("many_depths", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "content, error",
+    [
+        (b"", "ParseError"),
+        (b"[]", "AssertionError"),
+        (b'{"name": 1}', "Error"),
+        (bytes(range(256)), "UnicodeDecodeError"),
+        (b'{"splits": [{"shardLengths": ["99999999999999999999"]}]}', "Error"),
+    ],
+)
+def test_a_damaged_description_is_one_line(data_dir, tmp_path, content, error):
+    shutil.copytree(data_dir, tmp_path / "sets")
+    (path,) = (tmp_path / "sets").rglob("dataset_info.json")
+    path.write_bytes(content)
+    with pytest.raises(
+        ValueError, match="'imagenet2012' cannot be opened"
+    ) as raised:
+        load_images("imagenet2012", tmp_path / "sets")
+    message = str(raised.value)
+    assert message.startswith("`data_dir` must hold sets as")
+    assert len(message.splitlines()) == 1 and error in message

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from dsr_tf.checks import checked_kind
 from dsr_tf.reports.finished_run import Run
 from dsr_tf.reports.finished_run import read_run
 from dsr_tf.reports.texts import visible
@@ -45,6 +46,7 @@ def read_runs(patterns: str) -> tuple[list[Run], list[LeftOut]]:
     Raises:
         ValueError: If no folder matches, or none holds a finished run.
     """
+    patterns = str(checked_kind("runs", patterns, str | Path, "a text"))
     runs: list[Run] = []
     paths, left_out = _folders(patterns)
     for path in paths:

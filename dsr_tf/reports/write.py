@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from dsr_tf.checks import checked_path
 from dsr_tf.files import replacing
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.gather import experiments
@@ -38,7 +39,7 @@ def write_report(runs: str, out: str, overwrite: bool = False) -> Path:
         ValueError: If there is no finished run, or `out` exists and may not
             be replaced.
     """
-    target = Path(os.path.normpath(out))
+    target = Path(os.path.normpath(checked_path("out", out)))
     _check(target, overwrite)
     found, others = read_runs(runs)
     with replacing(target) as partial:

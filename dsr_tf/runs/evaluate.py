@@ -1,34 +1,19 @@
 """Evaluates a network from a file of any kind on a data set."""
 
-import warnings
-from collections.abc import Callable
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
-import tensorflow as tf
 
-from dsr_tf.checks import first_line
+from dsr_tf.checks import checked_path
 from dsr_tf.data import ImageSet
 from dsr_tf.data import load_images
 from dsr_tf.runs.finished import is_finished
 from dsr_tf.runs.finished import read_summary
 from dsr_tf.runs.folder import MODEL
-
-_GRAPH = "saved_model.pb"
-
-
-@dataclass(frozen=True)
-class _Runnable:
-    """A network of any kind: the shape of an image, and its outputs."""
-
-    image_shape: tuple[int | None, ...]
-    run: Callable[[np.ndarray], Any]
+from dsr_tf.runs.runnable import Runnable
+from dsr_tf.runs.runnable import foreign
+from dsr_tf.runs.runnable import loader
 
 
 def evaluate(
@@ -58,13 +43,13 @@ def evaluate(
             does not fit.
         DatasetUnavailableError: If the data set is not available.
     """
-    found, summary = Path(path), None
+    found, summary = checked_path("model_path", path), None
     if is_finished(found):
         summary = read_summary("model_path", found)
         found = found / MODEL
-    load = _loader(found, path)
+    load = loader(found, path)
     dataset = _dataset(path, dataset, summary)
-    with _foreign(path):
+    with foreign(path):
         network = load(found)
     images = _images(dataset, data_dir, network)
     result = {"dataset": dataset} | _measure(network, images, path)
@@ -94,78 +79,7 @@ def _dataset(
     return own
 
 
-def _loader(found: Path, path: str) -> Callable[[Path], _Runnable]:
-    """Returns the function that loads what is there, by its kind."""
-    if found.suffix in (".npz", ".npy"):
-        raise ValueError(
-            "`model_path` must be something that runs: a finished run, a "
-            ".keras file, a SavedModel or a .tflite file. NumPy arrays, such "
-            f"as the exports npz and csr, cannot run. Received: "
-            f"model_path={path}"
-        )
-    if (found / _GRAPH).is_file():
-        return _load_saved_model
-    kinds = {".keras": _load_keras, ".tflite": _load_tflite}
-    if found.is_file() and found.suffix in kinds:
-        return kinds[found.suffix]
-    raise ValueError(
-        "`model_path` must be the folder of a finished run, a .keras file, the "
-        "folder of a SavedModel or a .tflite file. "
-        f"Received: model_path={path}"
-    )
-
-
-@contextmanager
-def _foreign(path: str) -> Iterator[None]:
-    """Turns any error into a one-line ValueError that names the path."""
-    try:
-        yield
-    # Broad, as a foreign file may fail in any way.
-    except Exception as error:
-        raise ValueError(
-            "`model_path` must lead to a network that loads and takes a batch "
-            "of images; a SavedModel must have an endpoint `serve`. Received: "
-            f"model_path={path} ({first_line(error)})"
-        ) from error
-
-
-def _load_keras(path: Path) -> _Runnable:
-    model = keras.models.load_model(path, compile=False)
-    return _Runnable(tuple(model.input_shape[1:]), model.predict_on_batch)
-
-
-def _load_saved_model(path: Path) -> _Runnable:
-    loaded = tf.saved_model.load(str(path))
-    inputs = loaded.signatures["serve"].structured_input_signature[1]
-    ((name, spec),) = inputs.items()
-
-    def run(images: np.ndarray) -> Any:
-        # An endpoint by itself does not keep its variables.
-        endpoint = loaded.signatures["serve"]
-        (outputs,) = endpoint(**{name: tf.constant(images)}).values()
-        return outputs
-
-    return _Runnable(tuple(spec.shape[1:]), run)
-
-
-def _load_tflite(path: Path) -> _Runnable:
-    with warnings.catch_warnings():
-        # It announces its successor, which is another package.
-        warnings.simplefilter("ignore", UserWarning)
-        interpreter = tf.lite.Interpreter(str(path))
-    endpoint = interpreter.get_signature_runner()
-    ((name, details),) = endpoint.get_input_details().items()
-    # A dimension that is open is -1 there.
-    shape = (n if n > 0 else None for n in details["shape_signature"][1:])
-
-    def run(images: np.ndarray) -> Any:
-        (outputs,) = endpoint(**{name: images}).values()
-        return outputs
-
-    return _Runnable(tuple(shape), run)
-
-
-def _images(dataset: str, data_dir: str | None, network: _Runnable) -> ImageSet:
+def _images(dataset: str, data_dir: str | None, network: Runnable) -> ImageSet:
     """Loads a data set, and checks that the network takes its images."""
     images = load_images(dataset, data_dir)
     if not _fits(images, network) and len(network.image_shape) == 3:
@@ -182,18 +96,18 @@ def _images(dataset: str, data_dir: str | None, network: _Runnable) -> ImageSet:
     return images
 
 
-def _fits(images: ImageSet, network: _Runnable) -> bool:
+def _fits(images: ImageSet, network: Runnable) -> bool:
     wanted, given = network.image_shape, images.image_shape
     return len(wanted) == len(given) and all(
         n in (None, m) for n, m in zip(wanted, given, strict=True)
     )
 
 
-def _measure(network: _Runnable, images: ImageSet, path: str) -> dict[str, Any]:
+def _measure(network: Runnable, images: ImageSet, path: str) -> dict[str, Any]:
     num_images = num_right = 0
     loss = 0.0
     for x, labels in images.eval_batches(100).as_numpy_iterator():
-        with _foreign(path):
+        with foreign(path):
             logits = np.asarray(network.run(x), np.float64)
         if logits.shape != (len(labels), images.num_classes):
             raise ValueError(

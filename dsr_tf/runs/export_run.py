@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from dsr_tf.checks import checked_choice
+from dsr_tf.checks import checked_path
 from dsr_tf.data import load_images
 from dsr_tf.exporting import export
 from dsr_tf.runs.finished import is_finished
@@ -46,7 +48,8 @@ def export_run(
     Raises:
         ValueError: If there is no finished run, or it cannot be exported.
     """
-    folder = Path(run_dir)
+    folder = checked_path("run_dir", run_dir)
+    checked_choice("format", format, tuple(NAMES))
     if not is_finished(folder):
         raise ValueError(
             "`run_dir` must be the folder of a finished run. "
