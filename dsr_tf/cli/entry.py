@@ -1,5 +1,7 @@
 """The program: it parses flags, runs one mode, and exits with a status."""
 
+import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -49,10 +51,25 @@ def _do(argv: Sequence[str]) -> None:
     except (ValueError, RuntimeError, FloatingPointError, OSError) as error:
         logging.debug("The run failed.", exc_info=True)
         _fail(str(error), FAILED)
+    except tf.errors.UnavailableError as error:
+        logging.debug("The run failed.", exc_info=True)
+        _fail_without(error)
     except tf.errors.OpError as error:
         logging.debug("The run failed.", exc_info=True)
         kind = type(error).__name__
         _fail(f"TensorFlow failed ({kind}): {_cause(error.message)}", FAILED)
+
+
+def _fail_without(error: tf.errors.UnavailableError) -> NoReturn:
+    """Ends the program after something it needs, as a worker, has gone."""
+    task = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", error.message)
+    if task is None:
+        _fail(f"TensorFlow failed: {_cause(error.message)}", FAILED)
+    job, index = task.groups()
+    text = f"{job} {index} ended, or cannot be reached"
+    _print(f"{text}; start all workers again to go on")
+    # TensorFlow's own end would wait for that worker.
+    os._exit(RESUME)
 
 
 def _cause(message: str) -> str:
@@ -74,6 +91,11 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
         _fail(" ".join(str(error).split()), BAD_FLAGS)
 
 
+def _print(message: str) -> None:
+    sys.stdout.flush()
+    print(f"main.py: {message}", file=sys.stderr, flush=True)
+
+
 def _fail(message: str, status: int) -> NoReturn:
-    print(f"main.py: {message}", file=sys.stderr)
+    _print(message)
     sys.exit(status)

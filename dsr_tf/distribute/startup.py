@@ -13,7 +13,7 @@ import tensorflow as tf
 # public name.
 from tensorflow.python.eager import context
 
-from dsr_tf.distribute.rendezvous import WorkersMissingError
+from dsr_tf.distribute.errors import WorkersMissingError
 from dsr_tf.distribute.rendezvous import meet
 
 # In TensorFlow's order: the first task is the chief.
