@@ -22,6 +22,7 @@ from dsr_tf.distribute import choose_strategy
 from dsr_tf.distribute import is_chief
 from dsr_tf.distribute import share_batches
 from dsr_tf.distribute.agree import largest
+from dsr_tf.distribute.agree import settle
 from dsr_tf.distribute.differences import check_alike
 from dsr_tf.distribute.strategy import has_workers
 from dsr_tf.layers import budgeted_layers
@@ -121,6 +122,7 @@ def _run(
         if initial:
             folder.write_model(initial, INITIAL)
     _fit(config, folder, model, images, steps, checkpoint)
+    settle(strategy)
     if not chief:
         return {}
 
