@@ -28,7 +28,11 @@ def quiet_start() -> Iterator[None]:
     C++ writes them before any log level is obeyed, so the file descriptor
     itself is redirected.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Where other workers are named, TensorFlow also logs that one of them has
+    # gone, many times.
+    several = {"TF_CONFIG", "SLURM_STEP_NUM_TASKS"} & set(os.environ)
+    level = "3" if several else "2"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", level)
     sys.stderr.flush()
     with tempfile.TemporaryFile() as aside:
         os.dup2(aside.fileno(), 2)

@@ -11,7 +11,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
-from dsr_tf.cli import entry
+from dsr_tf.cli import output
 from tests.command_line import ROOT
 from tests.command_line import main
 from tests.command_line import start
@@ -57,7 +57,7 @@ def test_a_flag_file_must_not_lead_back_to_itself(tmp_path, capsys):
 
 def test_a_message_is_one_line_whatever_it_holds(capsys):
     with pytest.raises(SystemExit):
-        entry._fail("a \n\n  b\x1b[2J\ud800", 3)
+        output.fail("a \n\n  b\x1b[2J\ud800", 3)
     assert capsys.readouterr().err == "main.py: a b\\x1b[2J\\ud800\n"
 
 

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from dsr_tf.distribute import OtherWorkerError
 from dsr_tf.distribute import WorkersMissingError
 from dsr_tf.distribute import meeting
 from dsr_tf.distribute import rendezvous
@@ -28,21 +29,32 @@ def quick(monkeypatch):
     monkeypatch.setattr(meeting, "_PORT_WAIT", 0.5)
 
 
+class Stop(BaseException):
+    """What a handler of a signal may raise."""
+
+
 class Worker(threading.Thread):
     """A worker that meets the others; `end` is what came of it."""
 
-    def __init__(self, addresses, index, facts=FACTS, seconds=30.0):
+    def __init__(
+        self, addresses, index, facts=FACTS, seconds=30.0, stops=False
+    ):
         super().__init__()
-        self.lines, self.end = [], None
-        self.given = (addresses, index, facts, seconds, self.lines.append)
+        self.lines, self.end, self.stops = [], None, stops
+        self.given = (addresses, index, facts, seconds, self.report)
         self.start()
 
     def run(self):
         try:
             rendezvous.meet(*self.given)
             self.end = "met"
-        except Exception as error:
+        except BaseException as error:
             self.end = error
+
+    def report(self, line):
+        self.lines.append(line)
+        if self.stops:
+            raise Stop
 
 
 def wait_for(condition):
@@ -213,6 +225,18 @@ def test_different_clusters_end_all(addresses):
             "The workers must be given the same cluster and devices. "
             "Received: the cluster is two on worker 0 and three on worker 2"
         )
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_a_worker_that_is_stopped_while_it_waits_ends_all(addresses, index):
+    workers = [Worker(addresses, i, stops=i == index) for i in range(2)]
+    found = finish(*workers)
+    assert type(found[index]) is Stop
+    assert type(found[1 - index]) is OtherWorkerError
+    assert found[1 - index].was_stopped
+    assert str(found[1 - index]) == (
+        f"worker {index} ended: it was asked to stop"
+    )
 
 
 @pytest.mark.parametrize("index", [0, 1])

@@ -4,6 +4,7 @@ import json
 import signal
 import socket
 import time
+import zipfile
 
 import pytest
 
@@ -21,7 +22,7 @@ RESUME = 75
 def begin(path, *each):
     """Starts workers, each with flags of its own besides the common ones."""
     return [
-        start(*FLAGS, f"--run_dir={path}", *own, TF_CONFIG=text)
+        begin_one(path, text, *own)
         for own, text in zip(each, tf_configs(len(each)), strict=True)
     ]
 
@@ -54,7 +55,9 @@ def test_differing_flags_are_named_before_anything_is_written(tmp_path):
 
 
 def begin_one(path, text, *more):
-    return start(*FLAGS, f"--run_dir={path}", *more, TF_CONFIG=text)
+    flags = (*FLAGS, f"--run_dir={path}", *more)
+    # As main.py has it, unless the tests' own level is there.
+    return start(*flags, TF_CONFIG=text, TF_CPP_MIN_LOG_LEVEL="3")
 
 
 def addresses(text):
@@ -116,3 +119,73 @@ def test_the_wait_has_a_limit(index):
         "WorkersMissingError: All workers must start within 2 seconds. "
         f"Received: no answer from {other}"
     )
+
+
+LONG = ("--epochs=8", "--checkpoint_steps=4")
+
+
+def train(path, *more):
+    """Starts two workers; returns them once both are in training."""
+    texts = tf_configs()
+    processes = [begin_one(path, x, *LONG, *more) for x in texts]
+    for _ in range(2):
+        assert processes[0].stdout.readline().startswith("epoch ")
+    return processes
+
+
+def end_both(path, *more):
+    """Runs two workers to their end; returns what the run has written."""
+    for status, _, errors in ends(
+        [begin_one(path, x, *LONG, *more) for x in tf_configs()]
+    ):
+        assert (status, errors) == (0, "")
+    with zipfile.ZipFile(path / "model.keras") as file:
+        weights = file.read("model.weights.h5")
+    return (path / "metrics.csv").read_bytes(), weights
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    return end_both(tmp_path_factory.mktemp("whole") / "run")
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_without_a_worker_the_other_ends_and_both_go_on(tmp_path, whole, index):
+    path = tmp_path / "run"
+    processes = train(path)
+    processes[index].kill()
+    begin = time.monotonic()
+    found = ends(processes)
+    assert time.monotonic() - begin < 30
+    status, _, errors = found[1 - index]
+    assert status == RESUME
+    assert errors == (
+        f"main.py: worker {index} ended, or cannot be reached; start all "
+        "workers again to go on\n"
+    )
+    assert end_both(path) == whole
+
+
+@pytest.mark.parametrize(
+    "name, index",
+    [
+        ("SIGTERM", 0),
+        ("SIGTERM", 1),
+        ("SIGINT", 1),
+        ("SIGUSR1", 0),
+        ("SIGHUP", 1),
+    ],
+)
+def test_a_signal_to_one_ends_both_and_both_go_on(tmp_path, whole, index, name):
+    path = tmp_path / "run"
+    processes = train(path)
+    processes[index].send_signal(getattr(signal, name))
+    # A second one changes nothing; SIGINT is a person's, and ends at once.
+    if name != "SIGINT":
+        time.sleep(0.02)
+        processes[index].send_signal(getattr(signal, name))
+    for status, _, errors in ends(processes):
+        assert status == RESUME
+        assert len(errors.splitlines()) == 1
+        assert errors.endswith("; run the same command to go on\n")
+    assert end_both(path) == whole

@@ -279,7 +279,10 @@ def rows(tmp_path_factory):
         },
         "ToSparsity": gradual,
         "budgeted_layers": {"model": (sparse, "other")},
-        "choose_strategy": {"name": ("none", "other")},
+        "choose_strategy": {
+            "name": ("none", "other"),
+            "report": (None, "function?"),
+        },
         "copy_masks": pair,
         "copy_weights": pair,
         "deepr": deepr,
@@ -316,6 +319,8 @@ def rows(tmp_path_factory):
         "multi_worker_strategy": {
             "cluster_resolver": (None, "other?"),
             "communication_options": (None, "other?"),
+            "timeout_seconds": (600.0, "positive number"),
+            "report": (None, "function?"),
         },
         "parse": {"text": ("0.5", "text"), "number": (float, "function")},
         "resnet50": convolutional,

@@ -33,6 +33,7 @@ from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_list
 from dsr_tf.distribute import is_chief
 from dsr_tf.distribute.agree import largest
+from dsr_tf.distribute.agree import settle
 from dsr_tf.distribute.strategy import checked_strategy
 from dsr_tf.layers import sparse_layers
 from dsr_tf.training.replica_values import read_local
@@ -295,6 +296,7 @@ class Checkpoint(keras.callbacks.Callback):
     def _leave_if_wanted(self) -> None:
         if self._agreed:
             self._wanted = self._agreed = False
+            settle(self.strategy)
             position = self.position
             raise PreemptedError(position.epoch, position.step, self._signal)
 

@@ -10,22 +10,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from dsr_tf.distribute.errors import OtherWorkerError
 from dsr_tf.distribute.strategy import has_workers
 from dsr_tf.distribute.strategy import worker_index
 
-
-class OtherWorkerError(RuntimeError):
-    """Another worker has ended, so this one cannot go on.
-
-    Args:
-        message: Which worker has ended, and why.
-        was_stopped: Whether it was asked to stop, as by a signal: all workers
-            can then be started again.
-    """
-
-    def __init__(self, message: str, was_stopped: bool = False) -> None:
-        super().__init__(message)
-        self.was_stopped = was_stopped
+# No message of an error.
+_STOPPED = "\0stopped"
 
 
 def largest(
@@ -103,11 +93,10 @@ def agree_on(strategy: tf.distribute.Strategy) -> Iterator[None]:
     if own is not None:
         raise own
     for index, text in enumerate(said):
+        if text == _STOPPED:
+            raise OtherWorkerError.stopped(index)
         if text:
-            kind, _, message = text.partition(" ")
-            raise OtherWorkerError(
-                f"worker {index} ended: {message}", kind == "stopped"
-            )
+            raise OtherWorkerError(f"worker {index} ended: {text}")
 
 
 def settle(strategy: tf.distribute.Strategy) -> None:
@@ -125,8 +114,8 @@ def settle(strategy: tf.distribute.Strategy) -> None:
 def _end(error: BaseException) -> str:
     """Returns how a worker ends, as the others are told."""
     if isinstance(error, Exception):
-        return f"failed {str(error) or type(error).__name__}"
-    return "stopped it was asked to stop"
+        return str(error) or type(error).__name__
+    return _STOPPED
 
 
 def gather(

@@ -16,6 +16,8 @@ from contextlib import suppress
 from typing import Any
 from typing import Self
 
+from dsr_tf.distribute.errors import OtherWorkerError
+
 # Seconds between two messages of the chief, without one until the other side
 # counts as gone, and between two tries to connect.
 _PERIOD = 1.0
@@ -145,7 +147,9 @@ class Host:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
+        if _is_stop(kind):
+            self._tell({"stopped": 0})
         for line in [*self._strangers, *self._workers.values()]:
             line.close()
 
@@ -158,6 +162,7 @@ class Host:
 
         Raises:
             ValueError: If facts of a worker differ from those of the chief.
+            OtherWorkerError: If a worker was asked to stop.
         """
         lines = [*self._strangers, *self._workers.values()]
         watched: list[Any] = [self._server, *lines]
@@ -203,6 +208,10 @@ class Host:
         for message in messages:
             if message.get("dsr_tf") == 1 and line in self._strangers:
                 self._welcome(line, message)
+            if message.get("stopped"):
+                for index in [i for i, x in self._workers.items() if x is line]:
+                    self._tell({"stopped": index})
+                    raise OtherWorkerError.stopped(index)
 
     def _welcome(self, line: Line, message: Mapping[str, Any]) -> None:
         index, theirs = message.get("index"), message.get("facts")
@@ -258,8 +267,10 @@ class Guest:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *error: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: Any) -> None:
         if self._line:
+            if _is_stop(kind):
+                self._line.send({"stopped": True})
             self._line.close()
 
     def missing(self) -> list[str]:
@@ -271,6 +282,7 @@ class Guest:
 
         Raises:
             ValueError: If facts of a worker differ from those of the chief.
+            OtherWorkerError: If a worker was asked to stop.
         """
         if self._line is None:
             self._connect(seconds)
@@ -304,10 +316,17 @@ class Guest:
     def _take(self, message: Mapping[str, Any]) -> bool:
         if "error" in message:
             raise ValueError(message["error"])
+        if "stopped" in message:
+            raise OtherWorkerError.stopped(message["stopped"])
         if "missing" in message and self._line:
             self._missing = [str(x) for x in message["missing"]]
             self._line.send({})
         return "go" in message
+
+
+def _is_stop(kind: type[BaseException] | None) -> bool:
+    """Tells whether a worker ends because a signal asked it to."""
+    return kind is not None and not issubclass(kind, Exception)
 
 
 class _Attempt:

@@ -8,7 +8,9 @@ be, and the chief lets them go on when all are there.
 A message is a line of JSON. A worker sends `{"dsr_tf": 1, "index": ...,
 "facts": {...}}` when it has connected. Each second the chief sends `{"missing":
 [...]}`, and the worker answers with an empty one. The last message of the chief
-is `{"go": true}`, or `{"error": ...}`, which ends the worker.
+is `{"go": true}`, or `{"error": ...}`, which ends the worker. One that is asked
+to stop sends `{"stopped": true}`, and the chief `{"stopped": ...}` with the
+index of that worker to all.
 """
 
 import time
@@ -16,6 +18,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 
+from dsr_tf.distribute.errors import WorkersMissingError
 from dsr_tf.distribute.meeting import Guest
 from dsr_tf.distribute.meeting import Host
 from dsr_tf.distribute.meeting import listen
@@ -25,10 +28,6 @@ _FIRST_REPORT = 5.0
 _REPORTS = 60.0
 # Seconds in which a signal is heard for certain.
 _TICK = 0.2
-
-
-class WorkersMissingError(TimeoutError):
-    """Workers did not come within the limit."""
 
 
 def meet(
@@ -52,6 +51,7 @@ def meet(
         WorkersMissingError: If workers did not come within the limit.
         OSError: If another process uses the port of this worker.
         ValueError: If facts differ.
+        OtherWorkerError: If a worker was asked to stop, as by a signal.
     """
     begin = time.monotonic()
     due = begin + _FIRST_REPORT

@@ -13,11 +13,13 @@ import tensorflow as tf
 # public name.
 from tensorflow.python.eager import context
 
-from dsr_tf.distribute.rendezvous import WorkersMissingError
+from dsr_tf.distribute.errors import WorkersMissingError
 from dsr_tf.distribute.rendezvous import meet
 
 # In TensorFlow's order: the first task is the chief.
 _JOBS = ("chief", "worker")
+# A day: what TensorFlow counts in milliseconds has a limit.
+_LONGEST = 86_400.0
 
 
 def check_unused() -> None:
@@ -71,6 +73,7 @@ def limited_start(seconds: float) -> Iterator[None]:
     Raises:
         WorkersMissingError: If the time is over.
     """
+    seconds = min(seconds, _LONGEST)
     service = context.context()
     configure = service.configure_coordination_service
     service.configure_coordination_service = functools.partial(

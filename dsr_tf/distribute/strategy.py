@@ -73,6 +73,7 @@ def choose_strategy(
         WorkersMissingError: If workers do not start within ten minutes.
     """
     checked_choice("name", name, STRATEGIES)
+    checked_function("report", report, optional=True)
     if name == "none":
         return tf.distribute.get_strategy()
     if name == "multi_worker" or (name == "auto" and find_cluster()):

@@ -26,6 +26,7 @@ from dsr_tf.distribute import is_chief
 from dsr_tf.distribute import share_batches
 from dsr_tf.distribute.agree import agree_on
 from dsr_tf.distribute.agree import largest
+from dsr_tf.distribute.agree import settle
 from dsr_tf.distribute.differences import check_alike
 from dsr_tf.distribute.strategy import has_workers
 from dsr_tf.layers import budgeted_layers
@@ -140,6 +141,7 @@ def _run(
         if initial:
             folder.write_model(initial, INITIAL)
     _fit(config, folder, model, images, steps, checkpoint)
+    settle(strategy)
     if not is_chief(strategy):
         return {}
 

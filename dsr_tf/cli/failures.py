@@ -1,0 +1,82 @@
+"""How the program ends when something fails."""
+
+import os
+import re
+from typing import NoReturn
+
+import tensorflow as tf
+from absl import logging
+
+from dsr_tf.cli.output import FAILED
+from dsr_tf.cli.output import INTERRUPTED
+from dsr_tf.cli.output import RESUME
+from dsr_tf.cli.output import fail
+from dsr_tf.cli.output import say
+from dsr_tf.distribute import OtherWorkerError
+from dsr_tf.distribute import WorkersMissingError
+from dsr_tf.runs import PreemptedError
+
+# What may happen to a correct program; anything else is a fault in it, and
+# shows where it is.
+EXPECTED = (
+    KeyboardInterrupt,
+    ValueError,
+    RuntimeError,
+    FloatingPointError,
+    OSError,
+    MemoryError,
+    OverflowError,
+    PreemptedError,
+    tf.errors.OpError,
+)
+
+
+def end(error: BaseException, trains: bool) -> NoReturn:
+    """Ends the program with one line on an error, and its status.
+
+    Args:
+        error: One of those that are `EXPECTED`.
+        trains: Whether a run was being trained.
+    """
+    if isinstance(error, PreemptedError):
+        fail(f"{error}; run the same command to go on", RESUME)
+    if isinstance(error, KeyboardInterrupt):
+        kept = "; the last checkpoint is kept" if trains else ""
+        fail(f"interrupted{kept}", INTERRUPTED)
+    if isinstance(error, WorkersMissingError):
+        fail(str(error), RESUME)
+    if isinstance(error, OtherWorkerError):
+        fail(str(error), RESUME if error.was_stopped else FAILED)
+    logging.debug("The run failed.", exc_info=error)
+    if isinstance(error, tf.errors.UnavailableError):
+        _end_without(error)
+    fail(_reason(error), FAILED)
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, tf.errors.OpError):
+        kind = type(error).__name__
+        return f"TensorFlow failed ({kind}): {_cause(error.message)}"
+    if isinstance(error, MemoryError):
+        return f"the memory is not enough ({error})"
+    if isinstance(error, OverflowError):
+        return f"a number is too large ({error})"
+    return str(error)
+
+
+def _end_without(error: tf.errors.UnavailableError) -> NoReturn:
+    """Ends the program after something it needs, as a worker, has gone."""
+    task = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", error.message)
+    if task is None:
+        fail(f"TensorFlow failed: {_cause(error.message)}", FAILED)
+    job, index = task.groups()
+    text = f"{job} {index} ended, or cannot be reached"
+    say(f"{text}; start all workers again to go on")
+    # TensorFlow's own end would wait for that worker.
+    os._exit(RESUME)
+
+
+def _cause(message: str) -> str:
+    """Returns the last line of a message that is not part of a trace."""
+    lines = [x for x in message.splitlines() if x.strip()]
+    return [message, *(x for x in lines if not x[0].isspace())][-1]
