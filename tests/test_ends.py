@@ -11,6 +11,7 @@ import pytest
 from absl import flags
 from absl.testing import flagsaver
 
+from dsr_tf.cli import entry
 from dsr_tf.cli import output
 from tests.command_line import ROOT
 from tests.command_line import main
@@ -75,7 +76,7 @@ def test_what_a_mode_raises_is_one_line(monkeypatch, capfd, error, message):
         raise error
 
     monkeypatch.setitem(entry.MODES, "compare", fail)
-    monkeypatch.setattr(entry, "_drop_output", lambda: None)
+    monkeypatch.setattr(output, "_drop_output", lambda: None)
     before = signal.getsignal(signal.SIGINT)
     with flagsaver.flagsaver(), pytest.raises(SystemExit) as ended:
         entry._do(entry.parse_flags(["main.py", "--mode=compare"]))

@@ -153,9 +153,12 @@ class Checkpoint(keras.callbacks.Callback):
                 none.
 
         Raises:
+            ValueError: If `model` is no Keras model.
             UnreadableCheckpointError: If there are checkpoints, but none can
                 be used.
         """
+        what = "a Keras model"
+        checked_kind("model", model, keras.Model, what, optional=True)
         path = self._newest(model)
         for line in self.damaged:
             logging.warning("%s; the one before it is used.", line)
