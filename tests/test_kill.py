@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from dsr_tf.runs.folder import CHECKPOINTS
+from dsr_tf.runs.earlier import CHECKPOINTS
 from tests.command_line import main
 from tests.command_line import start
 

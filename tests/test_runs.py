@@ -10,8 +10,8 @@ import tensorflow as tf
 from dsr_tf import runs
 from dsr_tf.layers import sparse_layers
 from dsr_tf.runs import build
+from dsr_tf.runs.flagfile import parsed_flags
 from dsr_tf.runs.folder import RunFolder
-from dsr_tf.runs.folder import parsed_flags
 from dsr_tf.runs.start import start_models
 from dsr_tf.schedules import Constant
 from dsr_tf.schedules import Linear
@@ -101,7 +101,7 @@ def test_static_run_keeps_its_masks(tmp_path):
 
 def test_finished_run_is_not_replaced(finished):
     path, summary = finished
-    with pytest.raises(ValueError, match="Add --overwrite"):
+    with pytest.raises(ValueError, match="a finished run. Give more.*add --overwrite"):
         runs.run(config(path))
     assert json.loads((path / "summary.json").read_text()) == summary
 
@@ -197,12 +197,47 @@ def test_the_last_checkpoint_of_a_finished_run_alone_is_kept(tmp_path):
     (tmp_path / "checkpoints").mkdir()
     for name in ("4.index", "5.index", "4.data-00000-of-00001"):
         (tmp_path / "checkpoints" / f"checkpoint-{name}").touch()
-    (tmp_path / "summary.json").write_text("{}")
-    (tmp_path / "flags.cfg").write_text("--seed=0")
+    write_run(tmp_path)
     with pytest.raises(ValueError, match="a finished run"):
         RunFolder(tmp_path).resumes("--seed=0")
     (left,) = (tmp_path / "checkpoints").iterdir()
     assert left.name == "checkpoint-5.index"
+
+
+def write_run(path, summary='{"epochs": 3}', flags="--seed=0"):
+    (path / "summary.json").write_text(summary)
+    (path / "flags.cfg").write_text(flags)
+    (path / "model.keras").touch()
+
+
+def test_a_damaged_summary_is_no_finished_run(tmp_path):
+    write_run(tmp_path, summary="[]")
+    folder = RunFolder(tmp_path)
+    # Nor is the network of a run given up for it.
+    with pytest.raises(ValueError, match="must hold a checkpoint, so that"):
+        folder.resumes("--seed=0")
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "checkpoint-5.index").touch()
+    assert folder.resumes("--seed=0")
+
+
+def test_an_unfinished_run_without_checkpoints_is_not_replaced(tmp_path):
+    (tmp_path / "flags.cfg").write_text("--seed=0")
+    with pytest.raises(ValueError, match="--seed=0 there and 1 here"):
+        RunFolder(tmp_path).resumes("--seed=1")
+    assert not RunFolder(tmp_path).resumes("--seed=0")
+    assert not RunFolder(tmp_path, overwrite=True).resumes("--seed=1")
+
+
+@pytest.mark.parametrize("name", ["model.keras", "checkpoints", "metrics.csv"])
+def test_what_is_no_run_is_not_replaced(tmp_path, name):
+    (tmp_path / name).mkdir()
+    with pytest.raises(ValueError, match=f"with {name}, and no flags.cfg"):
+        RunFolder(tmp_path).resumes("--seed=1")
+    assert not RunFolder(tmp_path, overwrite=True).resumes("--seed=1")
+    (tmp_path / name).rmdir()
+    (tmp_path / "notes.txt").touch()
+    assert not RunFolder(tmp_path).resumes("--seed=1")
 
 
 def test_run_dir_must_be_a_folder(tmp_path):

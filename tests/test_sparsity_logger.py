@@ -1,3 +1,5 @@
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -275,8 +277,8 @@ class StopAt(keras.callbacks.Callback):
             raise KeyboardInterrupt
 
 
-def train(path, batches=0, logs=True):
-    moves = dsr()
+def train(path, batches=0, logs=True, make=dsr):
+    moves = make()
     digits = load_images("digits", train_examples=160)
     logger = SparsityLogger(path / "logs", moves, (1, 2, 5))
     resumable_fit(
@@ -294,25 +296,36 @@ def train(path, batches=0, logs=True):
     )
 
 
+def deepr():
+    return DeepR(1e-3)
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-    path = tmp_path_factory.mktemp("whole")
-    train(path)
-    return read(path / "logs")
+    """Returns what runs that nothing stopped have written."""
+
+    @functools.cache
+    def run(make):
+        path = tmp_path_factory.mktemp("whole")
+        train(path, make=make)
+        return read(path / "logs")
+
+    return run
 
 
 # In an epoch, at a checkpoint and after it; and in the first of an epoch.
 @pytest.mark.slow
 @pytest.mark.parametrize("batches", [12, 13, 17])
+@pytest.mark.parametrize("make", [dsr, deepr])
 def test_resumed_run_writes_what_one_never_stopped_writes(
-    tmp_path, whole, batches
+    tmp_path, whole, batches, make
 ):
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, batches)
-    train(tmp_path)
-    found = read(tmp_path / "logs")
-    assert sorted(found) == sorted(whole)
-    for tag, rows in whole.items():
+        train(tmp_path, batches, make=make)
+    train(tmp_path, make=make)
+    expected, found = whole(make), read(tmp_path / "logs")
+    assert sorted(found) == sorted(expected)
+    for tag, rows in expected.items():
         assert sorted(found[tag]) == sorted(rows)
         for step, value in rows.items():
             np.testing.assert_array_equal(found[tag][step], value, tag)

@@ -84,9 +84,15 @@ class Trials:
             status = run.wait(PATIENCE)
             assert status == 0, (status, run.text("stderr"))
 
-    def is_whole(self, path):
-        """Tells whether a finished run has written what it should have."""
-        return contents(path) == contents(self.whole)
+    def check(self, path):
+        """Raises an error if a finished run has not written what it should."""
+        found, expected = contents(path), contents(self.whole)
+        differing = [
+            name
+            for name in sorted(found | expected)
+            if found.get(name) != expected.get(name)
+        ]
+        assert not differing, f"{path} has other {', '.join(differing)}"
 
 
 def contents(path):
@@ -134,13 +140,13 @@ def stop_often(trials, tries, rng, names=SIGNALS):
         _wait_for_all(runs, name)
         if (path / "summary.json").exists():
             # It had ended before, or with the signal.
-            assert trials.is_whole(path), path
+            trials.check(path)
             survived.update(pending)
             pending, number = [], number + 1
             length *= 0.8
     path = trials.folder / f"run_{number}"
     trials.finish(path)
-    assert trials.is_whole(path), path
+    trials.check(path)
     survived.update(pending)
     return survived
 
@@ -212,7 +218,7 @@ def damage(trials, tries, rng, pattern):
         status, errors = run.wait(PATIENCE), run.text("stderr")
         assert "Traceback" not in errors, errors
         if status == 0:
-            assert trials.is_whole(path), (file, errors)
+            trials.check(path)
         else:
             assert status == 1 and len(errors.splitlines()) == 1, errors
         survived += 1
@@ -250,7 +256,7 @@ def fill_disk(trials, tries, rng):
         status, errors = run.wait(PATIENCE), run.text("stderr")
         assert status == 1 and len(errors.splitlines()) == 1, errors
         trials.finish(path)
-        assert trials.is_whole(path)
+        trials.check(path)
         survived += 1
         shutil.rmtree(path)
     return survived
@@ -269,7 +275,7 @@ def run_twice(trials, tries, rng):
         assert second.wait(PATIENCE) == 1
         assert "must not" in second.text("stderr"), second.text("stderr")
         assert first.wait(PATIENCE) == 0
-        assert trials.is_whole(path)
+        trials.check(path)
         survived += 1
         shutil.rmtree(path)
     return survived

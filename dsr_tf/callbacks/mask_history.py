@@ -1,6 +1,7 @@
 """Compares masks over time: which weights moved, and how long new ones stay."""
 
 import io
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -55,7 +56,9 @@ class MaskHistory(tf.train.experimental.PythonState):
         """
         if self.start is None:
             self.start = mask
-        self._last = mask
+        # A run that goes on within an epoch compares with its beginning.
+        if self._last.size != mask.size:
+            self._last = mask
 
     def update(self, mask: np.ndarray) -> None:
         """Takes the mask after a change, even if no weight moved.
@@ -104,6 +107,7 @@ class MaskHistory(tf.train.experimental.PythonState):
         }
         if self.start is not None:
             arrays["start"] = np.packbits(self.start)
+            arrays["last"] = np.packbits(self._last)
             arrays["size"] = self.start.size
         for i, cohort in enumerate(self._cohorts):
             arrays[f"positions_{i}"] = cohort.positions
@@ -126,6 +130,14 @@ class MaskHistory(tf.train.experimental.PythonState):
                 _Cohort(int(count), arrays[f"positions_{i}"])
                 for i, count in enumerate(arrays["cohorts"])
             ]
+            # Older checkpoints do not hold the last one.
+            self._last = np.zeros(0, bool)
             if "start" in arrays:
-                bits = np.unpackbits(arrays["start"], count=arrays["size"])
-                self.start = bits.astype(bool)
+                self.start = _unpacked(arrays, "start")
+            if "last" in arrays:
+                self._last = _unpacked(arrays, "last")
+
+
+def _unpacked(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:
+    bits = np.unpackbits(arrays[name], count=int(arrays["size"]))
+    return bits.astype(bool)

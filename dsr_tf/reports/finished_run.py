@@ -14,10 +14,10 @@ from dsr_tf.reports.fields import is_row
 from dsr_tf.reports.fields import wrong_field
 from dsr_tf.reports.fields import wrong_setting
 from dsr_tf.reports.texts import visible
-from dsr_tf.runs.folder import FLAGS
-from dsr_tf.runs.folder import METRICS
-from dsr_tf.runs.folder import SUMMARY
-from dsr_tf.runs.folder import parsed_flags
+from dsr_tf.runs.earlier import FLAGS
+from dsr_tf.runs.earlier import METRICS
+from dsr_tf.runs.earlier import SUMMARY
+from dsr_tf.runs.flagfile import parsed_flags
 
 # Far above what a run writes.
 _MOST_BYTES = 2**28

@@ -17,9 +17,9 @@ from dsr_tf.data import ImageSet
 from dsr_tf.data.images import Images
 from dsr_tf.runs.config import Config
 from dsr_tf.runs.config import Start
-from dsr_tf.runs.folder import INITIAL
-from dsr_tf.runs.folder import MODEL
-from dsr_tf.runs.folder import parsed_flags
+from dsr_tf.runs.earlier import INITIAL
+from dsr_tf.runs.earlier import MODEL
+from dsr_tf.runs.flagfile import parsed_flags
 
 _PACKAGE = Path(__file__).parents[1]
 # Workers may keep the same data in folders of different names.

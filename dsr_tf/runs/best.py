@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from dsr_tf.runs.folder import BEST
+from dsr_tf.runs.earlier import BEST
 from dsr_tf.runs.folder import RunFolder
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from dsr_tf.checks import checked_path
 from dsr_tf.data import ImageSet
 from dsr_tf.data import load_images
+from dsr_tf.runs.earlier import MODEL
 from dsr_tf.runs.finished import is_finished
 from dsr_tf.runs.finished import read_summary
-from dsr_tf.runs.folder import MODEL
 from dsr_tf.runs.runnable import Runnable
 from dsr_tf.runs.runnable import foreign
 from dsr_tf.runs.runnable import loader

@@ -9,10 +9,10 @@ from dsr_tf.checks import checked_choice
 from dsr_tf.checks import checked_path
 from dsr_tf.data import load_images
 from dsr_tf.exporting import export
+from dsr_tf.runs.earlier import MODEL
 from dsr_tf.runs.finished import is_finished
 from dsr_tf.runs.finished import load_network
 from dsr_tf.runs.finished import read_summary
-from dsr_tf.runs.folder import MODEL
 
 NAMES = {
     "saved_model": "saved_model",

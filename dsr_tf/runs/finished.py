@@ -8,8 +8,8 @@ import keras
 
 from dsr_tf.checks import first_line
 from dsr_tf.checks import is_integer
-from dsr_tf.runs.folder import MODEL
-from dsr_tf.runs.folder import SUMMARY
+from dsr_tf.runs.earlier import MODEL
+from dsr_tf.runs.earlier import SUMMARY
 
 
 def is_finished(folder: Path) -> bool:

@@ -14,20 +14,20 @@ from filelock import Timeout
 from dsr_tf.callbacks import checkpoint_files
 from dsr_tf.files import remove
 from dsr_tf.files import replacing
+from dsr_tf.runs.earlier import CHECKPOINTS
+from dsr_tf.runs.earlier import FLAGS
+from dsr_tf.runs.earlier import METRICS
+from dsr_tf.runs.earlier import MODEL
+from dsr_tf.runs.earlier import NAMES
+from dsr_tf.runs.earlier import SUMMARY
+from dsr_tf.runs.earlier import TENSORBOARD
+from dsr_tf.runs.earlier import Earlier
 from dsr_tf.runs.flagfile import differences
 from dsr_tf.runs.flagfile import is_longer
 from dsr_tf.runs.flagfile import of_shares
 from dsr_tf.runs.flagfile import parsed_flags
 
-BEST = "best.keras"
-CHECKPOINTS = "checkpoints"
-FLAGS = "flags.cfg"
-INITIAL = "initial.keras"
 LOCK = ".lock"
-METRICS = "metrics.csv"
-MODEL = "model.keras"
-SUMMARY = "summary.json"
-TENSORBOARD = "tensorboard"
 
 
 class RunFolder:
@@ -35,7 +35,7 @@ class RunFolder:
 
     Args:
         path: Folder; it is made if it does not exist.
-        overwrite: Whether the files of another run may be replaced.
+        overwrite: Whether what is there may be replaced.
 
     Raises:
         ValueError: If it is a file.
@@ -91,31 +91,23 @@ class RunFolder:
             ValueError: If the folder holds another run, or a finished one, and
                 `overwrite` is False, or what is there cannot be read.
         """
-        finished = (self.path / SUMMARY).exists()
-        has_checkpoint = checkpoint_files.has_checkpoint(
-            self.path / CHECKPOINTS
-        )
-        if not finished and not has_checkpoint:
+        earlier = Earlier(self.path)
+        if not earlier.found:
             return False
-        if finished and self._overwrite:
+        if self._overwrite and (earlier.is_finished or earlier.flags is None):
             return False
-        there, here = self._flags_there(), parsed_flags(flags)
-        differing = differences(there, here)
-        longer = is_longer(there, here)
-        if longer and list(differing) == ["--epochs"] and not by_share:
-            self._check_goes_on(has_checkpoint)
-            return True
-        if differing and not self._overwrite:
-            more = " train it further, with more --epochs"
-            raise ValueError(
-                f"`run_dir` must not hold {'a ' if finished else 'an un'}"
-                "finished run with other flags. Give its flags to"
-                f"{more if finished else ' resume it'}, add --overwrite to "
-                "replace it, or name another --run_dir. Received: "
-                f"run_dir={self.path} with {', '.join(differing.values())}"
-                + of_shares(by_share if longer else ())
+        there = self._flags_of(earlier)
+        differing = differences(there, parsed_flags(flags))
+        longer = is_longer(there, parsed_flags(flags))
+        grows = longer and list(differing) == ["--epochs"] and not by_share
+        if differing and not grows:
+            if self._overwrite:
+                return False
+            shares = of_shares(by_share if longer else ())
+            raise self._other(
+                earlier, f"{', '.join(differing.values())}{shares}"
             )
-        if finished:
+        if earlier.is_finished and not grows:
             # Of a run that was killed between its last two steps.
             self._keep_last_checkpoint()
             raise ValueError(
@@ -123,27 +115,35 @@ class RunFolder:
                 "train it further, add --overwrite to replace it, or name "
                 f"another --run_dir. Received: run_dir={self.path}"
             )
-        if not differing:
-            self._check_goes_on(has_checkpoint)
-        return not differing
+        if not earlier.has_checkpoint and SUMMARY not in earlier.found:
+            # Stopped before its first checkpoint.
+            return False
+        self._check_goes_on(earlier)
+        return True
 
-    def _flags_there(self) -> dict[str, str]:
-        path = self.path / FLAGS
-        try:
-            return parsed_flags(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as error:
-            if self._overwrite:
-                return {}
+    def _flags_of(self, earlier: Earlier) -> dict[str, str]:
+        if earlier.flags is None:
             raise ValueError(
-                f"`run_dir` must hold a run with readable flags. Add "
-                f"--overwrite to replace it, or name another --run_dir. "
-                f"Received: run_dir={self.path}, whose {FLAGS} cannot be read "
-                f"({error})"
-            ) from error
+                "`run_dir` must be a new folder, or that of a run. Name "
+                "another --run_dir, or add --overwrite to replace what is "
+                f"there. Received: run_dir={self.path} with "
+                f"{', '.join(earlier.found)}, and {earlier.problem}"
+            )
+        return earlier.flags
 
-    def _check_goes_on(self, has_checkpoint: bool) -> None:
+    def _other(self, earlier: Earlier, differing: str) -> ValueError:
+        kind, use = "an unfinished", "resume it"
+        if earlier.is_finished:
+            kind, use = "a finished", "train it further, with more --epochs"
+        return ValueError(
+            f"`run_dir` must not hold {kind} run with other flags. Give its "
+            f"flags to {use}, add --overwrite to replace it, or name another "
+            f"--run_dir. Received: run_dir={self.path} with {differing}"
+        )
+
+    def _check_goes_on(self, earlier: Earlier) -> None:
         """Refuses to go on where that would fail, or write elsewhere."""
-        if not has_checkpoint:
+        if not earlier.has_checkpoint:
             raise ValueError(
                 "`run_dir` must hold a checkpoint, so that its run can go on. "
                 "Add --overwrite to replace it, or name another --run_dir. "
@@ -171,12 +171,9 @@ class RunFolder:
                     "`run_dir` must not be in use by another run. "
                     f"Received: run_dir={self.path}, where one has just begun"
                 )
-        # The summary first: without it, what is left is unfinished.
-        for name in (SUMMARY, FLAGS, INITIAL, MODEL, BEST, METRICS):
+        for name in NAMES:
+            # Of symbolic links the link alone.
             remove(self.path / name)
-        # Of symbolic links the link alone.
-        remove(self.path / TENSORBOARD)
-        remove(self.path / CHECKPOINTS)
         self.write_text(FLAGS, flags)
 
     def go_on(self, flags: str, num_rows: int | None) -> None:

@@ -34,10 +34,10 @@ from dsr_tf.runs import build
 from dsr_tf.runs.alike import facts
 from dsr_tf.runs.best import KeepBest
 from dsr_tf.runs.config import Config
-from dsr_tf.runs.folder import CHECKPOINTS
-from dsr_tf.runs.folder import INITIAL
-from dsr_tf.runs.folder import METRICS
-from dsr_tf.runs.folder import TENSORBOARD
+from dsr_tf.runs.earlier import CHECKPOINTS
+from dsr_tf.runs.earlier import INITIAL
+from dsr_tf.runs.earlier import METRICS
+from dsr_tf.runs.earlier import TENSORBOARD
 from dsr_tf.runs.folder import RunFolder
 from dsr_tf.runs.report import EpochLine
 from dsr_tf.runs.report import closing_lines

@@ -10,10 +10,10 @@ from dsr_tf.layers import copy_weights
 from dsr_tf.layers import sparse_layers
 from dsr_tf.runs import build
 from dsr_tf.runs.config import Config
+from dsr_tf.runs.earlier import INITIAL
+from dsr_tf.runs.earlier import MODEL
+from dsr_tf.runs.earlier import SUMMARY
 from dsr_tf.runs.finished import load_network
-from dsr_tf.runs.folder import INITIAL
-from dsr_tf.runs.folder import MODEL
-from dsr_tf.runs.folder import SUMMARY
 
 
 def start_models(
