@@ -253,6 +253,13 @@ def test_a_folder_belongs_to_one_run_at_a_time(folder):
     runs.run(config(folder))
 
 
+def test_a_folder_that_is_written_is_not_exported(whole):
+    with run_module.RunFolder(whole).owned():
+        with pytest.raises(ValueError, match="must not be in use by another"):
+            runs.export_run(str(whole), "npz")
+    assert runs.export_run(str(whole), "npz").exists()
+
+
 def test_a_run_that_began_meanwhile_is_left_alone(tmp_path, interrupted):
     folder = run_module.RunFolder(tmp_path / "run")
     with folder.owned():

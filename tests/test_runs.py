@@ -101,7 +101,9 @@ def test_static_run_keeps_its_masks(tmp_path):
 
 def test_finished_run_is_not_replaced(finished):
     path, summary = finished
-    with pytest.raises(ValueError, match="a finished run. Give more.*add --overwrite"):
+    with pytest.raises(
+        ValueError, match="a finished run. Give more.*add --overwrite"
+    ):
         runs.run(config(path))
     assert json.loads((path / "summary.json").read_text()) == summary
 

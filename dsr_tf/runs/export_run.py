@@ -13,6 +13,7 @@ from dsr_tf.runs.earlier import MODEL
 from dsr_tf.runs.finished import is_finished
 from dsr_tf.runs.finished import load_network
 from dsr_tf.runs.finished import read_summary
+from dsr_tf.runs.folder import RunFolder
 
 NAMES = {
     "saved_model": "saved_model",
@@ -46,7 +47,8 @@ def export_run(
         Path of the export.
 
     Raises:
-        ValueError: If there is no finished run, or it cannot be exported.
+        ValueError: If there is no finished run, or it cannot be exported, or
+            another process writes into its folder.
     """
     folder = checked_path("run_dir", run_dir)
     checked_choice("format", format, tuple(NAMES))
@@ -55,14 +57,16 @@ def export_run(
             "`run_dir` must be the folder of a finished run. "
             f"Received: run_dir={run_dir}"
         )
-    summary = read_summary("run_dir", folder)
-    model = load_network("run_dir", run_dir, folder / MODEL)
-    batches = None
-    if quantize == "int8":
-        batches = _batches(summary, model, data_dir)
-    path = folder / NAMES[format]
-    export(model, path, format, quantize, batches, overwrite)
-    return path
+    # Not while the run is trained further, or exported by another process.
+    with RunFolder(folder).owned():
+        summary = read_summary("run_dir", folder)
+        model = load_network("run_dir", run_dir, folder / MODEL)
+        batches = None
+        if quantize == "int8":
+            batches = _batches(summary, model, data_dir)
+        path = folder / NAMES[format]
+        export(model, path, format, quantize, batches, overwrite)
+        return path
 
 
 def _batches(

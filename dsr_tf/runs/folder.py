@@ -71,8 +71,8 @@ class RunFolder:
             self._lock.acquire(blocking=False)
         except Timeout:
             raise ValueError(
-                "`run_dir` must not be in use by another run. Wait until that "
-                "has ended, or name another --run_dir. "
+                "`run_dir` must not be in use by another process. Wait until "
+                "that has ended, or name another --run_dir. "
                 f"Received: run_dir={self.path}"
             ) from None
 
