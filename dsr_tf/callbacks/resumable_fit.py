@@ -1,6 +1,5 @@
 """`fit` that can resume within an epoch."""
 
-import functools
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from dsr_tf.callbacks.checkpoint import Checkpoint
+from dsr_tf.callbacks.position import Position
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_function
 from dsr_tf.checks import checked_kind
@@ -82,39 +82,83 @@ def resumable_fit(
         steps=steps_per_epoch,
         model=model,
     )
-    fit = functools.partial(
-        model.fit,
-        validation_data=validation_data,
-        shuffle=False,
-        callbacks=events,
+    training = _Training(
+        model, batches, checkpoint, events, steps_per_epoch, validation_data
     )
-    position = checkpoint.find(model)
-    epoch, step, is_over = position.epoch, position.step, position.stopped
-    if step and epoch < epochs:
-        data = batches(epoch, step)
-        _make_metrics(model, validation_data or data)
-        checkpoint.skipped = step
-        if step == steps_per_epoch or is_over:
-            model.stop_training = is_over
-            _finish_epoch(model, epoch, events, validation_data)
-        else:
-            with events.as_first_part(step):
-                fit(
-                    data,
-                    initial_epoch=epoch,
-                    epochs=epoch + 1,
-                    steps_per_epoch=steps_per_epoch - step,
-                )
-        # At its end `fit` may have put averages into the weights.
-        events.instead_of_begin = checkpoint.restore
-        epoch, is_over = epoch + 1, model.stop_training
-    epoch = epochs if is_over else epoch
-    fit(
-        batches(epoch, 0),
-        initial_epoch=epoch,
-        epochs=epochs,
-        steps_per_epoch=steps_per_epoch,
-    )
+    training.run(epochs)
+
+
+class _Training:
+    """A training, from where the newest checkpoint ends."""
+
+    def __init__(
+        self,
+        model: keras.Model,
+        batches: Callable[[int, int], Any],
+        checkpoint: Checkpoint,
+        events: "_Events",
+        steps_per_epoch: int,
+        validation_data: tf.data.Dataset | None,
+    ) -> None:
+        self._model = model
+        self._batches = batches
+        self._checkpoint = checkpoint
+        self._events = events
+        self._steps = steps_per_epoch
+        self._validation_data = validation_data
+
+    def run(self, epochs: int) -> None:
+        """Trains until so many epochs are done, or a callback ends it."""
+        position = self._checkpoint.find(self._model)
+        epoch, is_over = position.epoch, position.stopped
+        if position.step and epoch < epochs:
+            self._end_epoch(position)
+            # At its end `fit` may have put averages into the weights.
+            self._events.instead_of_begin = self._checkpoint.restore
+            epoch, is_over = epoch + 1, self._model.stop_training
+        epoch = epochs if is_over else epoch
+        self._fit(self._batches(epoch, 0), epoch, epochs, self._steps)
+
+    def _fit(self, data: Any, epoch: int, epochs: int, steps: int) -> None:
+        self._model.fit(
+            data,
+            initial_epoch=epoch,
+            epochs=epochs,
+            steps_per_epoch=steps,
+            validation_data=self._validation_data,
+            shuffle=False,
+            callbacks=self._events,
+        )
+
+    def _end_epoch(self, position: Position) -> None:
+        """Trains what is left of an epoch."""
+        epoch, step = position.epoch, position.step
+        data, validation = self._batches(epoch, step), self._validation_data
+        _make_metrics(self._model, data if validation is None else validation)
+        self._checkpoint.skipped = step
+        if step == self._steps or position.stopped:
+            self._model.stop_training = position.stopped
+            self._finish_epoch(epoch)
+            return
+        with self._events.as_first_part(step):
+            self._fit(data, epoch, epoch + 1, self._steps - step)
+
+    def _finish_epoch(self, epoch: int) -> None:
+        """Does what `fit` does after the last batch of an epoch."""
+        model, events = self._model, self._events
+        events.on_train_begin()
+        model.reset_metrics()
+        events.on_epoch_begin(epoch)
+        logs = dict(model.get_metrics_result())
+        if self._validation_data is not None:
+            results = model.evaluate(
+                self._validation_data,
+                verbose=0,
+                return_dict=True,
+                callbacks=events,
+            )
+            logs |= {f"val_{name}": value for name, value in results.items()}
+        events.on_epoch_end(epoch, logs)
 
 
 class _Events(keras.callbacks.CallbackList):
@@ -163,22 +207,3 @@ def _make_metrics(model: keras.Model, data: Any) -> None:
         lambda x: strategy.experimental_local_results(x)[0], next(iter(data))
     )
     model.test_on_batch(*batch)
-
-
-def _finish_epoch(
-    model: keras.Model,
-    epoch: int,
-    events: _Events,
-    validation_data: tf.data.Dataset | None,
-) -> None:
-    """Does what `fit` does after the last batch of an epoch."""
-    events.on_train_begin()
-    model.reset_metrics()
-    events.on_epoch_begin(epoch)
-    logs = dict(model.get_metrics_result())
-    if validation_data is not None:
-        results = model.evaluate(
-            validation_data, verbose=0, return_dict=True, callbacks=events
-        )
-        logs |= {f"val_{name}": value for name, value in results.items()}
-    events.on_epoch_end(epoch, logs)
