@@ -24,20 +24,21 @@ from tests.event_file import read
 from tests.forking import Starter
 from tests.processes import tf_configs
 
+LOGGED = ("--tensorboard",)
 METHODS = {
-    "dsr": ("--num_pruned=50",),
-    "set": (),
-    "deepr": (),
-    "compressed": ("--num_prunes=2",),
-    "static": (),
-    "hashed": (),
+    "dsr": ("--num_pruned=50", *LOGGED),
+    "set": LOGGED,
+    "deepr": LOGGED,
+    "compressed": ("--num_prunes=2", *LOGGED),
+    "static": LOGGED,
+    "hashed": LOGGED,
     "dense": (),
     "thin_dense": ("--width=0.5",),
 }
 SIGNALS = ("SIGKILL", "SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP")
 FLAGS = (
     *("--epochs=6", "--period=3", "--checkpoint_steps=2", "--batch_size=50"),
-    *("--train_examples=300", "--keep_best=val_accuracy", "--tensorboard"),
+    *("--train_examples=300", "--keep_best=val_accuracy"),
 )
 RESUME = 75
 # A process takes some seconds; many times as long where others use the machine.
@@ -113,9 +114,10 @@ def contents(path):
     # How many were written depends on the stops.
     left = list((path / "checkpoints").iterdir())
     found["checkpoints"] = sorted(file.suffix for file in left)
+    curves = path / "tensorboard"
     found["tensorboard"] = {
         tag: {step: value.tobytes() for step, value in rows.items()}
-        for tag, rows in read(path / "tensorboard").items()
+        for tag, rows in read(curves).items()
     }
     return found
 
