@@ -77,6 +77,8 @@ class Starter:
         self._count += 1
         folder = Path(self._scratch.name) / str(self._count)
         folder.mkdir()
+        for name in ("stdout", "stderr"):
+            (folder / name).touch()
         given = list(map(str, arguments))
         pid = self.ask("start", given, environment, str(folder))
         return Run(self, pid, folder)

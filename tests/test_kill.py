@@ -1,11 +1,5 @@
-"""Runs that are killed, at any moment, and go on.
+"""Runs that are ended at certain moments; `test_trials.py` ends them at any."""
 
-In short form here; `KILLS=20 python -m pytest tests/test_kill.py` kills one
-run of each method that moves weights twenty times.
-"""
-
-import os
-import random
 import re
 import resource
 import signal
@@ -16,13 +10,11 @@ from pathlib import Path
 import pytest
 
 from dsr_tf.runs.earlier import CHECKPOINTS
-from tests.command_line import main
 from tests.command_line import start
+from tests.forking import Starter
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("KILLS", "0"))
-METHODS = ["dsr", "set", "deepr"] if KILLS else ["dsr"]
 FLAGS = (
     "--epochs=8",
     "--period=5",
@@ -30,6 +22,7 @@ FLAGS = (
     "--keep_best=val_accuracy",
 )
 RESUME = 75
+PATIENCE = 300
 
 
 def contents(path):
@@ -42,75 +35,68 @@ def contents(path):
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """Returns what runs that nothing stopped have written."""
-    found = {}
-    for method in METHODS:
-        path = tmp_path_factory.mktemp("runs") / method
-        result = main(*FLAGS, f"--method={method}", f"--run_dir={path}")
-        assert result.returncode == 0, result.stderr
-        found[method] = contents(path)
-    return found
+def starter():
+    with Starter() as found:
+        yield found
 
 
-def kill_while_writing(process, path, _):
-    """Waits for a checkpoint that is being written."""
-    while process.poll() is None and not any(path.glob("**/*_temp*")):
-        time.sleep(0.0005)
+def finish(starter, path):
+    """Lets a run go on to its end; returns what it printed."""
+    run = starter.start(*FLAGS, f"--run_dir={path}")
+    assert run.wait(PATIENCE) == 0, run.text("stderr")
+    return run.text("stdout")
 
 
-def kill_later(process, path, generator):
-    """Waits for a random time after the first checkpoint."""
-    folder = path / CHECKPOINTS
-    before = set(folder.glob("*"))
-    while process.poll() is None and set(folder.glob("*")) <= before:
-        time.sleep(0.01)
-    time.sleep(generator.uniform(0, 0.6))
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, starter):
+    """Returns what a run that nothing stopped has written."""
+    path = tmp_path_factory.mktemp("runs") / "whole"
+    finish(starter, path)
+    return contents(path)
 
 
-def kill_early(process, path, generator):
-    """Waits for a random time after the process began."""
-    time.sleep(generator.uniform(0, 8))
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_run_survives_any_kill(tmp_path, whole, method):
-    generator = random.Random(method)
+def test_a_run_survives_kills_while_it_writes(tmp_path, starter, whole):
     path = tmp_path / "run"
-    flags = (*FLAGS, f"--method={method}", f"--run_dir={path}")
-    moments = [kill_later, kill_while_writing, kill_later, kill_early]
     kills = 0
-    for attempt in range(KILLS or 3):
-        process = start(*flags)
-        moments[attempt % len(moments)](process, path, generator)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        kills += process.returncode == -signal.SIGKILL
+    for _ in range(3):
+        run = starter.start(*FLAGS, f"--run_dir={path}")
+        while run.poll() is None and not any(path.glob("**/*_temp*")):
+            time.sleep(0.0005)
+        run.send("SIGKILL")
+        kills += run.wait(PATIENCE) == -signal.SIGKILL
     assert kills
-    result = main(*flags)
-    if "must not hold a finished run" not in result.stderr:
-        assert result.returncode == 0, result.stderr
-    assert contents(path) == whole[method]
-    print(f"{method}: {kills} kills survived")
+    finish(starter, path)
+    assert contents(path) == whole
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGUSR1", "SIGHUP"])
-def test_a_signal_ends_a_run_that_goes_on(tmp_path, whole, name):
+def test_a_signal_ends_a_run_that_goes_on(tmp_path, starter, whole, name):
     path = tmp_path / "run"
-    flags = (*FLAGS, f"--run_dir={path}")
-    process = start(*flags)
-    lines = [process.stdout.readline() for _ in range(2)]
-    process.send_signal(getattr(signal, name))
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == RESUME
+    run = starter.start(*FLAGS, f"--run_dir={path}")
+    while len(run.text("stdout").splitlines()) < 2:
+        assert run.wait(0.01) is None
+    run.send(name)
+    assert run.wait(PATIENCE) == RESUME
+    errors = run.text("stderr")
     assert f"on {name}; run the same command to go on" in errors
     assert len(errors.splitlines()) == 1
-    result = main(*flags)
-    assert result.returncode == 0
-    first = result.stdout.splitlines()[0]
-    assert first.startswith("resuming after epoch ")
-    assert lines[0].startswith("epoch 1/8")
-    assert contents(path) == whole["dsr"]
+    assert run.text("stdout").startswith("epoch 1/8")
+    assert finish(starter, path).startswith("resuming after epoch ")
+    assert contents(path) == whole
+
+
+def test_a_second_interrupt_ends_a_run_at_once(tmp_path, starter):
+    run = starter.start(*FLAGS, f"--run_dir={tmp_path / 'run'}")
+    while not run.text("stdout"):
+        assert run.wait(0.01) is None
+    # Both before a batch ends, which hears the first one.
+    run.send("SIGSTOP")
+    run.send("SIGINT")
+    run.send("SIGCONT")
+    run.wait(0.0005)
+    run.send("SIGINT")
+    assert run.wait(PATIENCE) in (RESUME, 130)
+    assert len(run.text("stderr").splitlines()) == 1
 
 
 def test_sigterm_before_training_asks_to_be_run_again(tmp_path):
@@ -118,7 +104,7 @@ def test_sigterm_before_training_asks_to_be_run_again(tmp_path):
     while process.poll() is None and not _catches_sigterm(process.pid):
         time.sleep(0.005)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode == RESUME
     assert "run the same command to go on" in errors
 
@@ -129,20 +115,18 @@ def _catches_sigterm(pid):
     return caught >> (signal.SIGTERM - 1) & 1
 
 
-def test_a_full_disk_ends_a_run_and_leaves_its_checkpoint(tmp_path, whole):
+def test_a_full_disk_ends_a_run_and_leaves_its_checkpoint(
+    tmp_path, starter, whole
+):
     path = tmp_path / "run"
-    flags = (*FLAGS, f"--run_dir={path}")
-    process = start(*flags)
+    run = starter.start(*FLAGS, f"--run_dir={path}")
     folder = path / CHECKPOINTS
     while not any(folder.glob("*.index")):
-        time.sleep(0.01)
+        assert run.wait(0.01) is None
     # Every file that grows beyond this fails to be written, as on a full disk.
-    limit = (100_000, 100_000)
-    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, limit)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert len(errors.splitlines()) == 1, errors
+    resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (100_000, 100_000))
+    assert run.wait(PATIENCE) == 1
+    assert len(run.text("stderr").splitlines()) == 1, run.text("stderr")
     assert any(folder.glob("*.index"))
-    result = main(*flags)
-    assert "resuming after" in result.stdout
-    assert contents(path) == whole["dsr"]
+    assert "resuming after" in finish(starter, path)
+    assert contents(path) == whole
