@@ -123,6 +123,8 @@ def checked_path(name: str, value: Any) -> Path:
             or holds a null byte.
     """
     checked_kind(name, value, str | Path, "a path")
+    if str(value) == "":
+        raise ValueError(f"`{name}` must be a path. Received: {name}=''")
     if "\0" in str(value):
         raise ValueError(
             f"`{name}` must be a path, without a null byte. "

@@ -241,22 +241,64 @@ def test_state_keeps_every_dtype():
         np.testing.assert_array_equal(other.sums, own.sums)
 
 
-@pytest.mark.parametrize(
-    "make, message",
-    [
-        (
-            lambda path: keras.callbacks.BackupAndRestore(str(path)),
-            "must not hold BackupAndRestore",
-        ),
-        (
-            lambda path: keras.callbacks.CSVLogger(str(path / "a.csv")),
-            "CSVLogger with append=True",
-        ),
-    ],
-)
-def test_what_cannot_be_carried_is_refused(tmp_path, make, message):
-    with pytest.raises(ValueError, match=message):
-        Checkpoint(tmp_path, callbacks=[make(tmp_path)])
+@pytest.mark.parametrize("state", [None, {"k": b"ab"}, {"k": {1, 2}}, {1: 2}])
+def test_what_cannot_be_stored_is_refused_at_the_first_save(
+    tmp_path, digits, monkeypatch, state
+):
+    monkeypatch.setattr(Own, "get_state", lambda self: state)
+    with pytest.raises(ValueError, match="`get_state` of a callback must"):
+        train(tmp_path, digits, "own", epochs=1)
+    assert not list((tmp_path / "checkpoints").glob("*.index"))
+
+
+def test_a_state_needs_both_ways(tmp_path, digits, monkeypatch):
+    monkeypatch.delattr(Own, "set_state")
+    with pytest.raises(ValueError, match="both `get_state` and `set_state`"):
+        train(tmp_path, digits, "own", epochs=1)
+
+
+def test_states_go_to_what_watches_the_same():
+    def stopping(monitor, mode):
+        made = keras.callbacks.EarlyStopping(monitor, mode=mode)
+        made.on_train_begin()
+        return made
+
+    loss, accuracy = stopping("loss", "min"), stopping("accuracy", "max")
+    loss.best, accuracy.best = 2.5, 0.75
+    state = Carried([loss, accuracy]).serialize()
+    others = [stopping(*x) for x in (("accuracy", "max"), ("loss", "min"))]
+    Carried(others).deserialize(state)
+    assert [x.best for x in others] == [0.75, 2.5]
+    other = stopping("val_loss", "min")
+    Carried([other]).deserialize(state)
+    assert other.best is None
+
+
+@pytest.mark.parametrize("name", ["stopping", "plateau", "swapped", "own"])
+def test_plain_fit_carries_its_callbacks(tmp_path, name):
+    x = np.random.default_rng(0).normal(size=(40, 8, 8, 1)).astype("float32")
+    y = np.arange(40) % 10
+
+    def fit(path, epochs, *more):
+        path.mkdir(exist_ok=True)
+        model, checkpoint = network(name == "swapped"), Checkpoint(path / "c")
+        watched = CALLBACKS[name](path)
+        model.fit(
+            x, y, batch_size=10, epochs=epochs, verbose=0, shuffle=False,
+            validation_data=(x[:10], y[:10]),
+            initial_epoch=checkpoint.find(model).epoch,
+            callbacks=[DSR(20, period=3), watched, *more, checkpoint],
+        )  # fmt: skip
+        return model, watched
+
+    whole = fit(tmp_path / "a", 4)
+    with pytest.raises(Killed):
+        fit(tmp_path / "b", 4, KillAt(7))
+    resumed = fit(tmp_path / "b", 4)
+    for a, b in zip(whole[0].variables, resumed[0].variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+    rates = [float(x[0].optimizer.learning_rate) for x in (whole, resumed)]
+    assert rates[0] == rates[1]
 
 
 def test_averages_at_the_end_are_the_end(tmp_path, digits):
@@ -294,7 +336,7 @@ def test_a_callback_without_a_state_begins_anew_and_says_so(
 ):
     train(tmp_path, digits, "rate", epochs=1)
     train(tmp_path, digits, "plateau", epochs=2)
-    assert "ReduceLROnPlateau begins anew" in caplog.text
+    assert "ReduceLROnPlateau(accuracy, min) begins anew" in caplog.text
 
 
 def test_backup_and_restore_of_keras_is_warned_of(tmp_path, caplog):
@@ -312,4 +354,4 @@ def test_backup_and_restore_of_keras_is_warned_of(tmp_path, caplog):
         fit(KillAt(6))
     assert "begins anew" not in caplog.text
     fit()
-    assert "at epoch 1, and the state of DSR begins anew" in caplog.text
+    assert "the state of DSR begins anew: BackupAndRestore does" in caplog.text

@@ -243,19 +243,132 @@ def test_plain_fit_resumes_at_the_end_of_an_epoch(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_fit_must_begin_where_the_checkpoint_ends(tmp_path, digits):
+def test_fit_must_begin_where_the_checkpoint_ends(tmp_path, digits, caplog):
     with pytest.raises(Killed):
-        train(tmp_path, digits, kill_at=5, every_steps=2)
-    model, moves = network(), METHODS["dsr"]()
-    arguments = {
-        "steps_per_epoch": STEPS, "epochs": 2, "verbose": 0,
-        "callbacks": [moves, Checkpoint(tmp_path)],
-    }  # fmt: skip
+        train(tmp_path, digits, kill_at=13, every_steps=2, keep=1)
+    arguments = {"steps_per_epoch": STEPS, "epochs": 2, "verbose": 0}
     batches = digits.train_batches(20, 0)
+
+    def fit(initial_epoch, model=None, **more):
+        moves = METHODS["dsr"]()
+        callbacks = [moves, Checkpoint(tmp_path, **more)]
+        (model or network()).fit(
+            batches, callbacks=callbacks, initial_epoch=initial_epoch,
+            **arguments,
+        )  # fmt: skip
+
+    # Those of the second epoch alone are there, none of its beginning.
+    trained = network()
+    trained.fit(batches, **arguments)
     with pytest.raises(ValueError, match="end of an epoch.*after 4 batches"):
-        model.fit(batches, **arguments)
+        fit(1, trained)
     with pytest.raises(ValueError, match="`initial_epoch`.*resumes, 0:"):
-        model.fit(batches, initial_epoch=1, **arguments)
+        fit(1)
+    assert "from within an epoch, where `fit` cannot resume" in caplog.text
+
+
+def test_fit_that_was_stopped_within_an_epoch_goes_on_at_its_begin(tmp_path):
+    x = np.random.default_rng(0).normal(size=(80, 8, 8, 1)).astype("float32")
+    y = np.arange(80) % 10
+
+    class Stop(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if self.model.optimizer.iterations.numpy() == self.step:
+                self.checkpoint.stop()
+
+    def fit(path, stop_at=0):
+        model, moves, stop = network(), METHODS["dsr"](), Stop()
+        stop.checkpoint, stop.step = Checkpoint(path), stop_at
+        model.fit(
+            x, y, batch_size=10, shuffle=False, verbose=0, epochs=3,
+            initial_epoch=stop.checkpoint.find(model).epoch,
+            callbacks=[moves, stop, stop.checkpoint],
+        )  # fmt: skip
+        return model
+
+    whole = fit(tmp_path / "a")
+    for step in (3, 12):
+        with pytest.raises(PreemptedError):
+            fit(tmp_path / "b", step)
+    resumed = fit(tmp_path / "b")
+    for a, b in zip(whole.variables, resumed.variables, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_other_sparsities_are_not_gone_on_from(tmp_path, digits):
+    train(tmp_path, digits)
+    model, moves = network(), METHODS["dsr"]()
+    model.layers[1].sparsity = 0.9
+    with pytest.raises(
+        UnreadableCheckpointError,
+        match="sparse layer 0 is 0.8 by weight, here it is 0.9 by weight",
+    ):
+        Checkpoint(tmp_path, moves).find(model)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (
+            lambda path: [Checkpoint(path), METHODS["dsr"]()],
+            "must hold the Checkpoint last.*Received: DSR after it",
+        ),
+        (
+            lambda path: [Checkpoint(path), keras.callbacks.EarlyStopping()],
+            "Received: EarlyStopping after it",
+        ),
+        (
+            lambda path: [
+                keras.callbacks.BackupAndRestore(path / "b"), Checkpoint(path)
+            ],
+            "must not hold BackupAndRestore",
+        ),
+        (
+            lambda path: [
+                keras.callbacks.CSVLogger(path / "a.csv"), Checkpoint(path)
+            ],
+            "CSVLogger with append=True",
+        ),
+    ],
+)  # fmt: skip
+def test_callbacks_that_cannot_go_on_are_refused(tmp_path, make, message):
+    x, y = np.zeros((20, 8, 8, 1)), np.zeros(20)
+    with pytest.raises(ValueError, match=message):
+        network().fit(x, y, verbose=0, callbacks=make(tmp_path))
+
+
+def test_models_of_several_optimizers_are_refused(tmp_path):
+    model = network()
+    model.other = keras.optimizers.SGD()
+    x, y = np.zeros((20, 8, 8, 1)), np.zeros(20)
+    with pytest.raises(ValueError, match="the optimizers other besides"):
+        model.fit(x, y, verbose=0, callbacks=[Checkpoint(tmp_path)])
+
+
+def test_uncompiled_models_are_refused(tmp_path):
+    model = keras.Sequential([keras.Input((3,)), SparseDense(2, sparsity=0.5)])
+    with pytest.raises(ValueError, match="`model` must be compiled"):
+        Checkpoint(tmp_path).find(model)
+
+
+def test_executions_must_divide_an_epoch(tmp_path, digits):
+    model = network()
+    model.steps_per_execution = 3
+    with pytest.raises(ValueError, match="a multiple of the model's"):
+        resumable_fit(
+            model,
+            lambda epoch, step: digits.train_batches(20, 0, epoch, step),
+            Checkpoint(tmp_path),
+            epochs=1,
+            steps_per_epoch=STEPS,
+        )
+
+
+def test_a_checkpoint_stays_where_it_was_made(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    checkpoint = Checkpoint("here")
+    monkeypatch.chdir("/")
+    assert checkpoint.directory == tmp_path / "here"
 
 
 @pytest.mark.slow

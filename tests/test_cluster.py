@@ -68,6 +68,12 @@ def test_one_worker_is_no_cluster(monkeypatch, text):
         (tf_config(chief=["a:1", "b:1"]), "of at most one chief"),
         ('{"cluster": {"worker": ["a:1", "b:1"]}}', "must have a `task`"),
         (tf_config(worker=["a:1", "b:1"], kind="chief"), "a `type` of the"),
+        (tf_config(worker=["a", "b:1"]), "addresses of a host and a port"),
+        (
+            tf_config(worker=["a:99999", "b:1"]),
+            "addresses of a host and a port",
+        ),
+        (tf_config(worker=["a:1", "a:1"]), "a different address for each"),
         (tf_config(worker=["a:1", "b:1"], index=2), "`index` from 0 to 1"),
         (tf_config(worker=["a:1", "b:1"], index=-1), "`index` from 0 to 1"),
         (tf_config(worker=["a:1", "b:1"], index="0"), "`index` from 0 to 1"),

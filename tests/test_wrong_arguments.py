@@ -208,7 +208,6 @@ def rows(tmp_path_factory):
         "ByScore": {},
         "Checkpoint": reallocation
         | {
-            "callbacks": ((), "list"),
             "directory": (folder / "checkpoints", "path"),
             "every_steps": (None, "positive count?"),
             "keep": (3, "positive count"),

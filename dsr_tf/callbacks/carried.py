@@ -51,19 +51,22 @@ class Carried(tf.train.experimental.PythonState):
 
     def __init__(self, callbacks: Iterable[keras.callbacks.Callback]) -> None:
         super().__init__()
-        self._callbacks = [x for x in callbacks if _is_carried(x)]
+        self._callbacks = [x for x in callbacks if is_carried(x)]
 
     @property
     def names(self) -> list[str]:
-        """Names of their classes."""
-        return [type(callback).__name__ for callback in self._callbacks]
+        """What tells them apart: class, and what it watches or writes."""
+        return [_name(callback) for callback in self._callbacks]
+
+    def check(self) -> None:
+        """Raises a ValueError if a state cannot be stored."""
+        for callback in self._callbacks:
+            _stored(callback, [])
 
     def serialize(self) -> bytes:
-        states = [_get(callback) for callback in self._callbacks]
         arrays: list[np.ndarray] = []
-        plain = json.dumps(
-            [self.names, states], default=lambda x: _put(x, arrays)
-        )
+        states = [_stored(callback, arrays) for callback in self._callbacks]
+        plain = json.dumps([self.names, states])
         file = io.BytesIO()
         np.savez(file, np.array(plain), *arrays)
         return file.getvalue()
@@ -76,7 +79,7 @@ class Carried(tf.train.experimental.PythonState):
         )
         left = list(zip(names, states, strict=True))
         for callback in self._callbacks:
-            own = [x for x in left if x[0] == type(callback).__name__]
+            own = [x for x in left if x[0] == _name(callback)]
             # One that was added since begins anew.
             if own:
                 left.remove(own[0])
@@ -97,6 +100,11 @@ def check_callbacks(callbacks: Sequence[Any]) -> None:
                 "BackupAndRestore out. Received: "
                 f"BackupAndRestore({callback.backup_dir!r})"
             )
+        if hasattr(callback, "get_state") != hasattr(callback, "set_state"):
+            raise ValueError(
+                "`callbacks` must have both `get_state` and `set_state`, or "
+                f"neither. Received: {type(callback).__name__}, with one"
+            )
         if isinstance(callback, keras.callbacks.CSVLogger):
             if not callback.append:
                 raise ValueError(
@@ -106,9 +114,46 @@ def check_callbacks(callbacks: Sequence[Any]) -> None:
                 )
 
 
-def _is_carried(callback: keras.callbacks.Callback) -> bool:
+def is_carried(callback: keras.callbacks.Callback) -> bool:
+    """Tells whether a checkpoint holds the state of a callback."""
     known = (*FIELDS, keras.callbacks.CSVLogger)
     return isinstance(callback, known) or hasattr(callback, "get_state")
+
+
+def _name(callback: Any) -> str:
+    parts = [
+        getattr(callback, name)
+        for name in ("monitor", "mode")
+        if isinstance(getattr(callback, name, None), str)
+    ]
+    for name in ("filepath", "filename"):
+        if isinstance(path := getattr(callback, name, None), str):
+            # Its folder may be another one by then.
+            parts.append(Path(path).name)
+    kind = type(callback).__name__
+    return f"{kind}({', '.join(parts)})" if parts else kind
+
+
+def _stored(callback: Any, arrays: list[np.ndarray]) -> Any:
+    """Returns a state as JSON holds it.
+
+    Raises:
+        ValueError: If the state cannot be stored.
+    """
+    state = _get(callback)
+    try:
+        if not isinstance(state, dict):
+            raise TypeError(f"a {type(state).__name__}")
+        if not all(isinstance(name, str) for name in state):
+            raise TypeError(f"the names {list(state)}")
+        text = json.dumps(state, default=lambda x: _put(x, arrays))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            "`get_state` of a callback must return a dict of numbers, texts "
+            "and arrays, named by texts. Received: "
+            f"{type(callback).__name__}, with {error}"
+        ) from error
+    return json.loads(text)
 
 
 def _fields(callback: keras.callbacks.Callback) -> tuple[str, ...]:
@@ -163,12 +208,17 @@ def _put(value: Any, arrays: list[np.ndarray]) -> Any:
     """Puts an array into a list, and returns what stands for it in JSON."""
     if isinstance(value, np.generic):
         return value.item()
+    if not hasattr(value, "__array__"):
+        raise TypeError(f"a {type(value).__name__}")
     array = np.asarray(value)
+    dtype = tf.as_dtype(array.dtype)
+    if dtype == tf.string:
+        raise TypeError(f"an array of {array.dtype}")
     # NumPy's files do not know bfloat16: bytes do not need to.
     arrays.append(np.frombuffer(array.tobytes(), np.uint8))
     return {
         "array": len(arrays) - 1,
-        "dtype": tf.as_dtype(array.dtype).name,
+        "dtype": dtype.name,
         "shape": list(array.shape),
     }
 

@@ -4,7 +4,6 @@ import math
 import signal
 import tempfile
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from absl import logging
 
 from dsr_tf.callbacks import same_fit
 from dsr_tf.callbacks.carried import check_callbacks
+from dsr_tf.callbacks.carried import is_carried
 from dsr_tf.callbacks.checkpoint_files import checkpoint_path
 from dsr_tf.callbacks.checkpoint_files import keep_newest
 from dsr_tf.callbacks.checkpoint_files import remove_unfinished
@@ -30,7 +30,6 @@ from dsr_tf.callbacks.usable import position_of
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_folder
 from dsr_tf.checks import checked_kind
-from dsr_tf.checks import checked_list
 from dsr_tf.distribute import is_chief
 from dsr_tf.distribute.agree import largest
 from dsr_tf.distribute.agree import settle
@@ -67,12 +66,12 @@ class Checkpoint(keras.callbacks.Callback):
             too. A checkpoint that was written without a logger can be used.
         strategy: Strategy that the model was made under, if it has several
             workers. The chief writes; all workers must be able to read.
-        callbacks: Other callbacks of `fit` whose state a resumed training
-            needs; `resumable_fit` adds its own. Of Keras' callbacks these are
-            EarlyStopping, ReduceLROnPlateau, ModelCheckpoint, SwapEMAWeights,
-            TensorBoard, and CSVLogger, which must append. One of your own is
-            carried if it has `get_state()`, which returns a dict of numbers,
-            texts and arrays, and `set_state(state)`.
+
+    The state of these callbacks of the same `fit` is held too: of Keras'
+    EarlyStopping, ReduceLROnPlateau, ModelCheckpoint, SwapEMAWeights,
+    TensorBoard, and CSVLogger, which must append; and of your own that have
+    `get_state()`, which returns a dict of numbers, texts and arrays, and
+    `set_state(state)`.
 
     Attributes:
         position: How far training has come.
@@ -105,10 +104,10 @@ class Checkpoint(keras.callbacks.Callback):
         keep: int = 3,
         logger: SparsityLogger | None = None,
         strategy: tf.distribute.Strategy | None = None,
-        callbacks: Sequence[keras.callbacks.Callback] = (),
     ) -> None:
         super().__init__()
-        self.directory = checked_folder("directory", directory)
+        # Wherever the process goes to later.
+        self.directory = checked_folder("directory", directory).absolute()
         self.reallocation = checked_reallocation(reallocation)
         self.every_steps = checked_count(
             "every_steps", every_steps, minimum=1, optional=True
@@ -124,8 +123,6 @@ class Checkpoint(keras.callbacks.Callback):
         )
         self.position = Position()
         self.damaged: list[str] = []
-        self._own = _checked_callbacks(callbacks)
-        self._others = self._own
         # Batches of the first epoch that `fit` is not given.
         self.skipped = 0
         # Of this process, and of all workers when they were last asked: a
@@ -133,16 +130,6 @@ class Checkpoint(keras.callbacks.Callback):
         self._wanted = False
         self._agreed = False
         self._signal: str | None = None
-
-    def carry(self, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-        """Adds the callbacks of the `fit` to come, for their state.
-
-        Raises:
-            ValueError: If the state of one cannot be carried.
-        """
-        known = set(map(id, self._own))
-        more = [x for x in _checked_callbacks(callbacks) if id(x) not in known]
-        self._others = [*self._own, *more]
 
     def find(self, model: keras.Model | None = None) -> Position:
         """Returns where training resumes: the start, if nothing was saved.
@@ -164,13 +151,20 @@ class Checkpoint(keras.callbacks.Callback):
             logging.warning("%s; the one before it is used.", line)
         return Position() if path is None else position_of(path)
 
-    def _newest(self, model: keras.Model | None) -> Path | None:
-        """Returns the path of the newest checkpoint, which the chief finds."""
+    def _newest(
+        self, model: keras.Model | None, ends: bool = False
+    ) -> Path | None:
+        """Returns the path of the newest checkpoint, which the chief finds.
+
+        Args:
+            model: The model to be trained, if it is known.
+            ends: Whether only ends of epochs count.
+        """
         found, problem = 0, None
         now = Description() if model is None else self._describe(model)
         if is_chief(self.strategy):
             try:
-                found, self.damaged = newest_usable(self.directory, now)
+                found, self.damaged = newest_usable(self.directory, now, ends)
             except UnreadableCheckpointError as error:
                 found, problem = _UNREADABLE, error
         (number,) = largest(self.strategy, [found])
@@ -181,26 +175,29 @@ class Checkpoint(keras.callbacks.Callback):
         return checkpoint_path(self.directory, number) if number else None
 
     def _describe(self, model: keras.Model) -> Description:
+        if getattr(model, "optimizer", None) is None:
+            raise ValueError(
+                "`model` must be compiled before it is trained further. "
+                f"Received: model '{model.name}', not compiled"
+            )
         _build_optimizer(model)
         moves = self._moves()
-        return Description.of(model, moves.method if moves else None)
+        known = moves is not None or len(same_fit.callbacks_of(self)) > 1
+        return Description.of(model, moves.method if moves else None, known)
 
     def _moves(self) -> Reallocate | None:
         """Returns the callback of this `fit` that moves weights, if any."""
         here = same_fit.beside(self, Reallocate)
-        given = [x for x in self._others if isinstance(x, Reallocate)]
         if self.reallocation and here and self.reallocation not in here:
             raise ValueError(
                 "`callbacks` of `fit` must hold the `reallocation` that the "
                 f"Checkpoint was given, a {type(self.reallocation).__name__}. "
                 f"Received: another {type(here[0]).__name__}"
             )
-        found = [self.reallocation, *here, *given]
-        return next((x for x in found if x is not None), None)
+        return next(iter(here), self.reallocation)
 
     def _logs(self) -> SparsityLogger | None:
-        found = [self.logger, *same_fit.beside(self, SparsityLogger)]
-        return next((x for x in found if x is not None), None)
+        return next(iter(same_fit.beside(self, SparsityLogger)), self.logger)
 
     def stop(self, signum: int | None = None, frame: Any = None) -> None:
         """Asks for a checkpoint and the end of training after this batch.
@@ -221,7 +218,7 @@ class Checkpoint(keras.callbacks.Callback):
                 "can be restored. Call `model.build`, or give it an Input. "
                 f"Received: model '{self.model.name}', not built"
             )
-        _build_optimizer(self.model)
+        self._check_others()
         for layer in sparse_layers(self.model):
             # Which may be given other masks before its optimizer takes a step.
             layer.kernel.meet(self.model.optimizer)
@@ -233,14 +230,66 @@ class Checkpoint(keras.callbacks.Callback):
         # What a `fit` that was interrupted left here is not of this one.
         self.position.reset()
         self._restored = self._newest(self.model)
-        moves, logger = self._moves(), self._logs()
         self._contents = Contents(
-            self.model, self.position, moves, logger, self._others
+            self.model,
+            self.position,
+            self._moves(),
+            self._logs(),
+            same_fit.callbacks_of(self),
         )
+        if not self.skipped:
+            self._go_back_to_an_end()
         self.restore()
         self._check_end()
         self._warn_of_others()
         self._resumes = True
+
+    def _check_others(self) -> None:
+        """Refuses callbacks beside which a training cannot go on."""
+        every = same_fit.callbacks_of(self)
+        check_callbacks(every)
+        own = [i for i, x in enumerate(every) if x is self]
+        late = [
+            type(x).__name__
+            for x in every[own[0] + 1 :]
+            if isinstance(x, Reallocate | SparsityLogger) or is_carried(x)
+        ]
+        if late:
+            raise ValueError(
+                "`callbacks` must hold the Checkpoint last, so that it saves "
+                f"what the others have done. Received: {', '.join(late)} after "
+                "it"
+            )
+        model = self.model
+        others = [
+            name
+            for name, value in vars(model).items()
+            if isinstance(value, keras.optimizers.Optimizer)
+            and value is not model.optimizer
+        ]
+        if others:
+            raise ValueError(
+                "`model` must be trained by the one optimizer that it was "
+                "compiled with, whose state a Checkpoint holds. In a loop of "
+                "your own, use `tf.train.Checkpoint`. Received: a model with "
+                f"the optimizers {', '.join(others)} besides"
+            )
+
+    def _go_back_to_an_end(self) -> None:
+        """Finds the end of an epoch, where alone a plain `fit` can begin."""
+        path = self._restored
+        if path is None or not position_of(path).step:
+            return
+        end = self._newest(self.model, ends=True)
+        if end is None and self._num_steps():
+            return
+        self._restored = end
+        logging.warning(
+            "%s is from within an epoch, where `fit` cannot resume: training "
+            "goes on at the beginning of that epoch. Use "
+            "`callbacks.resumable_fit` to go on within it.",
+            path,
+        )
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if self._resumes:
@@ -341,10 +390,8 @@ class Checkpoint(keras.callbacks.Callback):
     def _check_end(self) -> None:
         """Refuses to go on with what Keras has ended for good."""
         epochs = (self.params or {}).get("epochs", 0)
-        swaps = any(
-            isinstance(x, keras.callbacks.SwapEMAWeights) and x.swap_on_epoch
-            for x in self._others
-        )
+        kind = keras.callbacks.SwapEMAWeights
+        swaps = any(x.swap_on_epoch for x in same_fit.beside(self, kind))
         epoch = self.position.epoch
         if swaps and self.position.ended and 0 < epoch < epochs:
             raise ValueError(
@@ -398,13 +445,6 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _num_steps(self) -> int:
         return read_step(self.model.optimizer)
-
-
-def _checked_callbacks(callbacks: Any) -> list[keras.callbacks.Callback]:
-    kind = keras.callbacks.Callback
-    given = checked_list("callbacks", callbacks, kind, "a list of callbacks")
-    check_callbacks(given)
-    return given
 
 
 def _build_optimizer(model: keras.Model) -> None:

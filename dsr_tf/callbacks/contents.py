@@ -56,6 +56,7 @@ class Contents:
         self._position.carries = self._callbacks.names
         self._replicas.gather(self._variables())
         method = self._moves.method if self._moves else None
+        self._callbacks.check()
         whole = tf.train.Checkpoint(
             **self._always(),
             **self._apart(),
@@ -66,6 +67,9 @@ class Contents:
             with as_tensorflow_reads(path) as writable:
                 whole.write(writable)
         except tf.errors.OpError as error:
+            # Not of the disk: another worker has ended.
+            if "ollective" in str(error):
+                raise
             # Within an epoch Keras takes some of these for the end of the data.
             reason = (error.message or str(error)).splitlines()[0]
             raise OSError(

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from dsr_tf.layers import sparse_layers
 from dsr_tf.methods import Method
 from dsr_tf.training.state import JsonState
 
@@ -18,28 +19,42 @@ class Description(JsonState):
             that was written before there were descriptions.
         optimizer: Name of the class.
         slots: Shape and dtype of each of its variables.
-        method: What prunes, allocates and grows; None where nothing moves.
+        sparsities: Sparsity and granularity of each sparse layer.
+        method: What prunes, allocates and grows; `"none"` where nothing moves,
+            None where that is not known.
     """
 
-    fields = ("model", "optimizer", "slots", "method")
+    fields = ("model", "optimizer", "slots", "sparsities", "method")
 
     def __init__(self) -> None:
         super().__init__()
         self.model: list[str] | None = None
         self.optimizer = ""
         self.slots: list[str] = []
+        self.sparsities: list[str] | None = None
         self.method: str | None = None
 
     @classmethod
-    def of(cls, model: keras.Model, method: Method | None) -> "Description":
-        """Describes the training of a compiled and built model."""
+    def of(
+        cls, model: keras.Model, method: Method | None, known: bool = True
+    ) -> "Description":
+        """Describes the training of a compiled and built model.
+
+        Args:
+            model: The model.
+            method: Its method, or None.
+            known: Whether None means that there is none.
+        """
         own = cls()
         # Not their paths, which count the models that a process has made; the
         # names of slots do so too.
         own.model = [f"{x.name} {_form(x)}" for x in model.variables]
         own.optimizer = type(model.optimizer).__name__
         own.slots = list(map(_form, model.optimizer.variables))
-        own.method = None if method is None else _name(method)
+        own.sparsities = [
+            f"{x.sparsity:g} by {x.granularity}" for x in sparse_layers(model)
+        ]
+        own.method = _name(method) if method else "none" if known else None
         return own
 
     def difference(self, now: "Description") -> str | None:
@@ -48,13 +63,18 @@ class Description(JsonState):
             return None
         for what in ("method", "optimizer"):
             old, new = getattr(self, what), getattr(now, what)
-            if old != new:
-                return (
-                    f"its {what} is {old or 'none'}, here it is {new or 'none'}"
-                )
-        return _first("model", self.model, now.model) or _first(
-            "optimizer", self.slots, now.slots
-        )
+            if old != new and None not in (old, new):
+                return f"its {what} is {old}, here it is {new}"
+        pairs = {
+            "variable {} of its model": (self.model, now.model),
+            "variable {} of its optimizer": (self.slots, now.slots),
+            "the sparsity of its sparse layer {}": (
+                self.sparsities,
+                now.sparsities,
+            ),
+        }
+        found = (_first(what, *pair) for what, pair in pairs.items())
+        return next(filter(None, found), None)
 
 
 def _form(variable: Any) -> str:
@@ -71,11 +91,15 @@ def _name(method: Method) -> str:
     )
 
 
-def _first(what: str, old: Iterable[str], new: Iterable[str]) -> str | None:
+def _first(
+    what: str, old: Iterable[str] | None, new: Iterable[str] | None
+) -> str | None:
+    if old is None or new is None:
+        return None
     for i, (a, b) in enumerate(zip_longest(old, new)):
         if a != b:
             return (
-                f"variable {i} of its {what} is {a or 'missing'}, here it is "
+                f"{what.format(i)} is {a or 'missing'}, here it is "
                 f"{b or 'missing'}"
             )
     return None

@@ -182,7 +182,6 @@ class Reallocate(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         self._plain_fit.end()
-        same_fit.leave(self)
 
     def _most_steps(self, batch: int) -> int | None:
         """Returns the most optimizer steps since the last one was read.
@@ -195,16 +194,14 @@ class Reallocate(keras.callbacks.Callback):
 
     def _check_alone(self) -> None:
         """Refuses a second callback that moves weights in the same `fit`."""
-        others = same_fit.beside(self, Reallocate)
-        if same_fit.has_joined(self):
-            others.append(self)
-        if others:
-            names = [type(x).__name__ for x in (*others, self)]
+        every = same_fit.callbacks_of(self)
+        moving = [x for x in every if isinstance(x, Reallocate)]
+        if len(moving) > 1:
+            names = [type(x).__name__ for x in moving]
             raise ValueError(
                 "`callbacks` must hold at most one callback that moves the "
                 f"weights of a model. Received: {' and '.join(names)}"
             )
-        same_fit.join(self)
 
     def _num_steps(self, epoch: int) -> int | None:
         """Returns the optimizer step at which this `fit` ends, if known."""
@@ -228,12 +225,13 @@ class Reallocate(keras.callbacks.Callback):
 
     def _warn_of_new_state(self, epoch: int) -> None:
         """Says that a training goes on without what its method remembered."""
+        backup = same_fit.beside(self, keras.callbacks.BackupAndRestore)
         logging.warning(
-            "Training goes on at epoch %d, and the state of %s begins anew. To "
-            "go on with it too, use `callbacks.Checkpoint`: Keras' "
-            "BackupAndRestore does not hold it.",
+            "Training goes on at epoch %d, and the state of %s begins anew%s. "
+            "To go on with it too, use `callbacks.Checkpoint`.",
             epoch,
             type(self).__name__,
+            ": BackupAndRestore does not hold it" if backup else "",
         )
 
     def _warn_of_late_reallocations(self) -> None:

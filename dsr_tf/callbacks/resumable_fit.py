@@ -70,9 +70,9 @@ def resumable_fit(
     checked_kind("checkpoint", checkpoint, Checkpoint, "a Checkpoint")
     checked_count("epochs", epochs, minimum=1)
     checked_count("steps_per_epoch", steps_per_epoch, minimum=1)
+    _check_executions(model, steps_per_epoch)
     kind = keras.callbacks.Callback
     given = checked_list("callbacks", callbacks, kind, "a list of callbacks")
-    checkpoint.carry(given)
     events = _Events(
         [*given, checkpoint],
         add_history=True,
@@ -86,6 +86,17 @@ def resumable_fit(
         model, batches, checkpoint, events, steps_per_epoch, validation_data
     )
     training.run(epochs)
+
+
+def _check_executions(model: keras.Model, steps_per_epoch: int) -> None:
+    execution = getattr(model, "steps_per_execution", 1)
+    if steps_per_epoch % execution:
+        raise ValueError(
+            "`steps_per_epoch` must be a multiple of the model's "
+            "`steps_per_execution`: Keras would train more batches in an "
+            f"epoch. Received: steps_per_epoch={steps_per_epoch}, "
+            f"steps_per_execution={execution}"
+        )
 
 
 class _Training:
@@ -118,6 +129,7 @@ class _Training:
             epoch, is_over = epoch + 1, self._model.stop_training
         epoch = epochs if is_over else epoch
         self._fit(self._batches(epoch, 0), epoch, epochs, self._steps)
+        self._model.stop_training = is_over or self._model.stop_training
 
     def _fit(self, data: Any, epoch: int, epochs: int, steps: int) -> None:
         self._model.fit(

@@ -1,40 +1,40 @@
-"""Which callbacks of this library take part in one `fit`."""
+"""Which callbacks take part in one `fit`."""
 
+import gc
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import keras
 
-# Keras gives all callbacks of a `fit` one dictionary of parameters.
-_params: WeakKeyDictionary[keras.callbacks.Callback, Any] = WeakKeyDictionary()
 
+def callbacks_of(callback: keras.callbacks.Callback) -> list[Any]:
+    """Returns all callbacks of the `fit` that a callback is in, in order.
 
-def join(callback: keras.callbacks.Callback) -> None:
-    """Says that a callback takes part in the `fit` that gave it `params`."""
-    _params[callback] = callback.params
-
-
-def has_joined(callback: keras.callbacks.Callback) -> bool:
-    """Tells whether a callback takes part already, as one listed twice does."""
-    params = callback.params
-    return params is not None and _params.get(callback) is params
-
-
-def leave(callback: keras.callbacks.Callback) -> None:
-    """Says that this `fit` has ended."""
-    _params.pop(callback, None)
+    Just the callback itself where they are not known, as where it is called
+    by hand.
+    """
+    # Keras tells a callback nothing of the others. It gives all of a `fit` one
+    # dictionary of parameters, by which the list of them is known.
+    lists: list[list[Any]] = [
+        x for x in gc.get_referrers(callback) if type(x) is list
+    ]
+    found = [x for x in lists if _are_together(x, callback)]
+    # The user's own list lacks what Keras has added.
+    found.sort(key=len)
+    return list(found[-1]) if found else [callback]
 
 
 def beside(callback: keras.callbacks.Callback, kind: Any) -> list[Any]:
-    """Returns the other callbacks of a class that joined the same `fit`."""
-    params = callback.params
-    return [
-        other
-        for other, theirs in _params.items()
-        if isinstance(other, kind)
-        and other is not callback
-        and other.model is callback.model
-        # One that is called by hand has none.
-        and theirs is params
-        and params is not None
-    ]
+    """Returns the other callbacks of a class in the same `fit`."""
+    every = callbacks_of(callback)
+    return [x for x in every if isinstance(x, kind) and x is not callback]
+
+
+def _are_together(
+    listed: list[Any], callback: keras.callbacks.Callback
+) -> bool:
+    return callback.params is not None and all(
+        isinstance(x, keras.callbacks.Callback)
+        and x.params is callback.params
+        and x.model is callback.model
+        for x in listed
+    )

@@ -11,7 +11,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dsr_tf.callbacks import same_fit
 from dsr_tf.callbacks.event_file import write_histogram
 from dsr_tf.callbacks.event_file import write_scalar
 from dsr_tf.callbacks.mask_history import MaskHistory
@@ -84,7 +83,8 @@ class SparsityLogger(keras.callbacks.Callback):
         survival_after: Sequence[int] = (1, 10),
     ) -> None:
         super().__init__()
-        self.log_dir = checked_folder("log_dir", log_dir)
+        # Wherever the process goes to later.
+        self.log_dir = checked_folder("log_dir", log_dir).absolute()
         self.reallocation = checked_reallocation(reallocation)
         self.survival_after = _checked_ages(survival_after)
         self.history = MaskHistory(self.survival_after)
@@ -112,7 +112,6 @@ class SparsityLogger(keras.callbacks.Callback):
         # `Checkpoint`, which is last, brings that of the run back.
         self.history.clear()
         self._begins = True
-        same_fit.join(self)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if self._begins:
@@ -146,7 +145,6 @@ class SparsityLogger(keras.callbacks.Callback):
         if self._writer is not None:
             self._writer.close()
         self._writer = None
-        same_fit.leave(self)
 
     def _scalars(self) -> Iterator[tuple[str, float]]:
         sizes = [math.prod(x.kernel.shape) for x in self._layers.values()]

@@ -15,13 +15,16 @@ class UnreadableCheckpointError(OSError):
     """There are checkpoints, but none of them can be used."""
 
 
-def newest_usable(directory: Path, now: Description) -> tuple[int, list[str]]:
+def newest_usable(
+    directory: Path, now: Description, ends: bool = False
+) -> tuple[int, list[str]]:
     """Finds the newest checkpoint that can be used.
 
     Args:
         directory: Folder of the checkpoints; it need not exist.
         now: The training that is to go on, or an empty description if that is
             not known.
+        ends: Whether only checkpoints of ends of epochs count.
 
     Returns:
         The number of the checkpoint, or 0 if there is none; and a line on each
@@ -38,7 +41,7 @@ def newest_usable(directory: Path, now: Description) -> tuple[int, list[str]]:
             passed.append(f"{path} cannot be read ({reason})")
         elif reason := _problem(path, now):
             passed.append(f"{path} does not fit ({reason})")
-        else:
+        elif not (ends and position_of(path).step):
             return number, passed
     if passed:
         raise UnreadableCheckpointError(

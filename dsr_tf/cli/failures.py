@@ -48,7 +48,11 @@ def end(error: BaseException, trains: bool) -> NoReturn:
     if isinstance(error, OtherWorkerError):
         fail(str(error), RESUME if error.was_stopped else FAILED)
     logging.debug("The run failed.", exc_info=error)
-    if isinstance(error, tf.errors.UnavailableError):
+    # Where workers end, TensorFlow has errors of several kinds.
+    if isinstance(error, tf.errors.OpError) and (
+        isinstance(error, tf.errors.UnavailableError)
+        or "Collective ops is aborted" in error.message
+    ):
         _end_without(error)
     fail(_reason(error), FAILED)
 
@@ -64,14 +68,11 @@ def _reason(error: BaseException) -> str:
     return str(error)
 
 
-def _end_without(error: tf.errors.UnavailableError) -> NoReturn:
+def _end_without(error: tf.errors.OpError) -> NoReturn:
     """Ends the program after something it needs, as a worker, has gone."""
     task = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", error.message)
-    if task is None:
-        fail(f"TensorFlow failed: {_cause(error.message)}", FAILED)
-    job, index = task.groups()
-    text = f"{job} {index} ended, or cannot be reached"
-    say(f"{text}; start all workers again to go on")
+    who = "another worker" if task is None else " ".join(task.groups())
+    say(f"{who} ended, or cannot be reached; start all workers again to go on")
     # TensorFlow's own end would wait for that worker.
     os._exit(RESUME)
 

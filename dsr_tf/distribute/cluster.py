@@ -46,6 +46,11 @@ def _count_workers(text: str) -> int:
             text,
         )
     cluster, task = config["cluster"], config.get("task")
+    addresses = [x for own in cluster.values() for x in own]
+    if not all(map(_is_address, addresses)):
+        raise _wrong("have addresses of a host and a port", text)
+    if len(set(addresses)) < len(addresses):
+        raise _wrong("have a different address for each task", text)
     if not isinstance(task, dict) or task.get("type") not in cluster:
         raise _wrong("have a `task` with a `type` of the cluster", text)
     index, tasks = task.get("index"), cluster[task["type"]]
@@ -63,6 +68,11 @@ def _is_cluster(cluster: Any) -> bool:
     lists = all(isinstance(x, list) and x for x in cluster.values())
     known = set(cluster) <= {"chief", "worker"}
     return lists and known and len(cluster.get("chief", [])) <= 1
+
+
+def _is_address(address: Any) -> bool:
+    host, _, port = str(address).rpartition(":")
+    return bool(host) and port.isdecimal() and 0 < int(port) < 2**16
 
 
 def _wrong(what: str, text: str) -> ValueError:

@@ -21,6 +21,20 @@ NAMES = (
     *(SUMMARY, INITIAL, MODEL, BEST, METRICS, TENSORBOARD, CHECKPOINTS),
     FLAGS,
 )
+# What is exported into the folder, by format.
+EXPORTS = {
+    "saved_model": "saved_model",
+    "saved_model_dense": "saved_model_dense",
+    "tflite": "model.tflite",
+    "npz": "weights.npz",
+    "csr": "weights_csr.npz",
+}
+
+
+def exports(folder: Path) -> list[Path]:
+    """Returns the exports that are in the folder of a run."""
+    paths = [folder / name for name in EXPORTS.values()]
+    return [path for path in paths if os.path.lexists(path)]
 
 
 class Earlier:

@@ -9,19 +9,13 @@ from dsr_tf.checks import checked_choice
 from dsr_tf.checks import checked_path
 from dsr_tf.data import load_images
 from dsr_tf.exporting import export
+from dsr_tf.runs.earlier import EXPORTS
 from dsr_tf.runs.earlier import MODEL
 from dsr_tf.runs.finished import is_finished
 from dsr_tf.runs.finished import load_network
 from dsr_tf.runs.finished import read_summary
 from dsr_tf.runs.folder import RunFolder
 
-NAMES = {
-    "saved_model": "saved_model",
-    "saved_model_dense": "saved_model_dense",
-    "tflite": "model.tflite",
-    "npz": "weights.npz",
-    "csr": "weights_csr.npz",
-}
 # Batches of 100 training images, from which int8 takes its ranges.
 _NUM_BATCHES = 5
 
@@ -51,7 +45,7 @@ def export_run(
             another process writes into its folder.
     """
     folder = checked_path("run_dir", run_dir)
-    checked_choice("format", format, tuple(NAMES))
+    checked_choice("format", format, tuple(EXPORTS))
     if not is_finished(folder):
         raise ValueError(
             "`run_dir` must be the folder of a finished run. "
@@ -64,7 +58,7 @@ def export_run(
         batches = None
         if quantize == "int8":
             batches = _batches(summary, model, data_dir)
-        path = folder / NAMES[format]
+        path = folder / EXPORTS[format]
         export(model, path, format, quantize, batches, overwrite)
         return path
 

@@ -22,6 +22,7 @@ from dsr_tf.runs.earlier import NAMES
 from dsr_tf.runs.earlier import SUMMARY
 from dsr_tf.runs.earlier import TENSORBOARD
 from dsr_tf.runs.earlier import Earlier
+from dsr_tf.runs.earlier import exports
 from dsr_tf.runs.flagfile import differences
 from dsr_tf.runs.flagfile import is_longer
 from dsr_tf.runs.flagfile import of_shares
@@ -171,9 +172,10 @@ class RunFolder:
                     "`run_dir` must not be in use by another run. "
                     f"Received: run_dir={self.path}, where one has just begun"
                 )
-        for name in NAMES:
+        # What was exported is of another network, too.
+        for path in (*exports(self.path), *(self.path / x for x in NAMES)):
             # Of symbolic links the link alone.
-            remove(self.path / name)
+            remove(path)
         self.write_text(FLAGS, flags)
 
     def go_on(self, flags: str, num_rows: int | None) -> None:

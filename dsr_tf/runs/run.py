@@ -38,6 +38,7 @@ from dsr_tf.runs.earlier import CHECKPOINTS
 from dsr_tf.runs.earlier import INITIAL
 from dsr_tf.runs.earlier import METRICS
 from dsr_tf.runs.earlier import TENSORBOARD
+from dsr_tf.runs.earlier import exports
 from dsr_tf.runs.folder import RunFolder
 from dsr_tf.runs.report import EpochLine
 from dsr_tf.runs.report import closing_lines
@@ -214,7 +215,7 @@ def _resume(
     )
     with agree_on(checkpoint.strategy):
         if is_chief(checkpoint.strategy):
-            has_rows = "CSVLogger" in position.carries
+            has_rows = any(x.startswith("CSVLogger") for x in position.carries)
             folder.go_on(config.flags, None if has_rows else position.epoch)
             _say_where(config, folder, checkpoint, position, steps)
 
@@ -228,6 +229,8 @@ def _say_where(
 ) -> None:
     for line in checkpoint.damaged:
         print(f"{line}; the one before it is used", flush=True)
+    for path in exports(folder.path):
+        print(f"{path} is an export of the network as it was", flush=True)
     done = position.epoch * steps + position.step
     print(
         f"resuming after epoch {position.epoch}/{config.training.epochs}"
