@@ -11,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from dsr_tf.distribute.errors import OtherWorkerError
-from dsr_tf.distribute.strategy import has_workers
-from dsr_tf.distribute.strategy import worker_index
+from dsr_tf.distribute.workers import has_workers
+from dsr_tf.distribute.workers import worker_index
 
 # No message of an error.
 _STOPPED = "\0stopped"

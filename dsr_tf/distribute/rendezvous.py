@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 
 from dsr_tf.distribute.errors import WorkersMissingError
+from dsr_tf.distribute.held_signals import let_through
 from dsr_tf.distribute.meeting import Guest
 from dsr_tf.distribute.meeting import Host
 from dsr_tf.distribute.meeting import listen
@@ -37,7 +38,7 @@ def meet(
     timeout_seconds: float,
     report: Callable[[str], None],
 ) -> None:
-    """Returns when all workers have come.
+    """Returns when all workers have come. To be called in `held_signals`.
 
     Args:
         addresses: Host and port of each worker, the chief first.
@@ -60,6 +61,7 @@ def meet(
         make = Guest if index else Host
         with make(server, addresses, index, facts) as party:
             while not party.work(_TICK):
+                let_through()
                 now = time.monotonic()
                 missing = ", ".join(party.missing())
                 if now - begin > timeout_seconds:

@@ -18,8 +18,8 @@ from dsr_tf.distribute.rendezvous import meet
 
 # In TensorFlow's order: the first task is the chief.
 _JOBS = ("chief", "worker")
-# A day: what TensorFlow counts in milliseconds has a limit.
-_LONGEST = 86_400.0
+# Seconds in which TensorFlow starts where all workers are there.
+_START = 120.0
 
 
 def check_unused() -> None:
@@ -63,7 +63,7 @@ def meet_workers(
 
 
 @contextmanager
-def limited_start(seconds: float) -> Iterator[None]:
+def limited_start() -> Iterator[None]:
     """Limits the time for which TensorFlow waits within.
 
     All workers are there by then, so that this is for one that ends at this
@@ -73,19 +73,18 @@ def limited_start(seconds: float) -> Iterator[None]:
     Raises:
         WorkersMissingError: If the time is over.
     """
-    seconds = min(seconds, _LONGEST)
     service = context.context()
     configure = service.configure_coordination_service
     service.configure_coordination_service = functools.partial(
-        configure, cluster_register_timeout_in_ms=round(seconds * 1000)
+        configure, cluster_register_timeout_in_ms=round(_START * 1000)
     )
-    faulthandler.dump_traceback_later(seconds + 60, exit=True)
+    faulthandler.dump_traceback_later(_START + 60, exit=True)
     try:
         yield
     except tf.errors.DeadlineExceededError as error:
         raise WorkersMissingError(
             "All workers must go on once all have started. Received: one of "
-            f"them ended, or did not answer within {seconds:g} seconds"
+            f"them ended, or did not answer within {_START:g} seconds"
         ) from error
     finally:
         faulthandler.cancel_dump_traceback_later()

@@ -12,10 +12,13 @@ from dsr_tf.checks import checked_choice
 from dsr_tf.checks import checked_function
 from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_number
+from dsr_tf.distribute.agree import settle
 from dsr_tf.distribute.cluster import find_cluster
+from dsr_tf.distribute.held_signals import held_signals
 from dsr_tf.distribute.startup import check_unused
 from dsr_tf.distribute.startup import limited_start
 from dsr_tf.distribute.startup import meet_workers
+from dsr_tf.distribute.workers import worker_index
 
 STRATEGIES = ("auto", "none", "mirrored", "multi_worker")
 
@@ -143,10 +146,13 @@ def multi_worker_strategy(
             "Received: one worker"
         )
     check_unused()
-    meet_workers(resolver, timeout_seconds, report or logging.warning)
-    with limited_start(timeout_seconds):
-        strategy = _MultiWorker(resolver, communication_options)
-    _restore_sigterm()
+    with held_signals():
+        meet_workers(resolver, timeout_seconds, report or logging.warning)
+        with limited_start():
+            strategy = _MultiWorker(resolver, communication_options)
+        _restore_sigterm()
+        # No worker may end before all have come so far.
+        settle(strategy)
     return strategy
 
 
@@ -179,24 +185,3 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """
     checked_strategy(strategy)
     return worker_index(strategy) == 0
-
-
-def has_workers(strategy: tf.distribute.Strategy) -> bool:
-    """Tells whether a strategy is one of several workers."""
-    kind = tf.distribute.MultiWorkerMirroredStrategy
-    return isinstance(strategy, kind)
-
-
-def worker_index(strategy: tf.distribute.Strategy) -> int:
-    """Returns the index of this worker: 0 is the chief.
-
-    Without a chief it is the index of the task; with one, 1 more.
-    """
-    if not has_workers(strategy):
-        return 0
-    resolver = strategy.cluster_resolver
-    if resolver.task_type == "chief":
-        return 0
-    return (resolver.task_id or 0) + len(
-        resolver.cluster_spec().as_dict().get("chief", [])
-    )

@@ -28,7 +28,7 @@ from dsr_tf.distribute.agree import agree_on
 from dsr_tf.distribute.agree import largest
 from dsr_tf.distribute.agree import settle
 from dsr_tf.distribute.differences import check_alike
-from dsr_tf.distribute.strategy import has_workers
+from dsr_tf.distribute.workers import has_workers
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.runs import build
 from dsr_tf.runs.alike import facts

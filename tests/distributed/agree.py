@@ -16,7 +16,7 @@ from dsr_tf.distribute.agree import largest
 from dsr_tf.distribute.agree import settle
 from dsr_tf.distribute.agree import texts
 from dsr_tf.distribute.differences import check_alike
-from dsr_tf.distribute.strategy import worker_index
+from dsr_tf.distribute.workers import worker_index
 
 TEXTS = ["", "é漢\udc80", "x" * 100_001]
 

@@ -20,7 +20,7 @@ from dsr_tf.callbacks import PreemptedError
 from dsr_tf.callbacks import resumable_fit
 from dsr_tf.callbacks.contents import Contents
 from dsr_tf.distribute.agree import settle
-from dsr_tf.distribute.strategy import worker_index
+from dsr_tf.distribute.workers import worker_index
 from dsr_tf.layers import SparseDense
 from tests.distributed.train import IMAGES
 from tests.distributed.train import keep_iterators
