@@ -305,7 +305,7 @@ def rows(tries, races, seed):
         (folder := Path(scratch) / "others").mkdir()
         single = Trials(starter, folder, "dsr")
         for kind, make in OTHERS.items():
-            yield kind, 2 * tries, make(single, 2 * tries, rng)
+            yield kind, tries, make(single, tries, rng)
 
 
 OTHERS = {

@@ -25,8 +25,8 @@ def held_signals() -> Iterator[None]:
 
 def let_through() -> None:
     """Within `held_signals`: handles the signals that wait."""
-    _mask(signal.SIG_UNBLOCK, _ENDING)
-    _mask(signal.SIG_BLOCK, _ENDING)
+    before = _mask(signal.SIG_UNBLOCK, _ENDING)
+    _mask(signal.SIG_SETMASK, before)
 
 
 def _mask(how: Any, signals: Any) -> Any:
