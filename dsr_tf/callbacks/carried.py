@@ -86,34 +86,6 @@ class Carried(tf.train.experimental.PythonState):
                 _set(callback, own[0][1])
 
 
-def check_callbacks(callbacks: Sequence[Any]) -> None:
-    """Refuses callbacks that a resumed training cannot go on with.
-
-    Raises:
-        ValueError: With the first of them.
-    """
-    for callback in callbacks:
-        if isinstance(callback, keras.callbacks.BackupAndRestore):
-            raise ValueError(
-                "`callbacks` must not hold BackupAndRestore beside a "
-                "Checkpoint: both would restore the model. Leave "
-                "BackupAndRestore out. Received: "
-                f"BackupAndRestore({callback.backup_dir!r})"
-            )
-        if hasattr(callback, "get_state") != hasattr(callback, "set_state"):
-            raise ValueError(
-                "`callbacks` must have both `get_state` and `set_state`, or "
-                f"neither. Received: {type(callback).__name__}, with one"
-            )
-        if isinstance(callback, keras.callbacks.CSVLogger):
-            if not callback.append:
-                raise ValueError(
-                    "`callbacks` must hold CSVLogger with append=True: "
-                    "otherwise a resumed training would delete its rows. "
-                    f"Received: CSVLogger({callback.filename!r}, append=False)"
-                )
-
-
 def is_carried(callback: keras.callbacks.Callback) -> bool:
     """Tells whether a checkpoint holds the state of a callback."""
     known = (*FIELDS, keras.callbacks.CSVLogger)

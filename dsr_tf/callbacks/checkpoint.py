@@ -12,13 +12,13 @@ import tensorflow as tf
 from absl import logging
 
 from dsr_tf.callbacks import same_fit
-from dsr_tf.callbacks.carried import check_callbacks
-from dsr_tf.callbacks.carried import is_carried
 from dsr_tf.callbacks.checkpoint_files import checkpoint_path
 from dsr_tf.callbacks.checkpoint_files import keep_newest
 from dsr_tf.callbacks.checkpoint_files import remove_unfinished
 from dsr_tf.callbacks.contents import Contents
 from dsr_tf.callbacks.description import Description
+from dsr_tf.callbacks.going_on import check_callbacks
+from dsr_tf.callbacks.going_on import check_optimizers
 from dsr_tf.callbacks.position import Position
 from dsr_tf.callbacks.preempted import PreemptedError
 from dsr_tf.callbacks.reallocate import Reallocate
@@ -123,6 +123,8 @@ class Checkpoint(keras.callbacks.Callback):
         )
         self.position = Position()
         self.damaged: list[str] = []
+        # All callbacks of the `fit`, this one among them.
+        self._every: list[Any] = [self]
         # Batches of the first epoch that `fit` is not given.
         self.skipped = 0
         # Of this process, and of all workers when they were last asked: a
@@ -146,6 +148,7 @@ class Checkpoint(keras.callbacks.Callback):
         """
         what = "a Keras model"
         checked_kind("model", model, keras.Model, what, optional=True)
+        self._every = same_fit.callbacks_of(self)
         path = self._newest(model)
         for line in self.damaged:
             logging.warning("%s; the one before it is used.", line)
@@ -182,12 +185,12 @@ class Checkpoint(keras.callbacks.Callback):
             )
         _build_optimizer(model)
         moves = self._moves()
-        known = moves is not None or len(same_fit.callbacks_of(self)) > 1
+        known = moves is not None or len(self._every) > 1
         return Description.of(model, moves.method if moves else None, known)
 
     def _moves(self) -> Reallocate | None:
         """Returns the callback of this `fit` that moves weights, if any."""
-        here = same_fit.beside(self, Reallocate)
+        here = [x for x in self._every if isinstance(x, Reallocate)]
         if self.reallocation and here and self.reallocation not in here:
             raise ValueError(
                 "`callbacks` of `fit` must hold the `reallocation` that the "
@@ -197,7 +200,8 @@ class Checkpoint(keras.callbacks.Callback):
         return next(iter(here), self.reallocation)
 
     def _logs(self) -> SparsityLogger | None:
-        return next(iter(same_fit.beside(self, SparsityLogger)), self.logger)
+        here = [x for x in self._every if isinstance(x, SparsityLogger)]
+        return next(iter(here), self.logger)
 
     def stop(self, signum: int | None = None, frame: Any = None) -> None:
         """Asks for a checkpoint and the end of training after this batch.
@@ -218,7 +222,9 @@ class Checkpoint(keras.callbacks.Callback):
                 "can be restored. Call `model.build`, or give it an Input. "
                 f"Received: model '{self.model.name}', not built"
             )
-        self._check_others()
+        self._every = same_fit.callbacks_of(self)
+        check_callbacks(self._every, self)
+        check_optimizers(self.model)
         for layer in sparse_layers(self.model):
             # Which may be given other masks before its optimizer takes a step.
             layer.kernel.meet(self.model.optimizer)
@@ -235,7 +241,7 @@ class Checkpoint(keras.callbacks.Callback):
             self.position,
             self._moves(),
             self._logs(),
-            same_fit.callbacks_of(self),
+            self._every,
         )
         if not self.skipped:
             self._go_back_to_an_end()
@@ -243,37 +249,6 @@ class Checkpoint(keras.callbacks.Callback):
         self._check_end()
         self._warn_of_others()
         self._resumes = True
-
-    def _check_others(self) -> None:
-        """Refuses callbacks beside which a training cannot go on."""
-        every = same_fit.callbacks_of(self)
-        check_callbacks(every)
-        own = [i for i, x in enumerate(every) if x is self]
-        late = [
-            type(x).__name__
-            for x in every[own[0] + 1 :]
-            if isinstance(x, Reallocate | SparsityLogger) or is_carried(x)
-        ]
-        if late:
-            raise ValueError(
-                "`callbacks` must hold the Checkpoint last, so that it saves "
-                f"what the others have done. Received: {', '.join(late)} after "
-                "it"
-            )
-        model = self.model
-        others = [
-            name
-            for name, value in vars(model).items()
-            if isinstance(value, keras.optimizers.Optimizer)
-            and value is not model.optimizer
-        ]
-        if others:
-            raise ValueError(
-                "`model` must be trained by the one optimizer that it was "
-                "compiled with, whose state a Checkpoint holds. In a loop of "
-                "your own, use `tf.train.Checkpoint`. Received: a model with "
-                f"the optimizers {', '.join(others)} besides"
-            )
 
     def _go_back_to_an_end(self) -> None:
         """Finds the end of an epoch, where alone a plain `fit` can begin."""
@@ -391,7 +366,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Refuses to go on with what Keras has ended for good."""
         epochs = (self.params or {}).get("epochs", 0)
         kind = keras.callbacks.SwapEMAWeights
-        swaps = any(x.swap_on_epoch for x in same_fit.beside(self, kind))
+        swaps = any(x.swap_on_epoch for x in self._every if isinstance(x, kind))
         epoch = self.position.epoch
         if swaps and self.position.ended and 0 < epoch < epochs:
             raise ValueError(
