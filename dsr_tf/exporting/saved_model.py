@@ -42,7 +42,7 @@ def write_packed(model: keras.Model, path: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         unpacked: list[UnpackedVariable] = []
 
-        def exchange(layer: Layer) -> Layer:
+        def exchange(layer: Layer) -> Layer | None:
             twin = _packed_twin(layer, Path(folder))
             if isinstance(twin, PackedKernel):
                 unpacked.append(twin.unpacked)
@@ -80,9 +80,9 @@ def _write(
     )
 
 
-def _packed_twin(layer: Layer, folder: Path) -> Layer:
+def _packed_twin(layer: Layer, folder: Path) -> Layer | None:
     plain = dense_twin(layer)
-    if not isinstance(layer, MaskedKernel):
+    if plain is None or not isinstance(layer, MaskedKernel):
         return plain
     kind: Any = type("Packed", (PackedKernel, type(plain)), {})
     twin = kind.from_config(plain.get_config())
