@@ -126,7 +126,7 @@ def adapted(kind, data, **arguments):
 
 
 def preprocessing(name):
-    """Returns a dense model that begins with what `adapt` taught, and inputs."""
+    """Returns a dense model with a layer that was adapted, and inputs."""
     numbers = RNG.normal(5, 3, (50, 4)).astype("float32")
     integers = np.array([[5, 7, 9, 5], [7, 5, 1, 1]])
     words = np.array(["b c", "a b"])
