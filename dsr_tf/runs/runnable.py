@@ -14,7 +14,7 @@ import tensorflow as tf
 from absl import logging
 
 from dsr_tf.checks import first_line
-from dsr_tf.runs.trial import check_survives
+from dsr_tf.exporting.trial import check_survives
 
 _GRAPH = "saved_model.pb"
 
