@@ -297,6 +297,15 @@ def test_what_tflite_cannot_convert_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_why_tflite_cannot_convert_is_one_short_line(tmp_path):
+    model = keras.Sequential(
+        [keras.Input((7, 3)), layers.LSTM(4), SparseDense(6, 0.5)]
+    )
+    with pytest.raises(ValueError, match="requires element_shape") as e:
+        dsr_tf.export(model, tmp_path / "m", "tflite")
+    assert len(str(e.value).splitlines()) == 1 and len(str(e.value)) < 300
+
+
 @pytest.mark.parametrize(
     "strides, sparsity, refused",
     [(2, 0.9, True), (1, 0.9, False), (2, 0.5, False)],

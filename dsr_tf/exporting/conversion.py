@@ -87,4 +87,7 @@ def _cause(error: Exception) -> str:
     """Returns the line of a converter's message that says what failed."""
     lines = [x.strip() for x in str(error).splitlines()]
     lists = [x for x in lines if re.match("(TF Select|Custom) ops: ", x)]
-    return lists[0] if lists else first_line(error)
+    errors = [x.rpartition("error: ")[2] for x in lines if "error: " in x]
+    found = [*lists, *errors, first_line(error)][0]
+    # Where in the graph it is, which fills several lines.
+    return re.sub(r"^loc\(.*\): ", "", found)

@@ -10,44 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-# Arguments: the file, and where inputs are and outputs go; without these two
-# the inputs are zeros. Files that take and give bytes for floats are given
-# floats, and give floats.
-_PROGRAM = """
-import sys
-import warnings
-import numpy as np
-import tensorflow as tf
-
-warnings.simplefilter("ignore")
-
-def encoded(value, details):
-    scale, zero = details["quantization"]
-    if value.dtype == details["dtype"] or not scale:
-        return value
-    limits = np.iinfo(details["dtype"])
-    steps = np.round(value / scale) + zero
-    return np.clip(steps, limits.min, limits.max).astype(details["dtype"])
-
-def decoded(value, details):
-    if value.dtype == object:
-        return value.astype("S")
-    scale, zero = details["quantization"]
-    return (value.astype("float32") - zero) * scale if scale else value
-
-runner = tf.lite.Interpreter(sys.argv[1]).get_signature_runner()
-details = runner.get_input_details()
-if len(sys.argv) > 2:
-    with np.load(sys.argv[2]) as file:
-        inputs = {name: encoded(file[name], x) for name, x in details.items()}
-else:
-    inputs = {n: np.zeros(x["shape"], x["dtype"]) for n, x in details.items()}
-outputs = runner(**inputs)
-if len(sys.argv) > 2:
-    details = runner.get_output_details()
-    outputs = {name: decoded(outputs[name], x) for name, x in details.items()}
-    np.savez(sys.argv[3], **outputs)
-"""
+_PROGRAM = Path(__file__).with_name("interpreter.py")
 # A sound file takes some seconds; a damaged one may run for ever.
 _SECONDS = 300
 
@@ -107,7 +70,8 @@ def outputs_of(
 
 def _run(*arguments: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", _PROGRAM, *map(str, arguments)],
+        # -P: no file beside the program, or here, stands for a module.
+        [sys.executable, "-P", str(_PROGRAM), *map(str, arguments)],
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
