@@ -6,6 +6,7 @@ from keras import layers
 
 from dsr_tf.exporting.drawn_inputs import drawn_inputs
 from dsr_tf.exporting.examples import batches_of
+from dsr_tf.exporting.examples import first_examples
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 
@@ -176,6 +177,27 @@ def test_what_predict_does_not_take_is_refused(model, given, message):
         batches_of(given, model())
     assert "`representative` must be what `predict` takes" in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
+
+
+def fixed():
+    return keras.Sequential(
+        [keras.Input(batch_shape=(3, 4)), SparseDense(2, 0.5)]
+    )
+
+
+def test_batches_have_the_size_that_the_model_has():
+    batches = batches_of(X, fixed())
+    (first,) = first_examples(batches, fixed())
+    assert (first == X[:3]).all()
+    for wrong in (X[:4], X[:2], list(X)):
+        with pytest.raises(ValueError, match="`representative` must be what"):
+            batches_of(wrong, fixed())
+
+
+def test_the_first_examples_of_many_are_compared():
+    many = np.arange(400, dtype="float32").reshape(100, 4)
+    (first,) = first_examples(batches_of(many, one()), one())
+    assert (first == many[:32]).all()
 
 
 def open_model(size):

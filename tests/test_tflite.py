@@ -243,6 +243,23 @@ def test_microcontrollers_get_bytes(tmp_path, capsys):
     assert output == pytest.approx(expected, abs=0.1 * largest)
 
 
+@pytest.mark.slow
+def test_a_model_of_fixed_batches_is_exported_as_integers(tmp_path):
+    model = keras.Sequential(
+        [keras.Input(batch_shape=(5, 4)), SparseDense(8, 0.5)]
+    )
+    dsr_tf.export(
+        model,
+        tmp_path / "m",
+        "tflite",
+        quantize="int8",
+        representative=SMALL,
+    )
+    found = run(tmp_path / "m", SMALL[:5])["output_0"]
+    expected = np.asarray(model(SMALL[:5]))
+    assert np.abs(found - expected).max() < 0.03 * np.abs(expected).max()
+
+
 def half(dtype):
     """Returns a network of half precision, with a nested one and a function."""
     factor = 2.0

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from dsr_tf.checks import first_line
 from dsr_tf.exporting.examples import Batch
+from dsr_tf.exporting.examples import batch_size
 from dsr_tf.exporting.signature import input_names
 
 
@@ -71,16 +72,11 @@ class Conversion:
     def _examples(self) -> Iterator[dict[str, np.ndarray]]:
         """Yields inputs by name: TFLite has an order of its own."""
         names = input_names(self.model)
-        whole = any(tensor.shape[0] for tensor in self.model.inputs)
+        size = batch_size(self.model) or 1
         for batch in self.batches or []:
-            rows = [batch] if whole else _rows(batch)
-            for row in rows:
-                yield dict(zip(names, row, strict=True))
-
-
-def _rows(batch: Batch) -> Iterator[Batch]:
-    for row in zip(*batch, strict=True):
-        yield [example[None] for example in row]
+            for start in range(0, len(batch[0]), size):
+                part = [array[start : start + size] for array in batch]
+                yield dict(zip(names, part, strict=True))
 
 
 def _cause(error: Exception) -> str:

@@ -16,6 +16,10 @@ from dsr_tf.exporting.signature import layer_names
 Batch = list[np.ndarray]
 
 
+# A file is compared with its model on so many at most.
+_NUM_COMPARED = 32
+
+
 class UnfitError(Exception):
     """Says why something is no batch of a model's inputs."""
 
@@ -52,6 +56,23 @@ def batches_of(given: Any, model: keras.Model) -> list[Batch]:
             f"of them, for the inputs {wanted}. "
             f"Received: representative={error}"
         ) from error
+
+
+def first_examples(batches: list[Batch], model: keras.Model) -> Batch:
+    """Returns some examples on which a file is compared with its model.
+
+    Args:
+        batches: Batches of the model's inputs.
+        model: A model; if its batches have a size of their own, a batch of
+            that size is returned.
+    """
+    size = batch_size(model) or _NUM_COMPARED
+    return [array[:size] for array in batches[0]]
+
+
+def batch_size(model: keras.Model) -> int | None:
+    """Returns the size that a model's batches have to have; None if any."""
+    return next((x.shape[0] for x in model.inputs if x.shape[0]), None)
 
 
 def _parts(given: Any, model: keras.Model) -> Iterator[Any]:
@@ -177,7 +198,8 @@ def _array(value: Any, tensor: keras.KerasTensor) -> np.ndarray:
         array = array[..., None]
     elif len(array.shape) == len(shape) + 1 and array.shape[-1] == 1:
         array = array[..., 0]
-    if not _fits(array.shape, (None, *shape[1:])) or not len(array):
+    whole = len(array) and not len(array) % (shape[0] or 1)
+    if not _fits(array.shape, (None, *shape[1:])) or not whole:
         raise UnfitError(f"arrays of shape {array.shape}")
     return _cast(array, tensor)
 

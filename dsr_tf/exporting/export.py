@@ -61,8 +61,9 @@ def export(
         quantize: For `"tflite"`: None, `"float16"` or `"int8"`.
         representative: Inputs, in any form that `model.predict` takes, batches
             with labels included, or a function that returns them. For
-            `"int8"` they give the ranges of activations. On the first batch
-            the file is compared with the model; without it, on drawn inputs.
+            `"int8"` they give the ranges of activations. On the first ones, 32
+            at most, the file is compared with the model; without any, on
+            drawn inputs.
         overwrite: Whether to replace a file or folder at `path`.
         verbose: Whether to print the size of the result.
         encoding: For `"tflite"`: `"sparse"` and `"dense"` say how kernels are

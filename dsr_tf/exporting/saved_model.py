@@ -21,6 +21,7 @@ from dsr_tf.exporting.comparison import tolerance_of
 from dsr_tf.exporting.drawn_inputs import drawn_inputs
 from dsr_tf.exporting.examples import Batch
 from dsr_tf.exporting.examples import batches_of
+from dsr_tf.exporting.examples import first_examples
 from dsr_tf.exporting.gaps import pack
 from dsr_tf.exporting.packed_kernel import PackedKernel
 from dsr_tf.exporting.packed_kernel import UnpackedVariable
@@ -141,7 +142,7 @@ def _tables(model: keras.Model) -> list[Any]:
 def _inputs(model: keras.Model, representative: Any) -> Batch:
     if representative is None:
         return drawn_inputs(model)
-    return batches_of(representative, model)[0]
+    return first_examples(batches_of(representative, model), model)
 
 
 def _compare(path: Path, model: keras.Model, inputs: Batch) -> None:

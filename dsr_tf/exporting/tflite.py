@@ -17,6 +17,7 @@ from dsr_tf.exporting.conversion import Conversion
 from dsr_tf.exporting.drawn_inputs import drawn_inputs
 from dsr_tf.exporting.examples import Batch
 from dsr_tf.exporting.examples import batches_of
+from dsr_tf.exporting.examples import first_examples
 from dsr_tf.exporting.float32 import in_float32
 from dsr_tf.exporting.pointwise import pointwise_fault
 from dsr_tf.exporting.saved_model import write_graph
@@ -79,8 +80,7 @@ def write_tflite(
         path: File to write.
         quantize: None, `"float16"` or `"int8"`.
         representative: Inputs, as `predict` takes them. For `"int8"` they give
-            the ranges of activations; the first batch is what the file is run
-            on.
+            the ranges of activations; on the first ones the file is tried.
         encoding: `"sparse"`, `"dense"`, or `"auto"`: the smaller of those that
             compute the model's outputs.
         inputs: None, or `"int8"` for in- and outputs of 8 bits.
@@ -98,7 +98,7 @@ def write_tflite(
     if representative is not None:
         batches = batches_of(representative, model)
     share = max(TOLERANCES[quantize], tolerance_of(model))
-    tried = batches[0] if batches else drawn_inputs(model)
+    tried = first_examples(batches, model) if batches else drawn_inputs(model)
     trial = Trial(model, tried, outputs_of(model, tried), share)
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "model"
