@@ -261,7 +261,7 @@ def test_a_model_of_fixed_batches_is_exported_as_integers(tmp_path):
 
 
 def half(dtype):
-    """Returns a network of half precision, with a nested one and a function."""
+    """Returns a network of some dtype, with a nested one and a function."""
     factor = 2.0
     inner = keras.Sequential(
         [
@@ -284,9 +284,10 @@ def half(dtype):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "dtype", ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16"]
+    "dtype",
+    ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"],
 )
-def test_halves_go_through_single_precision(tmp_path, dtype):
+def test_other_floats_go_through_single_precision(tmp_path, dtype):
     model = half(dtype)
     dsr_tf.export(model, tmp_path / "m", "tflite")
     x = RNG.normal(size=(2, 6, 6, 2)).astype("float32")

@@ -99,9 +99,9 @@ def _difference(
 
 
 def as_array(value: Any) -> np.ndarray:
-    """Returns an array that every file can hold: no halves and no objects."""
+    """Returns an array of single precision, if of floats; without objects."""
     value = tf.convert_to_tensor(value)
-    if value.dtype in (tf.bfloat16, tf.float16):
+    if value.dtype.is_floating:
         value = tf.cast(value, tf.float32)
     array = np.asarray(value)
     return array.astype("S") if array.dtype == object else array

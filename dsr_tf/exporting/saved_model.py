@@ -86,7 +86,7 @@ def write_graph(
     model: keras.Model,
     path: Path,
     resources: Sequence[UnpackedVariable] = (),
-    half: bool = True,
+    any_float: bool = True,
 ) -> None:
     """Writes a SavedModel with the signatures that `Model.export` writes.
 
@@ -97,12 +97,13 @@ def write_graph(
         model: A built sequential or functional model.
         path: Folder to write.
         resources: Kernels of the model that are not among its variables.
-        half: Whether inputs of half precision stay so.
+        any_float: Whether inputs that are floats of another width than 32 bits
+            stay so.
     """
     served = tf.Module()
     served.resources = [*resources, *_tables(model)]
     served.all_variables = [variable.value for variable in model.variables]
-    specs = _specs(model, half)
+    specs = _specs(model, any_float)
 
     @tf.function(input_signature=[packed(model, specs)], autograph=False)
     def serve(inputs: Any) -> Any:
@@ -123,11 +124,10 @@ def write_graph(
     )
 
 
-def _specs(model: keras.Model, half: bool) -> list[tf.TensorSpec]:
+def _specs(model: keras.Model, any_float: bool) -> list[tf.TensorSpec]:
     types = [tf.as_dtype(tensor.dtype) for tensor in model.inputs]
-    if not half:
-        halves = (tf.float16, tf.bfloat16)
-        types = [tf.float32 if x in halves else x for x in types]
+    if not any_float:
+        types = [tf.float32 if x.is_floating else x for x in types]
     shapes = [tensor.shape for tensor in model.inputs]
     return list(map(tf.TensorSpec, shapes, types, input_names(model)))
 

@@ -102,7 +102,7 @@ def write_tflite(
     trial = Trial(model, tried, outputs_of(model, tried), share)
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "model"
-        write_graph(in_float32(densify(model)), graph, half=False)
+        write_graph(in_float32(densify(model)), graph, any_float=False)
         convert = Conversion(model, graph, quantize, batches, inputs)
         content, note = _encoded(convert, trial, encoding, inputs)
     path.write_bytes(content)
