@@ -119,6 +119,76 @@ def test_files_that_cannot_serve_are_refused(tmp_path, name, message):
     assert all((a == b).all() for a, b in pairs)
 
 
+def adapted(kind, data, **arguments):
+    layer = kind(**arguments)
+    layer.adapt(data)
+    return layer
+
+
+def preprocessing(name):
+    """Returns a dense model with a layer that was adapted, and inputs."""
+    numbers = RNG.normal(5, 3, (50, 4)).astype("float32")
+    integers = np.array([[5, 7, 9, 5], [7, 5, 1, 1]])
+    words = np.array(["b c", "a b"])
+    bins = [layers.Rescaling(1.0)]
+    rows = [layers.Embedding(9, 3), layers.Flatten()]
+    kind = {
+        "normalization": (numbers, layers.Normalization, {}, []),
+        "bins": (numbers, layers.Discretization, {"num_bins": 4}, bins),
+        "integers": (integers, layers.IntegerLookup, {}, rows),
+        "frequencies": (
+            words,
+            layers.TextVectorization,
+            {"output_mode": "tf_idf"},
+            [],
+        ),
+    }
+    x, layer, arguments, more = kind[name]
+    dtype = "string" if x.dtype.kind == "U" else x.dtype.name
+    return keras.Sequential(
+        [
+            keras.Input(x.shape[1:], dtype=dtype),
+            adapted(layer, x, **arguments),
+            *more,
+            layers.Dense(3, name="last"),
+        ]
+    ), keras.ops.convert_to_tensor(x)
+
+
+@pytest.mark.parametrize(
+    "name", ["normalization", "bins", "integers", "frequencies"]
+)
+def test_what_adapt_taught_is_copied(name):
+    model, x = preprocessing(name)
+    copy = dsr_tf.sparsify(model, 0.0)
+    assert [layer.name for layer in sparse_layers(copy)] == ["last"]
+    for other in (copy, dsr_tf.densify(copy)):
+        assert (np.asarray(other(x)) == np.asarray(model(x))).all()
+
+
+def test_loaded_weights_of_a_normalization_are_used(tmp_path):
+    model, x = preprocessing("normalization")
+    model.save_weights(tmp_path / "m.weights.h5")
+    other, _ = preprocessing("normalization")
+    other.layers[0].adapt(np.ones((3, 4), "float32"))
+    copy = dsr_tf.sparsify(other, 0.0)
+    dsr_tf.load_dense_weights(copy, tmp_path / "m.weights.h5")
+    assert (np.asarray(copy(x)) == np.asarray(model(x))).all()
+
+
+def test_functions_as_layers_are_shared():
+    factor = 3.0
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            layers.Lambda(lambda x: x * factor),
+            SparseDense(3, 0.5),
+        ]
+    )
+    x = RNG.normal(size=(2, 4)).astype("float32")
+    assert (np.asarray(dsr_tf.densify(model)(x)) == np.asarray(model(x))).all()
+
+
 def test_subclassed_models_are_refused():
     class Own(keras.Model):
         pass

@@ -53,6 +53,16 @@ def test_files_of_a_run_are_as_good_as_it(finished, name):
     assert "recorded_accuracy" not in result
 
 
+def test_a_file_of_bytes_is_as_good_as_the_run(finished):
+    path, summary = finished
+    export = runs.export_run(str(path), "tflite", "int8", inputs="int8")
+    assert export == path / "model_int8_int8_inputs.tflite"
+    result = runs.evaluate(str(export), "digits")
+    assert result["accuracy"] == pytest.approx(
+        summary["test_accuracy"], abs=0.03
+    )
+
+
 def test_loss_is_the_cross_entropy_of_keras(finished):
     path, _ = finished
     model = keras.models.load_model(path / "model.keras", compile=False)

@@ -278,88 +278,35 @@ def test_bad_arguments_are_refused(tmp_path, model, arguments, message):
     assert not list(Path(tmp_path).iterdir())
 
 
-def convolutional():
-    rng = np.random.default_rng(0)
-    model = keras.Sequential(
-        [
-            keras.Input((12, 12, 3)),
-            SparseConv2D(32, 3, 0.9, activation="relu"),
-            SparseConv2D(32, 3, 0.9, activation="relu"),
-            layers.GlobalAveragePooling2D(),
-            SparseDense(10, 0.5),
-        ]
-    )
-    data = [rng.normal(size=(4, 12, 12, 3)).astype("f4") for _ in range(3)]
-    return model, data
-
-
-# Loads a TFLite file where the library is not.
-RUN = """
-import sys
-sys.modules["dsr_tf"] = None
-import numpy as np, tensorflow as tf
-model = tf.lite.Interpreter("model")
-run = model.get_signature_runner("serving_default")
-(name,) = run.get_input_details()
-np.save("y.npy", run(**{name: np.load("x.npy")})["output_0"])
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "quantize, tolerance", [(None, 1e-5), ("float16", 1e-3), ("int8", 0.1)]
-)
-def test_tflite_file_is_small_and_computes_the_same(
-    tmp_path, quantize, tolerance
-):
-    model, data = convolutional()
-    dsr_tf.export(
-        model,
-        tmp_path / "model",
-        "tflite",
-        quantize=quantize,
-        representative=data if quantize == "int8" else None,
-    )
-    np.save(tmp_path / "x.npy", data[0])
-    subprocess.run([sys.executable, "-c", RUN], check=True, cwd=tmp_path)
-    expected = np.asarray(model(data[0]))
-    found = np.load(tmp_path / "y.npy")
-    largest = float(np.abs(expected).max())
-    assert found == pytest.approx(expected, abs=tolerance * largest)
-    # 10,400 weights, 41,600 bytes; 1,214 of them are active.
-    assert (tmp_path / "model").stat().st_size < 24_000
-
-
-def test_integers_need_representative_inputs(tmp_path):
-    model, _ = convolutional()
-    with pytest.raises(ValueError, match="`representative` must be given"):
-        dsr_tf.export(model, tmp_path / "m", "tflite", quantize="int8")
-    assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.slow
-def test_a_tflite_file_that_computes_something_else_is_not_written(
-    tmp_path, monkeypatch
-):
-    model, _ = convolutional()
-    monkeypatch.setitem(
-        sys.modules["dsr_tf.exporting.tflite"].TOLERANCES, None, -1.0
-    )
-    with pytest.raises(RuntimeError, match="outputs that differ by"):
-        dsr_tf.export(model, tmp_path / "m", "tflite")
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize(
     "arguments, message",
     [
         ({"quantize": "int4"}, "`quantize` must be one of"),
+        ({"encoding": "both"}, "`encoding` must be one of"),
+        ({"inputs": "int4"}, "`inputs` must be one of"),
+        ({"quantize": "float16"}, "`quantize` must be None, unless the format"),
+        ({"encoding": "dense"}, "`encoding` must be 'auto', unless the format"),
+        ({"inputs": "int8"}, "`inputs` must be None, unless the format"),
+        ({"representative": 3}, "`representative` must be what `predict`"),
         (
-            {"quantize": "float16", "format": "npz"},
-            "must be None, unless the format",
+            {"representative": 3, "format": "npz"},
+            "`representative` must be None, unless the format",
+        ),
+        (
+            {"inputs": "int8", "format": "tflite"},
+            "`inputs` must be None, unless `quantize='int8'`",
+        ),
+        (
+            {
+                "inputs": "int8",
+                "format": "tflite",
+                "quantize": "int8",
+                "encoding": "sparse",
+            },
+            "`inputs` must be None, unless .* is not 'sparse'",
         ),
     ],
 )
-def test_quantization_is_of_tflite(tmp_path, arguments, message):
+def test_options_that_do_not_fit_are_refused(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         dsr_tf.export(small(), tmp_path / "m", **arguments)

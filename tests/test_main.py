@@ -62,7 +62,7 @@ def test_flags_of_a_run_run_again(finished, tmp_path):
     "arguments, name",
     [
         ((), "saved_model"),
-        (("--format=tflite", "--quantize=int8"), "model.tflite"),
+        (("--format=tflite", "--quantize=int8"), "model_int8.tflite"),
         (("--format=npz",), "weights.npz"),
     ],
 )
@@ -74,7 +74,8 @@ def test_run_is_exported_into_its_folder(finished, arguments, name):
     lines = result.stdout.splitlines()
     assert lines[-1].endswith(str(path / name)) and (path / name).exists()
     assert any("bytes of the dense weights" in x for x in lines)
-    assert_refused(main(*command), "unless `overwrite=True`", 1)
+    refused = f"must not hold this export already. Add --overwrite.*{name}"
+    assert_refused(main(*command), refused, 1)
     assert main(*command, "--overwrite").returncode == 0
 
 
@@ -160,6 +161,13 @@ def test_second_run_is_refused(finished):
         ("--noprune_across_tensors", "it belongs to --method=compressed"),
         ("--num_prunes=20 --period=5", "--num_prunes has no effect"),
         ("--quantize=int8", "--quantize needs --format=tflite"),
+        ("--encoding=dense", "--encoding needs --format=tflite"),
+        ("--inputs=int8", "--inputs needs --format=tflite"),
+        ("--format=tflite --inputs=int8", "=int8 needs --quantize=int8"),
+        (
+            "--format=tflite --inputs=int8 --quantize=int8 --encoding=sparse",
+            "does not go with --encoding=sparse",
+        ),
         ("--train_examples=0", "is not a positive integer"),
         ("--prune_schedule=linear", "should be one of <cubic|exponential>"),
         ("--learning_rate=0:0.1,25", "a schedule of EPOCH:VALUE"),

@@ -300,6 +300,8 @@ def rows(tmp_path_factory):
             "representative": (None, "other?"),
             "overwrite": (False, "switch"),
             "verbose": (False, "switch"),
+            "encoding": ("auto", "other"),
+            "inputs": (None, "other?"),
         },
         "gradual_pruning": gradual,
         "hash_kernels": chosen

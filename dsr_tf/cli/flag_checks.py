@@ -88,10 +88,16 @@ for _name in sorted({name for x in records() for name in x.requires}):
     check("method", _name)(partial(_missing, _name))
 
 
-@check("mode", "format", "quantize")
-def _tflite_is_quantized(values: Values) -> str | None:
-    if values["quantize"] and values["format"] != "tflite":
-        return "--quantize needs --format=tflite"
+@check("mode", "format", "quantize", "encoding", "inputs")
+def _tflite_has_options(values: Values) -> str | None:
+    usual = {"quantize": None, "encoding": "auto", "inputs": None}
+    for name, value in usual.items():
+        if values[name] != value and values["format"] != "tflite":
+            return f"--{name} needs --format=tflite"
+    if values["inputs"] and values["quantize"] != "int8":
+        return f"--inputs={values['inputs']} needs --quantize=int8"
+    if values["inputs"] and values["encoding"] == "sparse":
+        return f"--inputs={values['inputs']} does not go with --encoding=sparse"
     return None
 
 

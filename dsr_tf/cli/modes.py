@@ -23,6 +23,8 @@ def export() -> None:
         flags.FLAGS.quantize,
         flags.FLAGS.data_dir,
         flags.FLAGS.overwrite,
+        flags.FLAGS.encoding,
+        flags.FLAGS.inputs,
     )
     print(f"written to      {path}")
 

@@ -78,7 +78,22 @@ EXPORT = (
         "quantize",
         None,
         ["float16", "int8"],
-        "How to quantize the tflite export.",
+        "How to quantize the tflite export. The name of the file tells.",
+    ),
+    flags.DEFINE_enum(
+        "encoding",
+        "auto",
+        ["auto", "sparse", "dense"],
+        "How the tflite export encodes sparse kernels. auto: sparse where that "
+        "is smaller and computes the outputs of the network, else dense.",
+    ),
+    flags.DEFINE_enum(
+        "inputs",
+        None,
+        ["int8"],
+        "int8: the tflite export takes and gives 8 bits, and its kernels are "
+        "encoded dense, as microcontrollers need it; it needs "
+        "--quantize=int8.",
     ),
 )
 EVALUATE = (

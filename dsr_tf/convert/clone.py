@@ -10,6 +10,7 @@ from keras.layers import Layer
 from dsr_tf.checks import checked_kind
 from dsr_tf.graph.search import is_graph
 from dsr_tf.layers import copy_weights
+from dsr_tf.layers.walk import all_layers
 
 
 def check_convertible(model: Any) -> None:
@@ -91,7 +92,19 @@ def _cloned(
     for old, copied in pairs:
         if copied is not old:
             copy(old, copied)
+    finish(new)
     return new
+
+
+def finish(model: Layer) -> None:
+    """Makes the layers of a model take up weights that were assigned.
+
+    `Normalization` computes with constants, which Keras makes of its weights
+    when it is adapted or loaded.
+    """
+    for layer in all_layers(model):
+        if isinstance(layer, keras.layers.Normalization):
+            layer.finalize_state()
 
 
 def _inputs(model: keras.Model) -> Any:
@@ -112,8 +125,11 @@ def _inputs(model: keras.Model) -> Any:
 
 
 def _copy(layer: Layer) -> Layer:
+    # Two models can share a layer that has no weights. The config of one with
+    # a vocabulary does not hold what it learned by `adapt`.
+    if hasattr(layer, "get_vocabulary") and not layer.weights:
+        return layer
     # Keras cannot copy some layers, such as a Lambda of a Python function.
-    # Two models can share one that has no weights.
     try:
         return type(layer).from_config(layer.get_config())
     except Exception as error:

@@ -8,6 +8,7 @@ from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_path
 from dsr_tf.convert.clone import check_convertible
 from dsr_tf.convert.clone import clone_with
+from dsr_tf.convert.clone import finish
 from dsr_tf.graph.kinds import dense_twin
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import copy_weights
@@ -60,6 +61,7 @@ def load_dense_weights(model: keras.Model, path: str | Path) -> None:
             f"`path` must be a file that exists. Received: path={path}"
         )
     copy_weights(_loaded(model, path), model)
+    finish(model)
 
 
 def _loaded(model: keras.Model, path: Path) -> keras.Model:

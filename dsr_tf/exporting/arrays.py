@@ -6,6 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from dsr_tf.exporting.weight_names import named_weights
 from dsr_tf.layers import sparse_layers
 
 Arrays = dict[str, np.ndarray]
@@ -14,7 +15,9 @@ Arrays = dict[str, np.ndarray]
 def write_npz(model: keras.Model, path: Path) -> None:
     """Writes all weights of a model, sparse kernels by position.
 
-    Each array has the path of its variable, such as `dense/bias`. A sparse
+    Each array has the path of its variable, such as `dense/bias`; where several
+    have the same, the names of their models come first. A bfloat16 is written
+    as a float32, which has all its values. A sparse
     kernel has three arrays instead: `dense/kernel/values`, the active weights;
     `dense/kernel/indices`, int64, their positions in the flattened kernel,
     ascending; and `dense/kernel/shape`, int64.
@@ -49,16 +52,23 @@ def _write(
     masks = {id(x.kernel): x.kernel_mask for x in sparse_layers(model)}
     left_out = {id(mask) for mask in masks.values()}
     arrays: Arrays = {}
-    for weight in model.weights:
-        value = keras.ops.convert_to_numpy(weight)
+    for name, weight in named_weights(model).items():
+        value = _value(weight)
         if id(weight) in masks:
             mask = keras.ops.convert_to_numpy(masks[id(weight)])
             parts = encode(value, mask) | {"shape": np.array(value.shape)}
-            arrays |= {f"{weight.path}/{k}": v for k, v in parts.items()}
+            arrays |= {f"{name}/{k}": v for k, v in parts.items()}
         elif id(weight) not in left_out:
-            arrays[weight.path] = value
+            arrays[name] = value
     with path.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **arrays)
+
+
+def _value(weight: keras.Variable) -> np.ndarray:
+    """Returns a weight; NumPy cannot read a bfloat16 from a file."""
+    if weight.dtype == "bfloat16":
+        weight = keras.ops.cast(weight, "float32")
+    return keras.ops.convert_to_numpy(weight)
 
 
 def _by_position(kernel: np.ndarray, mask: np.ndarray) -> Arrays:

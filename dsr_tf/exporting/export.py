@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Callable
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from dsr_tf.exporting.arrays import write_csr
 from dsr_tf.exporting.arrays import write_npz
 from dsr_tf.exporting.saved_model import write_dense
 from dsr_tf.exporting.saved_model import write_packed
+from dsr_tf.exporting.tflite import ENCODINGS
 from dsr_tf.exporting.tflite import TOLERANCES
 from dsr_tf.exporting.tflite import write_tflite
 from dsr_tf.files import replacing
@@ -23,7 +23,7 @@ from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.layers import sparse_layers
 
-WRITERS: dict[str, Callable[..., None]] = {
+WRITERS: dict[str, Callable[..., str | None]] = {
     "saved_model": write_packed,
     "saved_model_dense": write_dense,
     "tflite": write_tflite,
@@ -37,9 +37,11 @@ def export(
     path: str | Path,
     format: str = "saved_model",
     quantize: str | None = None,
-    representative: Iterable[Any] | None = None,
+    representative: Any = None,
     overwrite: bool = False,
     verbose: bool = True,
+    encoding: str = "auto",
+    inputs: str | None = None,
 ) -> None:
     """Writes a sparse model as a file that loads without this library.
 
@@ -53,19 +55,28 @@ def export(
         format: `"saved_model"`: a SavedModel for TensorFlow and TensorFlow
             Serving, whose sparse kernels are packed, and unpacked at loading.
             `"saved_model_dense"`: a SavedModel with dense kernels. `"tflite"`:
-            a TFLite file, sparse-encoded where that is smaller; it is run, and
-            its outputs are compared with the model's. `"npz"` and `"csr"`:
-            NumPy arrays, by position or by row.
+            a TFLite file. `"npz"` and `"csr"`: NumPy arrays, by position or by
+            row. SavedModels and TFLite files are run, and their outputs are
+            compared with the model's.
         quantize: For `"tflite"`: None, `"float16"` or `"int8"`.
-        representative: For `"int8"`: batches of inputs, which give the ranges
-            of activations.
+        representative: Inputs, in any form that `model.predict` takes, batches
+            with labels included, or a function that returns them. For
+            `"int8"` they give the ranges of activations. On the first ones, 32
+            at most, the file is compared with the model; without any, on
+            drawn inputs.
         overwrite: Whether to replace a file or folder at `path`.
         verbose: Whether to print the size of the result.
+        encoding: For `"tflite"`: `"sparse"` and `"dense"` say how kernels are
+            encoded. `"auto"` takes the sparse encoding where it is smaller and
+            computes the model's outputs.
+        inputs: For `"tflite"` with `quantize="int8"`: `"int8"` makes in- and
+            outputs of 8 bits, as microcontrollers take them, with dense
+            kernels.
 
     Raises:
         ValueError: If an argument is out of its range, the model cannot be
             converted, or `path` already exists.
-        RuntimeError: If the outputs of a TFLite file differ from the model's.
+        RuntimeError: If the outputs of the file differ from the model's.
         OSError: If the file cannot be written. An older file at `path` stays.
 
     Example:
@@ -77,11 +88,14 @@ def export(
     checked_switch("overwrite", overwrite)
     checked_switch("verbose", verbose)
     _check(model, path, overwrite)
-    options = _options(format, quantize, representative)
+    options = _options(format, quantize, encoding, inputs)
+    if representative is not None:
+        options |= _representative(format, representative)
     with replacing(path) as partial:
-        WRITERS[format](model, partial, **options)
+        note = WRITERS[format](model, partial, **options)
     if verbose:
-        print(_size_line(model, path), flush=True)
+        line = _size_line(model, path)
+        print(f"{line}; {note}" if note else line, flush=True)
 
 
 def _check(model: keras.Model, path: Path, overwrite: bool) -> None:
@@ -107,17 +121,43 @@ def _check(model: keras.Model, path: Path, overwrite: bool) -> None:
 
 
 def _options(
-    format: str, quantize: str | None, representative: Iterable[Any] | None
+    format: str, quantize: str | None, encoding: str, inputs: str | None
 ) -> dict[str, Any]:
     checked_choice("quantize", quantize, tuple(TOLERANCES))
-    if format == "tflite":
-        return {"quantize": quantize, "representative": representative}
-    if quantize is not None or representative is not None:
+    checked_choice("encoding", encoding, ENCODINGS)
+    checked_choice("inputs", inputs, (None, "int8"))
+    options = {"quantize": quantize, "encoding": encoding, "inputs": inputs}
+    if format != "tflite":
+        _check_default(format, options)
+        return {}
+    if inputs is not None and (quantize != "int8" or encoding == "sparse"):
         raise ValueError(
-            "`quantize` and `representative` must be None, unless the format "
-            f"is 'tflite'. Received: quantize={quantize!r}, format={format!r}"
+            "`inputs` must be None, unless `quantize='int8'` and the encoding "
+            f"is not 'sparse'. Received: inputs={inputs!r}, "
+            f"quantize={quantize!r}, encoding={encoding!r}"
         )
-    return {}
+    return options
+
+
+def _check_default(format: str, options: dict[str, Any]) -> None:
+    """Refuses what only TFLite has, for another format."""
+    usual = {"quantize": None, "encoding": "auto", "inputs": None}
+    for name, value in options.items():
+        if value != usual[name]:
+            raise ValueError(
+                f"`{name}` must be {usual[name]!r}, unless the format is "
+                f"'tflite'. Received: {name}={value!r}, format={format!r}"
+            )
+
+
+def _representative(format: str, given: Any) -> dict[str, Any]:
+    if format in ("npz", "csr"):
+        raise ValueError(
+            "`representative` must be None, unless the format is 'tflite' or "
+            f"a SavedModel. Received: representative={given!r}, "
+            f"format={format!r}"
+        )
+    return {"representative": given}
 
 
 def _size_line(model: keras.Model, path: Path) -> str:

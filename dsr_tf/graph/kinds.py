@@ -105,11 +105,17 @@ def hashed_twin(
     )
 
 
-def dense_twin(layer: keras.layers.Layer) -> keras.layers.Layer:
-    """Makes the plain Keras layer of a sparse or hashed one, or a copy."""
-    config = _plain(layer.get_config())
+def dense_twin(layer: keras.layers.Layer) -> keras.layers.Layer | None:
+    """Makes the plain Keras layer of a sparse or hashed one.
+
+    None for a layer that is plain Keras already. One that only has a
+    `GroupLasso` is made anew, with its L1 and L2.
+    """
+    given = layer.get_config()
+    config = _plain(dict(given))
     if type(layer) not in DENSE_OF:
-        return type(layer).from_config(config)
+        changed = config != given
+        return type(layer).from_config(config) if changed else None
     for name in _OWN_ARGUMENTS:
         config.pop(name, None)
     return DENSE_OF[type(layer)].from_config(config)

@@ -33,8 +33,10 @@ EXPORTS = {
 
 def exports(folder: Path) -> list[Path]:
     """Returns the exports that are in the folder of a run."""
-    paths = [folder / name for name in EXPORTS.values()]
-    return [path for path in paths if os.path.lexists(path)]
+    names = {Path(name) for name in EXPORTS.values()}
+    # Those of other precisions have longer names.
+    patterns = {f"{name.stem}*{name.suffix}" for name in names}
+    return sorted({x for pattern in patterns for x in folder.glob(pattern)})
 
 
 class Earlier:

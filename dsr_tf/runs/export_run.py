@@ -1,5 +1,6 @@
 """Exports the network of a finished run, for use without this library."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,11 @@ import keras
 
 from dsr_tf.checks import checked_choice
 from dsr_tf.checks import checked_path
+from dsr_tf.checks import checked_switch
 from dsr_tf.data import load_images
 from dsr_tf.exporting import export
+from dsr_tf.exporting.tflite import ENCODINGS
+from dsr_tf.exporting.tflite import TOLERANCES
 from dsr_tf.runs.earlier import EXPORTS
 from dsr_tf.runs.earlier import MODEL
 from dsr_tf.runs.finished import is_finished
@@ -26,6 +30,8 @@ def export_run(
     quantize: str | None = None,
     data_dir: str | None = None,
     overwrite: bool = False,
+    encoding: str = "auto",
+    inputs: str | None = None,
 ) -> Path:
     """Exports the network of a run into the run's folder.
 
@@ -36,6 +42,8 @@ def export_run(
             run's data set give the ranges.
         data_dir: Folder of the prepared sets of TFDS; None for its default.
         overwrite: Whether an earlier export may be replaced.
+        encoding: As in `dsr_tf.export`.
+        inputs: As in `dsr_tf.export`.
 
     Returns:
         Path of the export.
@@ -46,10 +54,20 @@ def export_run(
     """
     folder = checked_path("run_dir", run_dir)
     checked_choice("format", format, tuple(EXPORTS))
+    checked_choice("quantize", quantize, tuple(TOLERANCES))
+    checked_choice("encoding", encoding, ENCODINGS)
+    checked_choice("inputs", inputs, (None, "int8"))
+    checked_switch("overwrite", overwrite)
+    path = folder / _name(format, quantize, encoding, inputs)
     if not is_finished(folder):
         raise ValueError(
             "`run_dir` must be the folder of a finished run. "
             f"Received: run_dir={run_dir}"
+        )
+    if os.path.lexists(path) and not overwrite:
+        raise ValueError(
+            "`run_dir` must not hold this export already. Add --overwrite to "
+            f"replace it. Received: run_dir={run_dir}, with {path.name}"
         )
     # Not while the run is trained further, or exported by another process.
     with RunFolder(folder).owned():
@@ -58,9 +76,27 @@ def export_run(
         batches = None
         if quantize == "int8":
             batches = _batches(summary, model, data_dir)
-        path = folder / EXPORTS[format]
-        export(model, path, format, quantize, batches, overwrite)
+        export(
+            model,
+            path,
+            format,
+            quantize,
+            batches,
+            overwrite,
+            encoding=encoding,
+            inputs=inputs,
+        )
         return path
+
+
+def _name(
+    format: str, quantize: str | None, encoding: str, inputs: str | None
+) -> str:
+    """Returns the name of an export; exports that differ have their own."""
+    start, dot, ending = EXPORTS[format].partition(".")
+    chosen = encoding if encoding != "auto" else None
+    parts = [quantize, inputs and f"{inputs}_inputs", chosen]
+    return "_".join([start, *filter(None, parts)]) + dot + ending
 
 
 def _batches(

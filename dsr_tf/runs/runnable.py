@@ -14,7 +14,9 @@ import tensorflow as tf
 from absl import logging
 
 from dsr_tf.checks import first_line
-from dsr_tf.runs.trial import check_survives
+from dsr_tf.exporting.interpreter import decoded
+from dsr_tf.exporting.interpreter import encoded
+from dsr_tf.exporting.trial import check_survives
 
 _GRAPH = "saved_model.pb"
 
@@ -104,11 +106,13 @@ def _load_tflite(path: Path) -> Runnable:
         interpreter = tf.lite.Interpreter(str(path))
     endpoint = interpreter.get_signature_runner()
     ((name, details),) = endpoint.get_input_details().items()
+    (given_back,) = endpoint.get_output_details().values()
     # A dimension that is open is -1 there.
     shape = (n if n > 0 else None for n in details["shape_signature"][1:])
 
     def run(images: np.ndarray) -> Any:
-        (outputs,) = endpoint(**{name: images}).values()
-        return outputs
+        inputs = {name: encoded(images, details)}
+        (outputs,) = endpoint(**inputs).values()
+        return decoded(outputs, given_back)
 
     return Runnable(tuple(shape), run)

@@ -1,0 +1,342 @@
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import dsr_tf
+from dsr_tf.exporting import tflite
+from dsr_tf.exporting.pointwise import pointwise_fault
+from dsr_tf.exporting.signature import input_names
+from dsr_tf.exporting.trial import outputs_of
+from dsr_tf.layers import SparseConv2D
+from dsr_tf.layers import SparseDense
+
+RNG = np.random.default_rng(0)
+
+
+def convolutional():
+    rng = np.random.default_rng(0)
+    model = keras.Sequential(
+        [
+            keras.Input((12, 12, 3)),
+            SparseConv2D(32, 3, 0.9, activation="relu"),
+            SparseConv2D(32, 3, 0.9, activation="relu"),
+            layers.GlobalAveragePooling2D(),
+            SparseDense(10, 0.5),
+        ]
+    )
+    data = [rng.normal(size=(4, 12, 12, 3)).astype("f4") for _ in range(3)]
+    return model, data
+
+
+# Loads a TFLite file where the library is not.
+RUN = """
+import sys
+sys.modules["dsr_tf"] = None
+import numpy as np, tensorflow as tf
+model = tf.lite.Interpreter("model")
+run = model.get_signature_runner("serving_default")
+(name,) = run.get_input_details()
+np.save("y.npy", run(**{name: np.load("x.npy")})["output_0"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "quantize, tolerance", [(None, 1e-5), ("float16", 1e-3), ("int8", 0.1)]
+)
+def test_tflite_file_is_small_and_computes_the_same(
+    tmp_path, quantize, tolerance
+):
+    model, data = convolutional()
+    dsr_tf.export(
+        model,
+        tmp_path / "model",
+        "tflite",
+        quantize=quantize,
+        representative=data if quantize == "int8" else None,
+    )
+    np.save(tmp_path / "x.npy", data[0])
+    subprocess.run([sys.executable, "-c", RUN], check=True, cwd=tmp_path)
+    expected = np.asarray(model(data[0]))
+    found = np.load(tmp_path / "y.npy")
+    largest = float(np.abs(expected).max())
+    assert found == pytest.approx(expected, abs=tolerance * largest)
+    # 10,400 weights, 41,600 bytes; 1,214 of them are active.
+    assert (tmp_path / "model").stat().st_size < 24_000
+
+
+def test_integers_need_representative_inputs(tmp_path):
+    model, _ = convolutional()
+    with pytest.raises(ValueError, match="`representative` must be given"):
+        dsr_tf.export(model, tmp_path / "m", "tflite", quantize="int8")
+    assert not list(tmp_path.iterdir())
+
+
+def other_weights(model):
+    """Stands for `densify`, with a fault that changes the network."""
+    plain = dsr_tf.densify(model)
+    plain.set_weights([2 * weight for weight in plain.get_weights()])
+    return plain
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["auto", "dense"])
+def test_a_file_is_compared_with_the_sparse_model(
+    tmp_path, monkeypatch, encoding
+):
+    model, _ = convolutional()
+    monkeypatch.setattr(tflite, "densify", other_weights)
+    with pytest.raises(RuntimeError, match="file that gives outputs that diff"):
+        dsr_tf.export(model, tmp_path / "m", "tflite", encoding=encoding)
+    assert not list(tmp_path.iterdir())
+
+
+def run(path, *arrays):
+    """Runs a TFLite file in this process."""
+    interpreter = tf.lite.Interpreter(str(path))
+    runner = interpreter.get_signature_runner("serving_default")
+    names = sorted(runner.get_input_details())
+    return runner(**dict(zip(names, arrays, strict=True)))
+
+
+@pytest.mark.slow
+def test_a_model_of_open_size_is_exported(tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((None, None, 1)),
+            SparseConv2D(16, 5, 0.8),
+            layers.GlobalAveragePooling2D(),
+        ]
+    )
+    dsr_tf.export(model, tmp_path / "m", "tflite")
+    for length in (5, 12):
+        x = RNG.normal(size=(2, length, length, 1)).astype("float32")
+        found = run(tmp_path / "m", x)["output_0"]
+        assert found == pytest.approx(np.asarray(model(x)), abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_file_that_crashes_tflite_is_not_written(tmp_path, monkeypatch):
+    model, data = convolutional()
+
+    def broken(self, sparse):
+        # The root table of the file, far beyond its end.
+        return (2**31 - 4).to_bytes(4, "little") + b"TFL3" + bytes(100)
+
+    monkeypatch.setattr(tflite.Conversion, "__call__", broken)
+    with pytest.raises(RuntimeError, match="written. .* ends TFLite with SIG"):
+        dsr_tf.export(model, tmp_path / "m", "tflite", encoding="dense")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_where_the_sparse_file_is_wrong_the_dense_one_is_written(
+    tmp_path, capsys, monkeypatch
+):
+    model, data = convolutional()
+    dsr_tf.export(model, tmp_path / "sparse", "tflite", encoding="sparse")
+    assert capsys.readouterr().out.endswith("; encoded sparse\n")
+    dsr_tf.export(model, tmp_path / "dense", "tflite", encoding="dense")
+    assert capsys.readouterr().out.endswith("; encoded dense\n")
+    problem = tflite.Trial.problem
+
+    def sparse_is_wrong(self, path):
+        small = path.stat().st_size < 30_000
+        return "gives nan" if small else problem(self, path)
+
+    monkeypatch.setattr(tflite.Trial, "problem", sparse_is_wrong)
+    dsr_tf.export(model, tmp_path / "auto", "tflite")
+    line = capsys.readouterr().out
+    assert line.endswith("; encoded dense: sparse-encoded, it gives nan\n")
+    content = [(tmp_path / x).read_bytes() for x in ("auto", "dense", "sparse")]
+    assert content[0] == content[1] != content[2]
+
+
+@pytest.mark.slow
+def test_halves_of_a_very_sparse_network_are_right(tmp_path):
+    # As of TensorFlow 2.21 TFLite crashes on the sparse-encoded file of this
+    # one, or computes NaN.
+    model = keras.Sequential(
+        [
+            keras.Input((100,)),
+            SparseDense(300, 0.99, activation="relu"),
+            SparseDense(10, 0.98),
+        ]
+    )
+    dsr_tf.export(model, tmp_path / "m", "tflite", quantize="float16")
+    x = RNG.normal(size=(4, 100)).astype("float32")
+    found = run(tmp_path / "m", x)["output_0"]
+    assert found == pytest.approx(np.asarray(model(x)), abs=1e-3)
+
+
+def two_inputs(nested):
+    # In alphabetical order they are the other way round.
+    small = keras.Input((4,), name="zz")
+    large = keras.Input((4,), name="a-a")
+    hidden = SparseDense(8, 0.5)(layers.Concatenate()([small, large]))
+    outputs = [SparseDense(3, 0.5)(hidden), hidden]
+    if not nested:
+        return keras.Model([small, large], outputs)
+    inputs = {"zz": small, "rest": [large]}
+    return keras.Model(inputs, {"y": outputs[0], "more": [{"h": outputs[1]}]})
+
+
+SMALL = RNG.normal(size=(50, 4)).astype("float32")
+LARGE = 100 * SMALL[::-1].copy()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_several_inputs_and_outputs(tmp_path, nested, quantize):
+    model = two_inputs(nested)
+    given = [SMALL, LARGE]
+    names = ["output_0", "output_1"]
+    if nested:
+        given = {"rest": [LARGE], "zz": SMALL}
+        names = ["y", "more_0_h"]
+    dsr_tf.export(
+        model, tmp_path / "m", "tflite", quantize=quantize, representative=given
+    )
+    found = run(tmp_path / "m", LARGE, SMALL)
+    expected = model(given)
+    if nested:
+        expected = [expected["y"], expected["more"][0]["h"]]
+    assert sorted(found) == sorted(names)
+    for name, value in zip(names, expected, strict=True):
+        value = np.asarray(value)
+        # With the ranges of the two inputs exchanged it is far more.
+        share = 0.03 if quantize else 1e-5
+        assert np.abs(found[name] - value).max() < share * np.abs(value).max()
+
+
+@pytest.mark.slow
+def test_microcontrollers_get_bytes(tmp_path, capsys):
+    model, data = convolutional()
+    dsr_tf.export(
+        model,
+        tmp_path / "m",
+        "tflite",
+        quantize="int8",
+        representative=data,
+        inputs="int8",
+    )
+    assert "; encoded dense: micro" in capsys.readouterr().out
+    interpreter = tf.lite.Interpreter(str(tmp_path / "m"))
+    (given,), (found,) = (
+        interpreter.get_input_details(),
+        interpreter.get_output_details(),
+    )
+    assert given["dtype"] == found["dtype"] == np.int8
+    # Private: nothing public lists the operations of a file.
+    names = {x["op_name"] for x in interpreter._get_ops_details()}
+    assert not names & {"DENSIFY", "QUANTIZE", "DEQUANTIZE"}
+    outputs = outputs_of(tmp_path / "m", {input_names(model)[0]: data[0]})
+    expected = np.asarray(model(data[0]))
+    (output,) = outputs.values()
+    largest = float(np.abs(expected).max())
+    assert output == pytest.approx(expected, abs=0.1 * largest)
+
+
+@pytest.mark.slow
+def test_a_model_of_fixed_batches_is_exported_as_integers(tmp_path):
+    model = keras.Sequential(
+        [keras.Input(batch_shape=(5, 4)), SparseDense(8, 0.5)]
+    )
+    dsr_tf.export(
+        model,
+        tmp_path / "m",
+        "tflite",
+        quantize="int8",
+        representative=SMALL,
+    )
+    found = run(tmp_path / "m", SMALL[:5])["output_0"]
+    expected = np.asarray(model(SMALL[:5]))
+    assert np.abs(found - expected).max() < 0.03 * np.abs(expected).max()
+
+
+def half(dtype):
+    """Returns a network of some dtype, with a nested one and a function."""
+    factor = 2.0
+    inner = keras.Sequential(
+        [
+            keras.Input((6, 6, 4)),
+            SparseConv2D(4, 3, 0.5, dtype=dtype),
+            layers.Lambda(lambda x: x * factor, dtype=dtype),
+        ]
+    )
+    return keras.Sequential(
+        [
+            keras.Input((6, 6, 2), dtype=dtype.removeprefix("mixed_")),
+            SparseConv2D(4, 3, 0.5, padding="same", dtype=dtype),
+            inner,
+            layers.BatchNormalization(dtype=dtype),
+            layers.Flatten(dtype=dtype),
+            SparseDense(4, 0.5, dtype=dtype),
+        ]
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "dtype",
+    ["mixed_float16", "mixed_bfloat16", "float16", "bfloat16", "float64"],
+)
+def test_other_floats_go_through_single_precision(tmp_path, dtype):
+    model = half(dtype)
+    dsr_tf.export(model, tmp_path / "m", "tflite")
+    x = RNG.normal(size=(2, 6, 6, 2)).astype("float32")
+    found = run(tmp_path / "m", x)["output_0"]
+    expected = np.asarray(tf.cast(model(x), tf.float32))
+    assert found.dtype == np.float32
+    assert np.abs(found - expected).max() < 0.05 * np.abs(expected).max()
+    assert model.layers[0].dtype_policy.name == dtype
+
+
+def test_what_tflite_cannot_convert_is_refused(tmp_path):
+    model = keras.Sequential(
+        [
+            keras.Input((4,), dtype="int64"),
+            layers.IntegerLookup(vocabulary=[3, 4]),
+            layers.Embedding(4, 3),
+            layers.Flatten(),
+            SparseDense(3, 0.5),
+        ]
+    )
+    with pytest.raises(
+        ValueError, match="that TFLite has. .*LookupTableFindV2"
+    ):
+        dsr_tf.export(model, tmp_path / "m", "tflite")
+    assert not list(tmp_path.iterdir())
+
+
+def test_why_tflite_cannot_convert_is_one_short_line(tmp_path):
+    model = keras.Sequential(
+        [keras.Input((7, 3)), layers.LSTM(4), SparseDense(6, 0.5)]
+    )
+    with pytest.raises(ValueError, match="requires element_shape") as e:
+        dsr_tf.export(model, tmp_path / "m", "tflite")
+    assert len(str(e.value).splitlines()) == 1 and len(str(e.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "strides, sparsity, refused",
+    [(2, 0.9, True), (1, 0.9, False), (2, 0.5, False)],
+)
+def test_what_runtimes_compute_wrongly_is_not_encoded_sparse(
+    strides, sparsity, refused
+):
+    model = keras.Sequential(
+        [
+            keras.Input((16, 16, 3)),
+            layers.Conv2D(8, 3, strides=strides),
+            SparseConv2D(16, 1, sparsity),
+            layers.GlobalAveragePooling2D(),
+        ]
+    )
+    assert (pointwise_fault(model) is not None) == refused
