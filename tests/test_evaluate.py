@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from dsr_tf import runs
 from dsr_tf.data import load_images
-from dsr_tf.runs.earlier import EXPORTS as NAMES
+from dsr_tf.runs.exported import EXPORTS as NAMES
 from tests.command_line import main
 from tests.configs import config
 

@@ -231,6 +231,17 @@ def test_an_unfinished_run_without_checkpoints_is_not_replaced(tmp_path):
     assert not RunFolder(tmp_path, overwrite=True).resumes("--seed=1")
 
 
+def test_a_new_run_leaves_no_export_of_the_old_one(tmp_path):
+    own = {"weights_of_mine.npz", "model.txt"}
+    for name in (*own, "weights.npz", "model_int8_dense.tflite"):
+        (tmp_path / name).touch()
+    (tmp_path / "saved_model").mkdir()
+    folder = RunFolder(tmp_path, overwrite=True)
+    with folder.owned():
+        folder.begin("--seed=0")
+    assert {x.name for x in tmp_path.iterdir()} == {*own, ".lock", "flags.cfg"}
+
+
 @pytest.mark.parametrize("name", ["model.keras", "checkpoints", "metrics.csv"])
 def test_what_is_no_run_is_not_replaced(tmp_path, name):
     (tmp_path / name).mkdir()

@@ -21,22 +21,6 @@ NAMES = (
     *(SUMMARY, INITIAL, MODEL, BEST, METRICS, TENSORBOARD, CHECKPOINTS),
     FLAGS,
 )
-# What is exported into the folder, by format.
-EXPORTS = {
-    "saved_model": "saved_model",
-    "saved_model_dense": "saved_model_dense",
-    "tflite": "model.tflite",
-    "npz": "weights.npz",
-    "csr": "weights_csr.npz",
-}
-
-
-def exports(folder: Path) -> list[Path]:
-    """Returns the exports that are in the folder of a run."""
-    names = {Path(name) for name in EXPORTS.values()}
-    # Those of other precisions have longer names.
-    patterns = {f"{name.stem}*{name.suffix}" for name in names}
-    return sorted({x for pattern in patterns for x in folder.glob(pattern)})
 
 
 class Earlier:

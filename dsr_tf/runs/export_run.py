@@ -13,8 +13,9 @@ from dsr_tf.data import load_images
 from dsr_tf.exporting import export
 from dsr_tf.exporting.tflite import ENCODINGS
 from dsr_tf.exporting.tflite import TOLERANCES
-from dsr_tf.runs.earlier import EXPORTS
 from dsr_tf.runs.earlier import MODEL
+from dsr_tf.runs.exported import EXPORTS
+from dsr_tf.runs.exported import export_name
 from dsr_tf.runs.finished import is_finished
 from dsr_tf.runs.finished import load_network
 from dsr_tf.runs.finished import read_summary
@@ -58,7 +59,7 @@ def export_run(
     checked_choice("encoding", encoding, ENCODINGS)
     checked_choice("inputs", inputs, (None, "int8"))
     checked_switch("overwrite", overwrite)
-    path = folder / _name(format, quantize, encoding, inputs)
+    path = folder / export_name(format, quantize, encoding, inputs)
     if not is_finished(folder):
         raise ValueError(
             "`run_dir` must be the folder of a finished run. "
@@ -87,16 +88,6 @@ def export_run(
             inputs=inputs,
         )
         return path
-
-
-def _name(
-    format: str, quantize: str | None, encoding: str, inputs: str | None
-) -> str:
-    """Returns the name of an export; exports that differ have their own."""
-    start, dot, ending = EXPORTS[format].partition(".")
-    chosen = encoding if encoding != "auto" else None
-    parts = [quantize, inputs and f"{inputs}_inputs", chosen]
-    return "_".join([start, *filter(None, parts)]) + dot + ending
 
 
 def _batches(

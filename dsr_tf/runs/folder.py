@@ -22,7 +22,7 @@ from dsr_tf.runs.earlier import NAMES
 from dsr_tf.runs.earlier import SUMMARY
 from dsr_tf.runs.earlier import TENSORBOARD
 from dsr_tf.runs.earlier import Earlier
-from dsr_tf.runs.earlier import exports
+from dsr_tf.runs.exported import exports
 from dsr_tf.runs.flagfile import differences
 from dsr_tf.runs.flagfile import is_longer
 from dsr_tf.runs.flagfile import of_shares

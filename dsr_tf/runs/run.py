@@ -38,7 +38,7 @@ from dsr_tf.runs.earlier import CHECKPOINTS
 from dsr_tf.runs.earlier import INITIAL
 from dsr_tf.runs.earlier import METRICS
 from dsr_tf.runs.earlier import TENSORBOARD
-from dsr_tf.runs.earlier import exports
+from dsr_tf.runs.exported import exports
 from dsr_tf.runs.folder import RunFolder
 from dsr_tf.runs.report import EpochLine
 from dsr_tf.runs.report import closing_lines
