@@ -18,8 +18,8 @@ def callbacks_of(callback: keras.callbacks.Callback) -> list[Any]:
         x for x in gc.get_referrers(callback) if type(x) is list
     ]
     found = [x for x in lists if _are_together(x, callback)]
-    # The user's own list lacks what Keras has added.
-    found.sort(key=len)
+    # The user's own lists lack what Keras has added.
+    found.sort(key=lambda listed: len(set(map(id, listed))))
     return list(found[-1]) if found else [callback]
 
 
