@@ -27,26 +27,33 @@ def starter():
         yield found
 
 
+def stopped(starter, path, method, workers=1):
+    """Stops a run by some signals, others for each method, or by all often."""
+    first = list(METHODS).index(method) % len(SIGNALS)
+    names = SIGNALS[first:] + SIGNALS[:first]
+    tries = TRIES or 3
+    trials = Trials(starter, path, method, workers)
+    survived = stop_often(trials, tries, random.Random(method), names)
+    assert set(survived) == set(names[:tries])
+    assert sum(survived.values()) >= tries
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_runs_survive_every_signal(tmp_path, starter, method):
-    trials = Trials(starter, tmp_path, method)
-    survived = stop_often(trials, TRIES or 5, random.Random(method))
-    assert set(survived) == set(SIGNALS)
+    stopped(starter, tmp_path, method)
 
 
-@pytest.mark.parametrize("method", METHODS if TRIES else ["dsr", "deepr"])
+@pytest.mark.parametrize("method", METHODS if TRIES else ["dsr"])
 def test_workers_survive_every_signal(tmp_path, starter, method):
-    trials = Trials(starter, tmp_path, method, workers=2)
-    survived = stop_often(trials, TRIES or 5, random.Random(method))
-    assert set(survived) == set(SIGNALS)
+    stopped(starter, tmp_path, method, workers=2)
 
 
 def test_no_signal_to_a_worker_is_lost(tmp_path, starter):
     trials = Trials(starter, tmp_path, "set", workers=2)
-    assert race(trials, TRIES or 3, random.Random(0)) == (TRIES or 3)
+    assert race(trials, TRIES or 2, random.Random(0)) == (TRIES or 2)
 
 
 @pytest.mark.parametrize("kind", OTHERS)
 def test_runs_survive_other_faults(tmp_path, starter, kind):
     trials = Trials(starter, tmp_path, "dsr")
-    assert OTHERS[kind](trials, TRIES or 2, random.Random(kind)) == (TRIES or 2)
+    assert OTHERS[kind](trials, TRIES or 1, random.Random(kind)) == (TRIES or 1)
