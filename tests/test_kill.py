@@ -85,20 +85,6 @@ def test_a_signal_ends_a_run_that_goes_on(tmp_path, starter, whole, name):
     assert contents(path) == whole
 
 
-def test_a_second_interrupt_ends_a_run_at_once(tmp_path, starter):
-    run = starter.start(*FLAGS, f"--run_dir={tmp_path / 'run'}")
-    while not run.text("stdout"):
-        assert run.wait(0.01) is None
-    # Both before a batch ends, which hears the first one.
-    run.send("SIGSTOP")
-    run.send("SIGINT")
-    run.send("SIGCONT")
-    run.wait(0.0005)
-    run.send("SIGINT")
-    assert run.wait(PATIENCE) in (RESUME, 130)
-    assert len(run.text("stderr").splitlines()) == 1
-
-
 def test_sigterm_before_training_asks_to_be_run_again(tmp_path):
     process = start(f"--run_dir={tmp_path / 'run'}")
     while process.poll() is None and not _catches_sigterm(process.pid):
