@@ -88,7 +88,8 @@ def test_only_finished_runs_are_exported(tmp_path):
 def test_second_run_is_refused(finished):
     path, _ = finished
     result = main(f"--run_dir={path}", "--epochs=2")
-    assert_refused(result, r"must not hold a finished run. Add --overwrite", 1)
+    other = "must not hold a finished run with other flags.*--overwrite"
+    assert_refused(result, other, 1)
 
 
 @pytest.mark.parametrize(
