@@ -13,25 +13,10 @@ from dsr_tf.callbacks.carried import FIELDS
 from dsr_tf.callbacks.carried import Carried
 from dsr_tf.data import load_images
 from dsr_tf.layers import SparseDense
+from tests.killing import KillAt
+from tests.killing import Killed
 
 EPOCHS, STEPS = 7, 5
-
-
-class Killed(BaseException):
-    pass
-
-
-class KillAt(keras.callbacks.Callback):
-    """Ends training after so many batches, as if the process had ended."""
-
-    def __init__(self, batches):
-        super().__init__()
-        self.left = batches
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if self.left == 0:
-            raise Killed
 
 
 class StopAt(keras.callbacks.Callback):

@@ -16,6 +16,8 @@ from dsr_tf.callbacks import UnreadableCheckpointError
 from dsr_tf.callbacks import resumable_fit
 from dsr_tf.data import load_images
 from dsr_tf.layers import SparseDense
+from tests.killing import KillAt
+from tests.killing import Killed
 
 EPOCHS, STEPS = 3, 8
 METHODS = {
@@ -35,23 +37,6 @@ OPTIMIZERS = {
         0.05, gradient_accumulation_steps=3
     ),
 }
-
-
-class Killed(BaseException):
-    pass
-
-
-class KillAt(keras.callbacks.Callback):
-    """Ends training after so many batches, as if the process had ended."""
-
-    def __init__(self, batches):
-        super().__init__()
-        self.left = batches
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if self.left == 0:
-            raise Killed
 
 
 class Rows(keras.callbacks.Callback):
@@ -243,7 +228,7 @@ def test_plain_fit_resumes_at_the_end_of_an_epoch(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_fit_must_begin_where_the_checkpoint_ends(tmp_path, digits, caplog):
+def test_fit_does_not_begin_within_an_epoch(tmp_path, digits, caplog):
     with pytest.raises(Killed):
         train(tmp_path, digits, kill_at=13, every_steps=2, keep=1)
     arguments = {"steps_per_epoch": STEPS, "epochs": 2, "verbose": 0}
@@ -262,9 +247,18 @@ def test_fit_must_begin_where_the_checkpoint_ends(tmp_path, digits, caplog):
     trained.fit(batches, **arguments)
     with pytest.raises(ValueError, match="end of an epoch.*after 4 batches"):
         fit(1, trained)
-    with pytest.raises(ValueError, match="`initial_epoch`.*resumes, 0:"):
+    with pytest.raises(ValueError, match="end of an epoch.*after 4 batches"):
         fit(1)
-    assert "from within an epoch, where `fit` cannot resume" in caplog.text
+    assert "goes on at the beginning" not in caplog.text
+
+
+def test_fit_must_begin_in_the_epoch_of_the_checkpoint(tmp_path, digits):
+    arguments = {"steps_per_epoch": STEPS, "epochs": 2, "verbose": 0}
+    batches = digits.train_batches(20, 0)
+    network().fit(batches, callbacks=[Checkpoint(tmp_path)], **arguments)
+    arguments |= {"epochs": 4, "callbacks": [Checkpoint(tmp_path)]}
+    with pytest.raises(ValueError, match="`initial_epoch`.*resumes, 2:"):
+        network().fit(batches, initial_epoch=1, **arguments)
 
 
 def test_fit_that_was_stopped_within_an_epoch_goes_on_at_its_begin(tmp_path):
@@ -343,6 +337,14 @@ def test_models_of_several_optimizers_are_refused(tmp_path):
     x, y = np.zeros((20, 8, 8, 1)), np.zeros(20)
     with pytest.raises(ValueError, match="the optimizers other besides"):
         model.fit(x, y, verbose=0, callbacks=[Checkpoint(tmp_path)])
+
+
+def test_finding_leaves_the_optimizer_of_an_unbuilt_model(tmp_path):
+    model = keras.Sequential([SparseDense(3, sparsity=0.5)])
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="`model` must be built before"):
+        Checkpoint(tmp_path).find(model)
+    assert not model.optimizer.built
 
 
 def test_uncompiled_models_are_refused(tmp_path):

@@ -7,6 +7,8 @@ import pytest
 
 from dsr_tf.distribute import OtherWorkerError
 from dsr_tf.distribute import WorkersMissingError
+from dsr_tf.distribute import guest
+from dsr_tf.distribute import host
 from dsr_tf.distribute import meeting
 from dsr_tf.distribute import rendezvous
 from tests.processes import free_ports
@@ -23,9 +25,10 @@ def addresses():
 def quick(monkeypatch):
     monkeypatch.setattr(rendezvous, "_FIRST_REPORT", 1.0)
     monkeypatch.setattr(rendezvous, "_REPORTS", 1.0)
-    monkeypatch.setattr(meeting, "_PERIOD", 0.1)
+    monkeypatch.setattr(host, "_PERIOD", 0.1)
     monkeypatch.setattr(meeting, "_SILENCE", 1.5)
-    monkeypatch.setattr(meeting, "_RETRY", 0.1)
+    monkeypatch.setattr(meeting, "RETRY", 0.1)
+    monkeypatch.setattr(guest, "RETRY", 0.1)
     monkeypatch.setattr(meeting, "_PORT_WAIT", 0.5)
 
 
@@ -125,7 +128,7 @@ def connected(address):
     found = []
 
     def connect():
-        attempt = meeting._Attempt(address)
+        attempt = guest._Attempt(address)
         attempt.wait(5)
         found.append(attempt.connection)
         return attempt.connection is not None

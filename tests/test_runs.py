@@ -206,6 +206,20 @@ def test_the_last_checkpoint_of_a_finished_run_alone_is_kept(tmp_path):
     assert left.name == "checkpoint-5.index"
 
 
+def test_linked_checkpoints_of_a_finished_run_are_left_alone(tmp_path):
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    for name in ("checkpoint-3.index", "checkpoint-4.index"):
+        (foreign / name).touch()
+    path = tmp_path / "run"
+    path.mkdir()
+    write_run(path)
+    (path / "checkpoints").symlink_to(foreign)
+    with pytest.raises(ValueError, match="a finished run"):
+        RunFolder(path).resumes("--seed=0")
+    assert len(list(foreign.iterdir())) == 2
+
+
 def write_run(path, summary='{"epochs": 3}', flags="--seed=0"):
     (path / "summary.json").write_text(summary)
     (path / "flags.cfg").write_text(flags)

@@ -21,6 +21,8 @@ from dsr_tf.layers import HashedDense
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
 from tests.event_file import read
+from tests.killing import KillAt
+from tests.killing import Killed
 
 STEPS = 8
 
@@ -264,19 +266,6 @@ def test_fit_begins_anew(tmp_path):
     assert sorted(read(tmp_path)["sparsity"]) == [STEPS, 2 * STEPS]
 
 
-class StopAt(keras.callbacks.Callback):
-    """Ends training after so many batches, as if the process had ended."""
-
-    def __init__(self, batches):
-        super().__init__()
-        self.left = batches
-
-    def on_train_batch_end(self, batch, logs=None):
-        self.left -= 1
-        if self.left == 0:
-            raise KeyboardInterrupt
-
-
 def train(path, batches=0, logs=True, make=dsr):
     moves = make()
     digits = load_images("digits", train_examples=160)
@@ -292,7 +281,7 @@ def train(path, batches=0, logs=True, make=dsr):
         ),
         epochs=3,
         steps_per_epoch=STEPS,
-        callbacks=[moves, *([logger] if logs else []), StopAt(batches)],
+        callbacks=[moves, *([logger] if logs else []), KillAt(batches)],
     )
 
 
@@ -320,7 +309,7 @@ def whole(tmp_path_factory):
 def test_resumed_run_writes_what_one_never_stopped_writes(
     tmp_path, whole, batches, make
 ):
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         train(tmp_path, batches, make=make)
     train(tmp_path, make=make)
     expected, found = whole(make), read(tmp_path / "logs")
@@ -333,7 +322,7 @@ def test_resumed_run_writes_what_one_never_stopped_writes(
 
 @pytest.mark.parametrize("first", [True, False])
 def test_run_may_go_on_with_a_logger_or_without(tmp_path, first):
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(Killed):
         train(tmp_path, 12, logs=first)
     train(tmp_path, logs=not first)
     steps = {STEPS} if first else {2 * STEPS, 3 * STEPS}

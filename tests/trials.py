@@ -4,8 +4,9 @@
 
 A run of every method is stopped at random moments by every signal, in one
 process and by two workers, and goes on each time; then all that it wrote is
-compared with a run that nothing stopped. Other faults follow. The table of
-`docs/distributed.md` is what this prints.
+compared with a run that nothing stopped. Other faults follow. It ends with an
+error at the first that is not survived; the table of `docs/distributed.md` is
+written where all are.
 """
 
 import argparse
@@ -166,11 +167,8 @@ def _wait_for_all(runs, name):
         assert status is not None, f"{name} was not heard"
         errors = run.text("stderr")
         assert "Traceback" not in errors, errors
-        alone = len(runs) == 1
+        # One whose partner has ended asks to be started again, too.
         allowed = {0, RESUME} | ({-9} if name == "SIGKILL" else set())
-        # A worker whose partner is killed fails, and says so.
-        if not alone:
-            allowed |= {1}
         assert status in allowed, (name, status, errors)
 
 
@@ -231,11 +229,11 @@ def damage(trials, tries, rng, pattern):
 
 def _damage(path, rng):
     content = bytearray(path.read_bytes())
-    place = rng.randrange(len(content))
+    place = rng.randrange(len(content) or 1)
     kind = rng.randrange(4)
     if kind == 0:
         content = content[:place]
-    elif kind == 1:
+    elif kind == 1 and content:
         content[place] ^= 1 << rng.randrange(8)
     elif kind == 2:
         content = bytearray(rng.randbytes(len(content)))

@@ -18,7 +18,7 @@ from dsr_tf.callbacks.checkpoint_files import remove_unfinished
 from dsr_tf.callbacks.contents import Contents
 from dsr_tf.callbacks.description import Description
 from dsr_tf.callbacks.going_on import check_callbacks
-from dsr_tf.callbacks.going_on import check_optimizers
+from dsr_tf.callbacks.going_on import check_model
 from dsr_tf.callbacks.position import Position
 from dsr_tf.callbacks.preempted import PreemptedError
 from dsr_tf.callbacks.reallocate import Reallocate
@@ -142,12 +142,14 @@ class Checkpoint(keras.callbacks.Callback):
                 none.
 
         Raises:
-            ValueError: If `model` is no Keras model.
+            ValueError: If `model` is no Keras model, or not built or compiled.
             UnreadableCheckpointError: If there are checkpoints, but none can
                 be used.
         """
         what = "a Keras model"
         checked_kind("model", model, keras.Model, what, optional=True)
+        if model is not None:
+            check_model(model)
         self._every = same_fit.callbacks_of(self)
         path = self._newest(model)
         for line in self.damaged:
@@ -178,11 +180,6 @@ class Checkpoint(keras.callbacks.Callback):
         return checkpoint_path(self.directory, number) if number else None
 
     def _describe(self, model: keras.Model) -> Description:
-        if getattr(model, "optimizer", None) is None:
-            raise ValueError(
-                "`model` must be compiled before it is trained further. "
-                f"Received: model '{model.name}', not compiled"
-            )
         _build_optimizer(model)
         moves = self._moves()
         known = moves is not None or len(self._every) > 1
@@ -216,15 +213,9 @@ class Checkpoint(keras.callbacks.Callback):
         self._signal = None if signum is None else signal.Signals(signum).name
 
     def on_train_begin(self, logs: Any = None) -> None:
-        if not self.model.built:
-            raise ValueError(
-                "`model` must be built before `fit`, so that its checkpoint "
-                "can be restored. Call `model.build`, or give it an Input. "
-                f"Received: model '{self.model.name}', not built"
-            )
+        check_model(self.model)
         self._every = same_fit.callbacks_of(self)
         check_callbacks(self._every, self)
-        check_optimizers(self.model)
         for layer in sparse_layers(self.model):
             # Which may be given other masks before its optimizer takes a step.
             layer.kernel.meet(self.model.optimizer)
@@ -253,10 +244,12 @@ class Checkpoint(keras.callbacks.Callback):
     def _go_back_to_an_end(self) -> None:
         """Finds the end of an epoch, where alone a plain `fit` can begin."""
         path = self._restored
-        if path is None or not position_of(path).step:
+        within = Position() if path is None else position_of(path)
+        if not within.step:
             return
         end = self._newest(self.model, ends=True)
-        if end is None and self._num_steps():
+        # The first epoch begins with a model that was not trained yet.
+        if end is None and (within.epoch or self._num_steps()):
             return
         self._restored = end
         logging.warning(

@@ -36,12 +36,24 @@ def check_callbacks(
         )
 
 
-def check_optimizers(model: keras.Model) -> None:
-    """Refuses a model with optimizers besides the one it was compiled with.
+def check_model(model: keras.Model) -> None:
+    """Refuses a model whose state a checkpoint could not hold.
 
     Raises:
-        ValueError: With their names.
+        ValueError: If it is not built or not compiled, or has other optimizers
+            than the one it was compiled with.
     """
+    if not model.built:
+        raise ValueError(
+            "`model` must be built before `fit`, so that its checkpoint can be "
+            "restored. Call `model.build`, or give it an Input. Received: "
+            f"model '{model.name}', not built"
+        )
+    if getattr(model, "optimizer", None) is None:
+        raise ValueError(
+            "`model` must be compiled before it is trained further. Received: "
+            f"model '{model.name}', not compiled"
+        )
     others = [
         name
         for name, value in vars(model).items()

@@ -35,6 +35,7 @@ def newest_usable(
             used.
     """
     passed: list[str] = []
+    is_within = False
     for number in newest_first(directory):
         path = checkpoint_path(directory, number)
         if reason := _damage(path):
@@ -43,7 +44,9 @@ def newest_usable(
             passed.append(f"{path} does not fit ({reason})")
         elif not (ends and position_of(path).step):
             return number, passed
-    if passed:
+        else:
+            is_within = True
+    if passed and not is_within:
         raise UnreadableCheckpointError(
             f"No checkpoint in {directory} can be used. Nothing was deleted. "
             "To begin anew, move the folder away. " + "; ".join(passed)

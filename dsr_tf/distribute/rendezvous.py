@@ -19,9 +19,9 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 
 from dsr_tf.distribute.errors import WorkersMissingError
+from dsr_tf.distribute.guest import Guest
 from dsr_tf.distribute.held_signals import let_through
-from dsr_tf.distribute.meeting import Guest
-from dsr_tf.distribute.meeting import Host
+from dsr_tf.distribute.host import Host
 from dsr_tf.distribute.meeting import listen
 
 # Seconds until a worker says for whom it waits, and between two such lines.

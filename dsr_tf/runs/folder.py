@@ -202,7 +202,9 @@ class RunFolder:
 
     def _keep_last_checkpoint(self) -> None:
         """Removes the checkpoints that a finished run does not need."""
-        checkpoint_files.keep_newest(self.path / CHECKPOINTS, keep=1)
+        # What a link leads to is not the run's.
+        if not (self.path / CHECKPOINTS).is_symlink():
+            checkpoint_files.keep_newest(self.path / CHECKPOINTS, keep=1)
 
     def metrics(self) -> list[dict[str, str]]:
         """Returns the rows of the metrics file, one for each epoch."""

@@ -60,13 +60,16 @@ def run(config: Config) -> dict[str, Any]:
         workers return an empty dict.
 
     Raises:
-        ValueError: If a setting is out of its range, or the folder holds a
-            finished run, or an unfinished run with other settings.
+        ValueError: If a setting is out of its range; if the folder is in use,
+            or holds a finished run, or a run with other settings, or is no
+            run's; if workers differ in flags, data or code.
         DatasetUnavailableError: If the data set is not available.
         UnreadableCheckpointError: If no checkpoint of the run can be read.
         FloatingPointError: If the loss, or a weight, becomes NaN or infinite.
         PreemptedError: After SIGTERM, SIGINT, SIGUSR1 or SIGHUP, once a
             checkpoint is written.
+        WorkersMissingError: If other workers do not start within ten minutes.
+        OtherWorkerError: If another worker ended before the training.
     """
     # Before anything else of TensorFlow, as several workers need it.
     strategy = choose_strategy(config.execution.strategy, _say)
