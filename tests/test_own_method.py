@@ -56,8 +56,8 @@ def test_command_line_runs_and_compares_it(copy):
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     (path,) = (copy / "runs").iterdir()
-    name = f"digits_lenet_300_100_{NAME}_s0.9_e2_n300_seed0"
-    assert path.name == name
+    name = f"digits_lenet_300_100_{NAME}_s0.9_e2_n300_seed0_period=1_in_place="
+    assert path.name.startswith(name)
     written = (path / "flags.cfg").read_text().splitlines()
     assert written[-2:] == ["--drop_fraction=0:0.2,1:0.1", "--in_place=0.25"]
     summary = json.loads((path / "summary.json").read_text())
