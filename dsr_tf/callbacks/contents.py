@@ -13,6 +13,7 @@ from dsr_tf.callbacks.description import Description
 from dsr_tf.callbacks.position import Position
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.callbacks.sparsity_logger import SparsityLogger
+from dsr_tf.layers import sparse_layers
 from dsr_tf.training.replica_values import ReplicaValues
 
 
@@ -95,6 +96,8 @@ class Contents:
                 single = tf.train.Checkpoint(**{name: part})
                 single.read(readable).expect_partial()
         self._replicas.assign(self._variables())
+        for layer in sparse_layers(self._model):
+            layer.kernel_mask.renew_numbers()
 
     def _always(self) -> dict[str, Any]:
         moves = self._moves

@@ -43,8 +43,12 @@ class PlainFit:
         self._is_new = True
         if not self.is_plain or self._model.run_eagerly:
             return
+        alone = self._model.distribute_strategy.num_replicas_in_sync == 1
         for kernel in self._kernels:
             kernel.trust(self._model.optimizer)
+            # XLA makes numbers of a mask within another pass.
+            if kernel.is_trusting and alone and not self._model.jit_compile:
+                kernel.mask.keep_numbers()
         masking, trusting = self._functions
         if masking is not None and self._model.train_function is masking:
             self._model.train_function = trusting

@@ -8,6 +8,10 @@ import tensorflow as tf
 
 from dsr_tf.units import Units
 
+# Weights of a kernel up to which its mask is kept as numbers, too: what that
+# saves in a step is much for small kernels alone, and so is little memory.
+_SMALL = 2**20
+
 
 class KernelMask(keras.Variable):
     """A mask, bool. Its kernel, and the slots of that, follow it.
@@ -15,12 +19,17 @@ class KernelMask(keras.Variable):
     Args:
         mask: First value, of the shape of the kernel.
         units: The units that it moves.
+
+    Attributes:
+        numbers: The same mask as ones and zeros, for the gradients of a small
+            kernel; None where nobody asked for it.
     """
 
     def __init__(self, mask: np.ndarray, units: Units) -> None:
         self.units = units
         # Set by the kernel.
         self.kernel: Any = None
+        self.numbers: tf.Variable | None = None
         self._restores = False
         super().__init__(
             lambda shape, dtype: tf.convert_to_tensor(mask, dtype),
@@ -48,17 +57,34 @@ class KernelMask(keras.Variable):
                 unit is masked in part.
         """
         if self.kernel is None or self._restores:
-            return super().assign(value)
+            return self._assign(value)
         if not is_symbolic(value):
             value = checked_mask(value, self.units)
         before, kernel = tf.identity(self.value), self.kernel.last_assigned()
-        mask = super().assign(value)
+        mask = self._assign(value)
         self.kernel.follow(kernel, before)
         return mask
 
     def assign_alone(self, value: Any) -> None:
         """Replaces the mask, where the caller sees to kernel and slots."""
-        super().assign(value)
+        self._assign(value)
+
+    def _assign(self, value: Any) -> Any:
+        done = super().assign(value)
+        self.renew_numbers()
+        return done
+
+    def keep_numbers(self) -> None:
+        """Keeps the mask as float32 too, if the kernel is small."""
+        if self.numbers is None and self.value.shape.num_elements() <= _SMALL:
+            numbers = tf.cast(self.value, tf.float32)
+            self.numbers = tf.Variable(numbers, trainable=False)
+        self.renew_numbers()
+
+    def renew_numbers(self) -> None:
+        """Takes over a mask that was assigned past this object."""
+        if self.numbers is not None:
+            self.numbers.assign(tf.cast(self.value, self.numbers.dtype))
 
     # Private, but all checkpoints of TensorFlow restore variables by it.
     def _restore_from_tensors(self, restored_tensors: Any) -> Any:

@@ -34,7 +34,9 @@ def _masked_gradient(gradient: tf.Tensor, mask: Any) -> tf.Tensor:
     # kernel of bfloat16 on a GPU.
     if gradient.dtype == tf.bfloat16:
         return masked(gradient, mask)
-    return tf.math.multiply_no_nan(gradient, tf.cast(mask, gradient.dtype))
+    if mask.dtype != gradient.dtype:
+        mask = tf.cast(mask, gradient.dtype)
+    return tf.math.multiply_no_nan(gradient, mask)
 
 
 @keras.ops.custom_gradient
@@ -46,7 +48,7 @@ def masked_kernel(kernel: Any, mask: Any) -> tuple[Any, Any]:
 
     Args:
         kernel: Any shape, 0 wherever `mask` is False.
-        mask: Same shape, bool.
+        mask: Same shape, bool, or ones and zeros of the kernel's type.
     """
 
     def grad(upstream: Any) -> tuple[Any, None]:
@@ -120,7 +122,10 @@ class MaskedVariable(keras.Variable):
     # All operations of TensorFlow and Keras read variables by it.
     def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> tf.Tensor:
         kernel = super().__tf_tensor__(dtype, name)
-        return masked_kernel(kernel, self.mask.value)
+        numbers = self.mask.numbers if self.is_trusting else None
+        if numbers is None or numbers.dtype != kernel.dtype:
+            return masked_kernel(kernel, self.mask.value)
+        return masked_kernel(kernel, tf.convert_to_tensor(numbers))
 
     def assign(self, value: Any) -> Any:
         """Assigns values, under the constraint and the mask.
