@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from dsr_tf.graph.search import is_graph
-from dsr_tf.layers.walk import all_layers
+from dsr_tf.layers.tree import all_layers
 
 Shape = tuple[int | None, ...]
 

@@ -24,8 +24,7 @@ from dsr_tf.graph.places import places
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import MaskedKernel
 from dsr_tf.layers import budgeted_layers
-from dsr_tf.layers.walk import all_layers
-from dsr_tf.layers.walk import sublayers
+from dsr_tf.layers.tree import all_layers
 
 
 def summary(
@@ -177,10 +176,11 @@ def _state(layer: keras.layers.Layer) -> str:
 
 def _kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
     """Returns the kernels that a layer holds itself, as they are trained."""
-    if isinstance(layer, MaskedKernel | HashedKernel) and layer.built:
-        return [layer.trained_kernel]
-    inner = {id(w) for x in sublayers(layer) for w in x.weights}
-    return [w for w in layer.weights if is_kernel(w) and id(w) not in inner]
+    parts = [x.trained_kernel for x in budgeted_parts(layer) if x.built]
+    known = {id(x) for x in parts}
+    if isinstance(layer, HashedKernel) and parts:
+        return parts
+    return [w for w in own_weights(layer) if id(w) in known or is_kernel(w)]
 
 
 def _shapes(layer: keras.layers.Layer) -> tuple[tuple[int, ...], ...]:

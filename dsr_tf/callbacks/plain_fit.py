@@ -5,7 +5,7 @@ from typing import Any
 
 import keras
 
-from dsr_tf.layers import MaskedKernel
+from dsr_tf.layers import SparseKernel
 
 
 class PlainFit:
@@ -28,7 +28,7 @@ class PlainFit:
     """
 
     def __init__(
-        self, model: keras.Model, layers: Sequence[MaskedKernel]
+        self, model: keras.Model, layers: Sequence[SparseKernel]
     ) -> None:
         self._model = model
         step = getattr(model.train_step, "__func__", None)
@@ -57,7 +57,7 @@ class PlainFit:
             self._functions = None, None
 
     def serves(
-        self, model: keras.Model, layers: Sequence[MaskedKernel]
+        self, model: keras.Model, layers: Sequence[SparseKernel]
     ) -> bool:
         """Tells whether it was made for a model and its layers."""
         kernels = [layer.kernel for layer in layers if layer.built]

@@ -19,7 +19,7 @@ from dsr_tf.callbacks.reallocate import checked_reallocation
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_folder
 from dsr_tf.graph.places import places
-from dsr_tf.layers import MaskedKernel
+from dsr_tf.layers import SparseKernel
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.training.steps import read_step
 
@@ -191,7 +191,7 @@ class SparsityLogger(keras.callbacks.Callback):
         return {
             name: keras.ops.convert_to_numpy(layer.kernel_mask).ravel() != 0
             for name, layer in self._layers.items()
-            if isinstance(layer, MaskedKernel)
+            if isinstance(layer, SparseKernel)
         }
 
     def _mask(self) -> np.ndarray:
@@ -225,6 +225,6 @@ def _named_layers(model: keras.Model) -> dict[str, Any]:
 def _weights(layer: Any) -> np.ndarray:
     """Returns the weights that a layer holds: active ones, or its bank."""
     weights = keras.ops.convert_to_numpy(layer.trained_kernel)
-    if not isinstance(layer, MaskedKernel):
+    if not isinstance(layer, SparseKernel):
         return weights
     return weights[keras.ops.convert_to_numpy(layer.kernel_mask) != 0]

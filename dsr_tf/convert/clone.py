@@ -10,7 +10,7 @@ from keras.layers import Layer
 from dsr_tf.checks import checked_kind
 from dsr_tf.graph.search import is_graph
 from dsr_tf.layers import copy_weights
-from dsr_tf.layers.walk import all_layers
+from dsr_tf.layers.tree import all_layers
 
 
 def check_convertible(model: Any) -> None:

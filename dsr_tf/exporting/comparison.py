@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from dsr_tf.layers.walk import all_layers
+from dsr_tf.layers.tree import all_layers
 
 # What outputs may differ by, as a share of the largest: float32 sums in
 # another order, 11 bits of a half or 8 of a bfloat16 through several layers.

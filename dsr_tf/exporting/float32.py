@@ -7,7 +7,7 @@ from keras.layers import Lambda
 from keras.layers import Layer
 
 from dsr_tf.convert.clone import clone_with
-from dsr_tf.layers.walk import all_layers
+from dsr_tf.layers.tree import all_layers
 
 _OTHERS = ("float16", "bfloat16", "float64")
 

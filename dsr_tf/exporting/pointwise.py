@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from dsr_tf.layers import sparse_layers
-from dsr_tf.layers.walk import all_layers
+from dsr_tf.layers.tree import all_layers
 
 # XNNPACK computes kernels of fewer zeros as dense ones.
 _LEAST_ZEROS = 2 / 3

@@ -29,7 +29,7 @@ from dsr_tf.exporting.signature import input_names
 from dsr_tf.exporting.signature import output_names
 from dsr_tf.graph.kinds import SPARSE_OF
 from dsr_tf.graph.kinds import dense_twin
-from dsr_tf.layers.walk import all_layers
+from dsr_tf.layers.tree import all_layers
 
 
 def write_dense(

@@ -9,7 +9,7 @@ from dsr_tf.graph.kinds import has_sparse_kind
 from dsr_tf.graph.search import first_convolutions
 from dsr_tf.graph.search import is_graph
 from dsr_tf.graph.search import projections
-from dsr_tf.layers.walk import sublayers
+from dsr_tf.layers.tree import sublayers
 
 
 @dataclass(frozen=True)

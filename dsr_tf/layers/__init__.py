@@ -10,6 +10,7 @@ from dsr_tf.layers.hashed import HashedConv2D
 from dsr_tf.layers.hashed import HashedDense
 from dsr_tf.layers.hashed_kernel import HashedKernel
 from dsr_tf.layers.masked_kernel import MaskedKernel
+from dsr_tf.layers.sparse_kernel import SparseKernel
 from dsr_tf.layers.walk import budgeted_layers
 from dsr_tf.layers.walk import sparse_layers
 
@@ -24,6 +25,7 @@ __all__ = [
     "SparseConv3D",
     "SparseDense",
     "SparseEinsumDense",
+    "SparseKernel",
     "budgeted_layers",
     "copy_masks",
     "copy_weights",

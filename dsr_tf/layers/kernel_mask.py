@@ -19,13 +19,16 @@ class KernelMask(keras.Variable):
     Args:
         mask: First value, of the shape of the kernel.
         units: The units that it moves.
+        name: Its name.
 
     Attributes:
         numbers: The same mask as ones and zeros, for the gradients of a small
             kernel; None where nobody asked for it.
     """
 
-    def __init__(self, mask: np.ndarray, units: Units) -> None:
+    def __init__(
+        self, mask: np.ndarray, units: Units, name: str = "kernel_mask"
+    ) -> None:
         self.units = units
         # Set by the kernel.
         self.kernel: Any = None
@@ -39,7 +42,7 @@ class KernelMask(keras.Variable):
             trainable=False,
             autocast=False,
             aggregation="only_first_replica",
-            name="kernel_mask",
+            name=name,
         )
 
     def assign(self, value: Any) -> Any:

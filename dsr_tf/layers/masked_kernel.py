@@ -5,23 +5,20 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
-from keras import ops
 
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
 from dsr_tf.layers.kernel_mask import KernelMask
 from dsr_tf.layers.masked_variable import MaskedVariable
 from dsr_tf.layers.masked_variable import masked
-from dsr_tf.layers.penalty import is_simple
-from dsr_tf.layers.penalty import penalty
-from dsr_tf.layers.random_mask import random_mask
+from dsr_tf.layers.random_mask import first_mask
+from dsr_tf.layers.sparse_kernel import SparseKernel
 from dsr_tf.units import WEIGHT
 from dsr_tf.units import Granularity
 from dsr_tf.units import Units
 
 
-class MaskedKernel(keras.layers.Layer):
+class MaskedKernel(SparseKernel, keras.layers.Layer):
     """Adds a non-trainable `kernel_mask` to a layer that has a `kernel`.
 
     Name it before the Keras layer among the bases. The kernel keeps its dense
@@ -57,7 +54,7 @@ class MaskedKernel(keras.layers.Layer):
     ) -> None:
         checked = Granularity.of(granularity, self.granularities)
         if kwargs.get("lora_rank") is not None:
-            raise ValueError(_NO_LORA)
+            raise ValueError(no_lora())
         super().__init__(*args, **kwargs)
         self.sparsity = checked_fraction("sparsity", sparsity)
         self.granularity = str(checked)
@@ -73,7 +70,7 @@ class MaskedKernel(keras.layers.Layer):
         self.kernel_units = Units(
             tuple(kwargs["shape"]), Granularity.of(self.granularity)
         )
-        mask = self._first_mask()
+        mask = first_mask(self.kernel_units, self.sparsity, self.seed)
         # Not by Keras' own method, which makes plain variables.
         with keras.name_scope(self.name, caller=self):
             self.kernel_mask = KernelMask(mask, self.kernel_units)
@@ -89,17 +86,9 @@ class MaskedKernel(keras.layers.Layer):
         **kwargs: Any,
     ) -> MaskedVariable:
         initializer = keras.initializers.get(initializer or "glorot_uniform")
-        regularizer = keras.regularizers.get(regularizer)
 
         def initialize(shape: Any, dtype: Any) -> Any:
             return masked(initializer(shape, dtype=dtype), mask)
-
-        def regularize(kernel: MaskedVariable) -> Any:
-            # L1 and L2 have gradient 0 at 0: no need to mask it.
-            if is_simple(regularizer):
-                return penalty(regularizer, kernel.value)
-            # As a tensor, which has no `value` that goes past the mask.
-            return regularizer(tf.convert_to_tensor(kernel))
 
         kernel = MaskedVariable(
             self.kernel_mask,
@@ -108,52 +97,14 @@ class MaskedKernel(keras.layers.Layer):
             dtype=dtype or self.variable_dtype,
             **kwargs,
         )
-        kernel.regularizer = regularize if regularizer else None
+        kernel.set_regularizer(keras.regularizers.get(regularizer))
         return kernel
 
-    def _first_mask(self) -> np.ndarray:
-        grid = self.kernel_units.grid
-        return self.kernel_units.spread(
-            random_mask(grid, self.sparsity, self.seed)
-        )
-
-    def set_mask(self, mask: Any) -> None:
-        """Replaces the mask, and sets to 0 the weights it makes inactive.
-
-        Optimizer slots begin anew at all positions that are, or were,
-        inactive.
-
-        Args:
-            mask: Array of the kernel's shape, of zeros and ones; equal
-                throughout each unit.
-
-        Raises:
-            ValueError: If the shape differs, there are other values, or a
-                unit is masked in part.
-        """
-        self.kernel_mask.assign(mask)
-
-    @property
-    def num_active(self) -> int:
-        """Exact number of active weights."""
-        return int(np.count_nonzero(ops.convert_to_numpy(self.kernel_mask)))
-
-    @property
-    def unit_size(self) -> int:
-        """Number of weights that the mask moves as one."""
-        return self.kernel_units.size
-
-    def num_kept(self, sparsity: float) -> int:
-        """Returns how many weights a new mask of this sparsity would keep."""
-        return self.kernel_units.num_kept(sparsity)
-
-    @property
-    def trained_kernel(self) -> keras.Variable:
-        """The variable that the optimizer trains: the kernel."""
-        return self.kernel
-
     def enable_lora(self, *args: Any, **kwargs: Any) -> None:
-        raise ValueError(_NO_LORA)
+        raise ValueError(no_lora())
+
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        raise ValueError(no_quantization(self.name))
 
     # The Keras layers save kernel and bias only: without these two a model
     # saves, then fails to load.
@@ -164,6 +115,8 @@ class MaskedKernel(keras.layers.Layer):
 
     def load_own_variables(self, store: Any) -> None:
         if self.built:
+            if "kernel_mask" not in store.keys():
+                raise ValueError(dense_file(self.name))
             self.kernel_mask.assign(store["kernel_mask"])
         super().load_own_variables(store)
 
@@ -176,8 +129,30 @@ class MaskedKernel(keras.layers.Layer):
         }
 
 
-_NO_LORA = (
-    "LoRA adds a dense matrix to the kernel, which a sparse layer cannot "
-    "hold. Leave `lora_rank` out, or replace the sparse layer by its Keras "
-    "base layer."
-)
+def no_quantization(name: str) -> str:
+    """Says why a sparse layer is not quantized in place."""
+    return (
+        f"`quantize` must be called on a model without sparse layers. To get a "
+        "small file of 8 bits, use `dsr_tf.export(model, path, "
+        'format="tflite", quantize="int8", representative=inputs)`; to '
+        "quantize by Keras, call it on `dsr_tf.densify(model)`. Received: "
+        f"layer '{name}', which is sparse"
+    )
+
+
+def dense_file(name: str) -> str:
+    """Says what to do with a file without masks."""
+    return (
+        f"The file must hold a mask for the sparse layer '{name}'. It holds "
+        "none, as files of dense models do. Load these by "
+        "`dsr_tf.load_dense_weights(model, path)`."
+    )
+
+
+def no_lora() -> str:
+    """Says why a sparse layer takes no LoRA."""
+    return (
+        "LoRA adds a dense matrix to the kernel, which a sparse layer cannot "
+        "hold. Leave `lora_rank` out, or replace the sparse layer by its Keras "
+        "base layer."
+    )

@@ -15,6 +15,8 @@ from dsr_tf.layers.appliers import innermost
 from dsr_tf.layers.appliers import keeps_zeros
 from dsr_tf.layers.kernel_mask import KernelMask
 from dsr_tf.layers.kernel_mask import is_symbolic
+from dsr_tf.layers.penalty import is_simple
+from dsr_tf.layers.penalty import penalty
 from dsr_tf.layers.slots import Slot
 from dsr_tf.layers.slots import slots_of
 
@@ -69,6 +71,24 @@ _MARGINS = {
 }
 
 
+class _MaskedPenalty:
+    """The penalty of a masked kernel.
+
+    Args:
+        given: The regularizer of its layer.
+    """
+
+    def __init__(self, given: Any) -> None:
+        self.given = given
+
+    def __call__(self, kernel: "MaskedVariable") -> Any:
+        # L1 and L2 have gradient 0 at 0: no need to mask it.
+        if is_simple(self.given):
+            return penalty(self.given, kernel.value)
+        # As a tensor, which has no `value` that goes past the mask.
+        return self.given(tf.convert_to_tensor(kernel))
+
+
 class MaskedVariable(keras.Variable):
     """A kernel that is 0 wherever its mask is, whatever is assigned to it.
 
@@ -90,14 +110,46 @@ class MaskedVariable(keras.Variable):
         constraint: keras.constraints.Constraint | None = None,
         **kwargs: Any,
     ) -> None:
+        self._begin(mask, constraint)
+        super().__init__(**kwargs)
+        mask.kernel = self
+
+    def _begin(self, mask: KernelMask, constraint: Any) -> None:
         self.mask = mask
         self._own = constraint
         self._assigned: tf.Tensor | None = None
         self._restores = False
         self._optimizers: WeakSet[keras.optimizers.Optimizer] = WeakSet()
         self._trusted: Any = None
-        super().__init__(**kwargs)
-        mask.kernel = self
+
+    @classmethod
+    def take_over(cls, variable: keras.Variable, mask: KernelMask) -> None:
+        """Makes a plain variable a masked one, in place.
+
+        Its layer, its optimizers and its checkpoints hold what they held.
+
+        Args:
+            variable: The variable.
+            mask: The mask that it is to obey, of its shape.
+        """
+        constraint, regularizer = variable.constraint, variable.regularizer
+        variable.__class__ = cls
+        variable._begin(mask, constraint)
+        mask.kernel = variable
+        variable.set_regularizer(regularizer)
+        variable.assign(variable)
+
+    def give_back(self) -> None:
+        """Becomes a plain variable, in place; zeros stay."""
+        own, regularizer = self._own, self._regularizer
+        regularizer = getattr(regularizer, "given", regularizer)
+        self.__class__ = keras.Variable
+        self.constraint, self.regularizer = own, regularizer
+
+    def set_regularizer(self, regularizer: Any) -> None:
+        """Sets the penalty, of what the mask leaves."""
+        masked = regularizer and _MaskedPenalty(regularizer)
+        self.regularizer = masked
 
     @property
     def constraint(self) -> Any:

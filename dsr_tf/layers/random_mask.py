@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from dsr_tf.budget import num_kept
+from dsr_tf.units import Units
 
 
 def random_mask(
@@ -29,3 +30,14 @@ def random_mask(
     count = num_kept(size, sparsity)
     mask[generator.choice(size, count, replace=False, shuffle=False)] = 1
     return mask.reshape(shape)
+
+
+def first_mask(units: Units, sparsity: float, seed: int) -> np.ndarray:
+    """Draws the first mask of a kernel, uint8, of its shape.
+
+    Args:
+        units: The units of the kernel.
+        sparsity: Fraction of zeros, in `[0, 1)`.
+        seed: Non-negative integer.
+    """
+    return units.spread(random_mask(units.grid, sparsity, seed))

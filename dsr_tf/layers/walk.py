@@ -1,49 +1,44 @@
-"""Finding the sparse layers of a model."""
+"""Finding the sparse kernels of a model."""
 
 import keras
 
-from dsr_tf.checks import checked_kind
 from dsr_tf.layers.hashed_kernel import HashedKernel
 from dsr_tf.layers.masked_kernel import MaskedKernel
+from dsr_tf.layers.sparse_kernel import SparseKernel
+from dsr_tf.layers.sparsified import Sparsified
+from dsr_tf.layers.tree import all_layers
 
 
-def sparse_layers(model: keras.Model) -> list[MaskedKernel]:
+def sparse_layers(model: keras.Model) -> list[SparseKernel]:
     """Returns the sparse layers of a model, each once, in order.
 
-    Nested models are entered; a layer that is called twice is one layer.
+    Nested models are entered; a layer that is called twice is one layer. A
+    layer without a sparse class of its own, such as an `LSTM`, has a part for
+    each of its sparse kernels, which can be asked for the same as a layer.
 
     Args:
         model: Any Keras model, or layer.
     """
-    return [x for x in all_layers(model) if isinstance(x, MaskedKernel)]
+    return [x for x in budgeted_layers(model) if isinstance(x, SparseKernel)]
 
 
-def budgeted_layers(model: keras.Model) -> list[MaskedKernel | HashedKernel]:
+def budgeted_layers(model: keras.Model) -> list[SparseKernel | HashedKernel]:
     """Returns the layers whose kernels have a budget: sparse or hashed.
 
     Args:
         model: Any Keras model, or layer.
     """
-    kinds = (MaskedKernel, HashedKernel)
-    return [layer for layer in all_layers(model) if isinstance(layer, kinds)]
+    return [x for layer in all_layers(model) for x in budgeted_parts(layer)]
 
 
-def all_layers(model: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """Returns a model and all layers in it, at any depth, each once.
-
-    Args:
-        model: Any Keras model, or layer.
-    """
-    checked_kind("model", model, keras.layers.Layer, "a Keras model or layer")
-    # Private: no public call descends into nested models and wrappers alike.
-    return list(model._flatten_layers())
-
-
-def sublayers(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """Returns the layers that a model or layer holds itself, in order.
+def budgeted_parts(
+    layer: keras.layers.Layer,
+) -> list[SparseKernel | HashedKernel]:
+    """Returns a layer itself, or its parts, if its kernels have a budget.
 
     Args:
-        layer: Any Keras model, or layer.
+        layer: Any Keras layer. Layers inside it are left out.
     """
-    # `layers` is public, and only models have it.
-    return list(layer._flatten_layers(include_self=False, recursive=False))
+    if isinstance(layer, MaskedKernel | HashedKernel):
+        return [layer]
+    return list(layer.sparse_parts) if isinstance(layer, Sparsified) else []

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from dsr_tf.layers import MaskedKernel
+from dsr_tf.layers import SparseKernel
 from dsr_tf.layers.slots import Slot
 from dsr_tf.methods import Growth
 from dsr_tf.methods import Method
@@ -60,7 +60,7 @@ class Program:
     def __init__(
         self,
         method: Method,
-        layers: Sequence[MaskedKernel],
+        layers: Sequence[SparseKernel],
         slots: Sequence[Sequence[Slot]],
         arrays: Arrays,
         names: Sequence[str],

@@ -15,7 +15,7 @@ from dsr_tf.checks import checked_function
 from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_number
 from dsr_tf.checks import checked_seed
-from dsr_tf.layers import MaskedKernel
+from dsr_tf.layers import SparseKernel
 from dsr_tf.layers.slots import Slot
 from dsr_tf.layers.slots import slots_of
 from dsr_tf.methods import Method
@@ -97,7 +97,7 @@ class Reallocator:
 
     def __init__(
         self,
-        model_or_layers: keras.Model | Sequence[MaskedKernel],
+        model_or_layers: keras.Model | Sequence[SparseKernel],
         optimizer: keras.optimizers.Optimizer,
         method: Method,
         period: int | Mapping[int, int] | Schedule = 100,

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from dsr_tf.distribute.fingerprint import ReplicasDifferError
 from dsr_tf.distribute.fingerprint import gatherer
-from dsr_tf.layers import MaskedKernel
+from dsr_tf.layers import SparseKernel
 from dsr_tf.layers.slots import Slot
 
 
@@ -26,7 +26,7 @@ class Replicas:
     def __init__(
         self,
         strategy: tf.distribute.Strategy,
-        layers: Sequence[MaskedKernel],
+        layers: Sequence[SparseKernel],
         slots: Sequence[Sequence[Slot]],
     ) -> None:
         self._several = strategy.num_replicas_in_sync > 1

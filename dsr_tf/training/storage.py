@@ -6,7 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from dsr_tf.layers import MaskedKernel
+from dsr_tf.layers import SparseKernel
 from dsr_tf.layers.slots import Slot
 from dsr_tf.methods import Growth
 from dsr_tf.methods import SparseTensor
@@ -18,7 +18,7 @@ from dsr_tf.methods.tracing import in_turn
 
 
 def masked_tensors(
-    layers: Sequence[MaskedKernel],
+    layers: Sequence[SparseKernel],
     slots: Sequence[Sequence[Slot]],
     arrays: Sequence[Mapping[str, tf.Variable]],
     num_active: Sequence[tf.Tensor | None],
@@ -50,7 +50,7 @@ def masked_tensors(
 
 
 def assign_values(
-    layers: Sequence[MaskedKernel],
+    layers: Sequence[SparseKernel],
     tensors: Sequence[MaskedTensor],
     values: Sequence[tf.Tensor],
 ) -> list[MaskedTensor]:
@@ -80,7 +80,7 @@ def spread(
 
 
 def apply_moves(
-    layers: Sequence[MaskedKernel],
+    layers: Sequence[SparseKernel],
     slots: Sequence[Sequence[Slot]],
     arrays: Sequence[Mapping[str, tf.Variable]],
     gone: Sequence[tf.Tensor],
@@ -104,7 +104,7 @@ def apply_moves(
     in_turn(_apply, layers, slots, gone, growth)
 
 
-def count_units(layers: Sequence[MaskedKernel]) -> tf.Tensor:
+def count_units(layers: Sequence[SparseKernel]) -> tf.Tensor:
     """Counts the active units of each layer, shape `(L,)`, int64."""
     masks = [_rows(layer, layer.kernel_mask)[0] for layer in layers]
     return tf.stack([count_active(mask) for mask in masks])
@@ -130,7 +130,7 @@ def dense(positions: tf.Tensor, values: tf.Tensor, shape: Any) -> tf.Tensor:
 
 
 def _apply(
-    layer: MaskedKernel,
+    layer: SparseKernel,
     slots: Sequence[Slot],
     gone: tf.Tensor,
     growth: Growth,
@@ -183,13 +183,13 @@ def _changed(
     ]
 
 
-def _rows(layer: MaskedKernel, variable: Any) -> tf.Tensor:
+def _rows(layer: SparseKernel, variable: Any) -> tf.Tensor:
     """Returns a variable of the kernel's shape with a column for each unit."""
     return layer.kernel_units.rows(variable.value)
 
 
 def _unit_scores(
-    layer: MaskedKernel, scores: tf.Tensor | None
+    layer: SparseKernel, scores: tf.Tensor | None
 ) -> tf.Tensor | None:
     """Returns the mean magnitude of the scores of each unit, float32."""
     if scores is None:

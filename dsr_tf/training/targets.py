@@ -5,14 +5,14 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from dsr_tf.layers import MaskedKernel
+from dsr_tf.layers import SparseKernel
 from dsr_tf.layers import sparse_layers
 from dsr_tf.methods.context import Extent
 
 
 def trainable_layers(
-    model_or_layers: keras.Model | Sequence[MaskedKernel],
-) -> list[MaskedKernel]:
+    model_or_layers: keras.Model | Sequence[SparseKernel],
+) -> list[SparseKernel]:
     """Returns the sparse layers that a reallocator is made for.
 
     Raises:
@@ -23,7 +23,7 @@ def trainable_layers(
         return _layers_of(model_or_layers)
     is_list = isinstance(model_or_layers, list | tuple)
     layers = list(model_or_layers) if is_list else []
-    sparse = all(isinstance(layer, MaskedKernel) for layer in layers)
+    sparse = all(isinstance(layer, SparseKernel) for layer in layers)
     if not layers or not sparse or len(set(map(id, layers))) < len(layers):
         raise ValueError(
             "`model_or_layers` must be a Keras model, or a list of sparse "
@@ -32,7 +32,7 @@ def trainable_layers(
     return layers
 
 
-def _layers_of(model: keras.Model) -> list[MaskedKernel]:
+def _layers_of(model: keras.Model) -> list[SparseKernel]:
     found = sparse_layers(model)
     layers = [layer for layer in found if layer.trainable]
     if layers:
@@ -54,7 +54,7 @@ def _layers_of(model: keras.Model) -> list[MaskedKernel]:
     )
 
 
-def strategy_of(layers: Sequence[MaskedKernel]) -> tf.distribute.Strategy:
+def strategy_of(layers: Sequence[SparseKernel]) -> tf.distribute.Strategy:
     """Returns the strategy that layers were made under."""
     value = layers[0].kernel.value
     # A variable of one device has none.
@@ -62,7 +62,7 @@ def strategy_of(layers: Sequence[MaskedKernel]) -> tf.distribute.Strategy:
     return own or tf.distribute.get_strategy()
 
 
-def extent_of(layer: MaskedKernel) -> Extent:
+def extent_of(layer: SparseKernel) -> Extent:
     """Returns how large the kernel of a built layer is."""
     units = layer.kernel_units
     active = layer.num_active // units.size

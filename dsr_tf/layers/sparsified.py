@@ -1,0 +1,417 @@
+"""Layers of any class, some of whose weights are sparse.
+
+A layer that is built gets masks in place: its weights become masked variables,
+and its class one that knows of them. So nothing need be known of how a layer
+computes, how it makes the layers inside it, and who else holds them.
+"""
+
+import re
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import ExitStack
+from contextlib import contextmanager
+from contextlib import nullcontext
+from dataclasses import asdict
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import keras
+import numpy as np
+from keras.layers import Layer
+
+from dsr_tf.layers.kernel_mask import KernelMask
+from dsr_tf.layers.kinds import PLAIN_OF
+from dsr_tf.layers.kinds import SPARSE_OF
+from dsr_tf.layers.masked_kernel import MaskedKernel
+from dsr_tf.layers.masked_kernel import dense_file
+from dsr_tf.layers.masked_kernel import no_lora
+from dsr_tf.layers.masked_kernel import no_quantization
+from dsr_tf.layers.masked_variable import MaskedVariable
+from dsr_tf.layers.random_mask import first_mask
+from dsr_tf.layers.sparse_kernel import SparseKernel
+from dsr_tf.layers.tree import all_layers
+from dsr_tf.layers.tree import own_weights
+from dsr_tf.units import Granularity
+from dsr_tf.units import Units
+
+
+@dataclass(frozen=True)
+class Sparsity:
+    """How one weight tensor is made sparse.
+
+    Args:
+        sparsity: Fraction of zeros in the first mask, in `[0, 1)`.
+        granularity: Name of what the mask moves as one.
+        seed: Seed of the first mask, a non-negative integer.
+    """
+
+    sparsity: float
+    granularity: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A sparse weight tensor, found again in another layer of the same class.
+
+    Args:
+        layer: Index of its layer among all layers inside, the outermost is 0.
+        weight: Its index among the weights of that layer itself.
+        name: Its name.
+        made: How it is made sparse.
+    """
+
+    layer: int
+    weight: int
+    name: str
+    made: Sparsity
+
+
+class SparsePart(SparseKernel):
+    """A sparse kernel of a layer that may have several.
+
+    Args:
+        layer: The layer.
+        kernel: The kernel, which is masked.
+        made: How it was made sparse.
+    """
+
+    built = True
+
+    def __init__(
+        self, layer: Layer, kernel: MaskedVariable, made: Sparsity
+    ) -> None:
+        self.layer = layer
+        self.kernel = kernel
+        self.kernel_mask = kernel.mask
+        self.kernel_units = kernel.mask.units
+        self.sparsity = made.sparsity
+        self.granularity = made.granularity
+        self.seed = made.seed
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        return f"{self.layer.name}/{self.kernel.name}"
+
+    @property
+    def trainable(self) -> bool:  # type: ignore[override]
+        return self.kernel.trainable
+
+
+class Sparsified:
+    """Adds to a layer's class what sparse weights in it need.
+
+    `sparsified_class` joins the two. A config holds that of the layer, and
+    where the sparse weights are; these are masked as soon as they are there.
+    """
+
+    @property
+    def sparse_parts(self) -> list[SparsePart]:
+        """The sparse kernels of this layer itself."""
+        return self.__dict__.get("_parts", [])
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        result = super().__call__(*args, **kwargs)  # type: ignore[misc]
+        _mask_pending(self)
+        return result
+
+    def build_from_config(self, config: Any) -> None:
+        super().build_from_config(config)  # type: ignore[misc]
+        _mask_pending(self)
+
+    def get_config(self) -> dict[str, Any]:
+        with _plain_class(self):
+            plain = keras.saving.serialize_keras_object(self)
+        names = ("module", "class_name", "registered_name")
+        return {
+            **plain["config"],
+            "sparsified": {
+                **{name: plain[name] for name in names},
+                "entries": [asdict(x) for x in self.__dict__["_entries"]],
+            },
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        config = dict(config)
+        own = dict(config.pop("sparsified"))
+        entries = [
+            Entry(**{**x, "made": Sparsity(**x["made"])})
+            for x in own.pop("entries")
+        ]
+        layer = keras.saving.deserialize_keras_object({**own, "config": config})
+        _become(layer, entries)
+        _mask_pending(layer)
+        return layer
+
+    # Layers with names for their weights leave out what they do not know.
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)  # type: ignore[misc]
+        if not _saves_all(self):
+            for part in self.sparse_parts:
+                store[part.kernel_mask.name] = part.kernel_mask
+
+    def load_own_variables(self, store: Any) -> None:
+        masks = {x.kernel_mask.name: x.kernel_mask for x in self.sparse_parts}
+        names = list(store.keys())
+        if _saves_all(self):
+            all_there = len(names) >= len(own_weights(self))
+        else:
+            all_there = masks.keys() <= set(names)
+        if not all_there:
+            raise ValueError(dense_file(self.name))  # type: ignore[attr-defined]
+        if not _saves_all(self):
+            for name, mask in masks.items():
+                mask.assign(store[name])
+        super().load_own_variables(store)  # type: ignore[misc]
+
+    def enable_lora(self, *args: Any, **kwargs: Any) -> None:
+        raise ValueError(no_lora())
+
+    def quantize(self, *args: Any, **kwargs: Any) -> None:
+        raise ValueError(no_quantization(self.name))  # type: ignore[attr-defined]
+
+
+@cache
+def sparsified_class(kind: Any) -> Any:
+    """Returns the class of layers of a class that hold sparse weights.
+
+    Args:
+        kind: Any layer class.
+    """
+    joined = type(f"Sparse{kind.__name__}", (Sparsified, kind), {})
+    joined.__module__, joined.__doc__ = __name__, kind.__doc__
+    # One name for all: the config says of which class a layer is.
+    register = keras.saving.register_keras_serializable("dsr_tf", "Sparsified")
+    return register(joined)
+
+
+def mask_weights(
+    layer: Layer,
+    made: Mapping[int, Sparsity],
+    masks: Mapping[int, np.ndarray] | None = None,
+) -> None:
+    """Makes weights of a built layer sparse, and of layers inside it, in place.
+
+    Args:
+        layer: The layer, or a model. It takes part in it that its config and
+            its files keep what is sparse.
+        made: How each of these weights is made sparse, by `id(weight)`.
+        masks: First masks, by `id(weight)`; others are drawn.
+
+    Raises:
+        ValueError: If a weight has a class of its own, or its layer cannot
+            hold a mask.
+    """
+    entries = [
+        Entry(i, j, weight.name, made[id(weight)])
+        for i, inner in enumerate(all_layers(layer))
+        for j, weight in enumerate(own_weights(inner))
+        if id(weight) in made
+    ]
+    given = {
+        (x.layer, x.weight): (masks or {}).get(id(_weight(layer, x)))
+        for x in entries
+    }
+    if [x.layer for x in entries] == [0] and _has_own_class(layer, entries):
+        _become_known(layer, entries[0].made, given[0, entries[0].weight])
+        return
+    _become(layer, entries)
+    _mask(layer, entries, given)
+
+
+def unmask_weights(layer: Layer) -> None:
+    """Makes all sparse weights of a layer plain, and those inside it, in place.
+
+    Args:
+        layer: The layer, or a model. Its zeros stay.
+    """
+    for inner in all_layers(layer):
+        if isinstance(inner, MaskedKernel):
+            kernel = inner.kernel
+            _change_class(inner, PLAIN_OF[type(inner)])
+            for name in ("sparsity", "granularity", "seed", "kernel_units"):
+                delattr(inner, name)
+            _unmask(inner, kernel, "kernel_mask")
+        elif isinstance(inner, Sparsified):
+            parts = inner.sparse_parts
+            _change_class(inner, plain_class(type(inner)))
+            for name in ("_entries", "_parts", "_is_masked"):
+                inner.__dict__.pop(name, None)
+            for part in parts:
+                _unmask(inner, part.kernel, part.kernel_mask.name)
+
+
+def plain_class(kind: type[Layer]) -> type[Layer]:
+    """Returns the class that `sparsified_class` has joined with another."""
+    return kind.__mro__[2] if issubclass(kind, Sparsified) else kind
+
+
+def _weight(layer: Layer, entry: Entry) -> keras.Variable:
+    return own_weights(all_layers(layer)[entry.layer])[entry.weight]
+
+
+def _has_own_class(layer: Layer, entries: Sequence[Entry]) -> bool:
+    names = [x.name for x in entries]
+    return type(layer) in SPARSE_OF and names == ["kernel"]
+
+
+def _become(layer: Any, entries: Sequence[Entry]) -> None:
+    """Gives a layer the class that knows of sparse weights in it."""
+    if not isinstance(layer, Sparsified):
+        _change_class(layer, sparsified_class(type(layer)))
+    # Past Keras, which would look for layers and variables in it.
+    own = layer.__dict__.setdefault("_entries", [])
+    own += entries
+
+
+def _change_class(layer: Any, kind: type[Layer]) -> None:
+    layer.__class__ = kind
+    # Keras keeps that of the former class in the layer itself.
+    layer.__dict__.pop("quantize", None)
+
+
+def _mask_pending(layer: Any) -> None:
+    """Masks the weights that a config names, if they are there."""
+    entries = layer.__dict__["_entries"]
+    if layer.__dict__.get("_is_masked") or not _are_there(layer, entries):
+        return
+    _mask(layer, entries, {})
+
+
+def _are_there(layer: Layer, entries: Sequence[Entry]) -> bool:
+    weights = [own_weights(x) for x in all_layers(layer)]
+    return all(
+        x.layer < len(weights)
+        and x.weight < len(weights[x.layer])
+        and weights[x.layer][x.weight].name == x.name
+        for x in entries
+    )
+
+
+def _mask(
+    layer: Any,
+    entries: Sequence[Entry],
+    masks: Mapping[tuple[int, int], np.ndarray | None],
+) -> None:
+    layer.__dict__["_is_masked"] = True
+    every = all_layers(layer)
+    for index in dict.fromkeys(x.layer for x in entries):
+        inner = every[index]
+        if index and isinstance(inner, Sparsified):
+            _mask_pending(inner)
+        weights = own_weights(inner)
+        own = [
+            x
+            for x in entries
+            # Others were made sparse where they were made.
+            if x.layer == index
+            and not isinstance(weights[x.weight], MaskedVariable)
+        ]
+        first = [masks.get((index, x.weight)) for x in own]
+        if index and _has_own_class(inner, own):
+            _become_known(inner, own[0].made, first[0])
+            continue
+        if index and own:
+            inside = [Entry(0, x.weight, x.name, x.made) for x in own]
+            _become(inner, inside)
+            inner.__dict__["_is_masked"] = True
+        for x, mask in zip(own, first, strict=True):
+            _mask_one(inner, weights[x.weight], x.made, mask)
+
+
+def _become_known(layer: Any, made: Sparsity, mask: np.ndarray | None) -> None:
+    """Makes a layer one of the class that its own class has."""
+    kernel = layer.kernel
+    _change_class(layer, SPARSE_OF[type(layer)])
+    layer.sparsity, layer.granularity = made.sparsity, made.granularity
+    layer.seed = made.seed
+    _add_mask(layer, kernel, "kernel_mask", made, mask)
+    layer.kernel_units = kernel.mask.units
+
+
+def _mask_one(
+    layer: Any, weight: keras.Variable, made: Sparsity, mask: np.ndarray | None
+) -> None:
+    name = re.sub(r"\W", "_", weight.name) + "_mask"
+    if hasattr(layer, name):
+        raise ValueError(
+            f"A layer to make sparse must not have a `{name}` already. "
+            f"Received: layer '{layer.name}' of class {type(layer).__name__}"
+        )
+    _add_mask(layer, weight, name, made, mask)
+    parts = layer.__dict__.setdefault("_parts", [])
+    parts.append(SparsePart(layer, weight, made))
+
+
+def _add_mask(
+    layer: Any,
+    weight: keras.Variable,
+    name: str,
+    made: Sparsity,
+    mask: np.ndarray | None,
+) -> None:
+    """Masks a weight, and gives its layer the mask."""
+    if type(weight) is not keras.Variable:
+        raise ValueError(
+            "A weight to make sparse must be a `keras.Variable`. Received: "
+            f"'{weight.path}' of class {type(weight).__name__}"
+        )
+    units = Units(tuple(weight.shape), Granularity.of(made.granularity))
+    if mask is None:
+        mask = first_mask(units, made.sparsity, made.seed)
+    scope, _, _ = weight.path.rpartition("/")
+    strategy = getattr(weight.value, "distribute_strategy", None)
+    with strategy.scope() if strategy else nullcontext(), _name_scope(scope):
+        kernel_mask = KernelMask(mask, units, name)
+        MaskedVariable.take_over(weight, kernel_mask)
+    with _unlocked(layer):
+        setattr(layer, name, kernel_mask)
+
+
+def _unmask(layer: Any, kernel: MaskedVariable, name: str) -> None:
+    delattr(layer, name)
+    kernel.give_back()
+
+
+@contextmanager
+def _plain_class(layer: Any) -> Iterator[None]:
+    """Gives a layer its former class for a while: Keras asks for it."""
+    kind = type(layer)
+    layer.__class__ = plain_class(kind)
+    try:
+        yield
+    finally:
+        layer.__class__ = kind
+
+
+@contextmanager
+def _unlocked(layer: Any) -> Iterator[None]:
+    """Lets a built layer take a new variable.
+
+    Private: nothing public lets it. Keras' own LoRA and quantization do so.
+    """
+    tracker = layer._tracker
+    locked = tracker.locked
+    tracker.unlock()
+    try:
+        yield
+    finally:
+        if locked:
+            tracker.lock()
+
+
+@contextmanager
+def _name_scope(path: str) -> Iterator[None]:
+    with ExitStack() as stack:
+        for name in filter(None, path.split("/")):
+            stack.enter_context(keras.name_scope(name))
+        yield
+
+
+def _saves_all(layer: Any) -> bool:
+    """Tells whether a layer saves its weights in order, as Keras does it."""
+    own = super(Sparsified, layer).save_own_variables
+    return own.__func__ is Layer.save_own_variables
