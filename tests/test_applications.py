@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import dsr_tf
-from dsr_tf.convert.select import convertible
+from dsr_tf.convert.select import candidates
 from dsr_tf.layers import sparse_layers
 
 pytestmark = pytest.mark.slow
@@ -35,7 +35,7 @@ def test_layers_left_dense_are_those_of_the_paper(network):
     name, model = network
     first, projections = NETWORKS[name]
     sparse = dsr_tf.sparsify(model, 0.9)
-    left = {x.name for x in convertible(sparse)}
+    left = {x.layer.name for x in candidates(sparse)}
     assert left == {first, *projections}
     size = sum(x.kernel_units.num_weights for x in sparse_layers(sparse))
     active = sum(layer.num_active for layer in sparse_layers(sparse))

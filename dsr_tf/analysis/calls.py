@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from dsr_tf.graph.search import is_graph
+from dsr_tf.graph.search import has_inputs
 from dsr_tf.layers.tree import all_layers
 
 Shape = tuple[int | None, ...]
@@ -150,9 +150,9 @@ def _inputs(model: keras.Model, input_shape: Sequence[int] | None) -> Any:
 
 
 def _built_with(model: keras.Model) -> Any:
-    if isinstance(model, keras.Sequential) and is_graph(model):
+    if isinstance(model, keras.Sequential):
         return model.inputs[0]
-    if is_graph(model):
+    if has_inputs(model):
         return model.input
     return keras.tree.map_shape_structure(
         keras.KerasTensor, model.get_build_config()["input_shape"]

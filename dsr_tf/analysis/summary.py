@@ -22,9 +22,11 @@ from dsr_tf.graph.places import Place
 from dsr_tf.graph.places import dense_reasons
 from dsr_tf.graph.places import places
 from dsr_tf.layers import HashedKernel
-from dsr_tf.layers import MaskedKernel
+from dsr_tf.layers import SparseKernel
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.layers.tree import all_layers
+from dsr_tf.layers.tree import own_weights
+from dsr_tf.layers.walk import budgeted_parts
 
 
 def summary(
@@ -121,7 +123,7 @@ def _row(
     state, shapes = _state(layer), _shapes(layer)
     weights = sum(math.prod(shape) for shape in shapes)
     dense = state == "dense"
-    active = weights if dense else layer.num_active
+    active = weights if dense else _num_active(layer)
     # A hashed kernel has no zeros to skip.
     left = active if state == "sparse" else weights
     return LayerSummary(
@@ -131,7 +133,7 @@ def _row(
         weights=weights,
         active=active,
         sparsity=1 - active / weights,
-        budget_share=None if dense else active / budget,
+        budget_share=None if dense else _num_budgeted(layer) / budget,
         multiply_adds=None if uses is None else uses * weights,
         sparse_multiply_adds=None if uses is None else uses * left,
         state=state,
@@ -163,24 +165,35 @@ def _totals(
     )
 
 
-def _budgeted(model: keras.Model) -> list[MaskedKernel | HashedKernel]:
+def _budgeted(model: keras.Model) -> list[SparseKernel | HashedKernel]:
     # One that is never called may not be built, and then has no weights.
     return [layer for layer in budgeted_layers(model) if layer.built]
 
 
 def _state(layer: keras.layers.Layer) -> str:
-    if isinstance(layer, MaskedKernel):
-        return "sparse"
-    return "hashed" if isinstance(layer, HashedKernel) else "dense"
+    if isinstance(layer, HashedKernel):
+        return "hashed"
+    return "sparse" if budgeted_parts(layer) else "dense"
 
 
 def _kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
     """Returns the kernels that a layer holds itself, as they are trained."""
     parts = [x.trained_kernel for x in budgeted_parts(layer) if x.built]
-    known = {id(x) for x in parts}
     if isinstance(layer, HashedKernel) and parts:
         return parts
+    known = {id(x) for x in parts}
     return [w for w in own_weights(layer) if id(w) in known or is_kernel(w)]
+
+
+def _num_active(layer: keras.layers.Layer) -> int:
+    """Counts what is active in a layer's kernels, dense ones included."""
+    known = {id(x.trained_kernel) for x in budgeted_parts(layer)}
+    rest = [w for w in _kernels(layer) if id(w) not in known]
+    return _num_budgeted(layer) + _count(rest)
+
+
+def _num_budgeted(layer: keras.layers.Layer) -> int:
+    return sum(x.num_active for x in budgeted_parts(layer))
 
 
 def _shapes(layer: keras.layers.Layer) -> tuple[tuple[int, ...], ...]:
@@ -189,8 +202,8 @@ def _shapes(layer: keras.layers.Layer) -> tuple[tuple[int, ...], ...]:
     return tuple(tuple(kernel.shape) for kernel in _kernels(layer))
 
 
-def _masks(layer: MaskedKernel | HashedKernel) -> list[keras.Variable]:
-    if isinstance(layer, MaskedKernel):
+def _masks(layer: SparseKernel | HashedKernel) -> list[keras.Variable]:
+    if isinstance(layer, SparseKernel):
         return [layer.kernel_mask]
     return [layer.bank_index, layer.bank_order, layer.map_seed]
 

@@ -8,62 +8,73 @@ from absl import logging
 from keras.layers import Layer
 
 from dsr_tf.checks import checked_kind
+from dsr_tf.checks import first_line
 from dsr_tf.graph.search import is_graph
+from dsr_tf.layers import copy_masks
 from dsr_tf.layers import copy_weights
+from dsr_tf.layers import sparse_layers
 from dsr_tf.layers.tree import all_layers
 
+Exchange = Callable[[Layer], Layer | None]
+Copy = Callable[[Layer, Layer], None]
 
-def check_convertible(model: Any) -> None:
-    """Refuses models whose layers cannot be replaced.
+
+def check_built(model: Any) -> None:
+    """Refuses what is no built Keras model.
 
     Raises:
-        ValueError: If `model` is not a built sequential or functional model.
+        ValueError: If it is none.
     """
     checked_kind("model", model, keras.Model, "a Keras model")
-    if not is_graph(model):
-        raise ValueError(
-            "`model` must be sequential or functional: the layers of a "
-            "subclass cannot be replaced from outside. Use sparse layers in "
-            "its code: `dsr_tf.layers.SparseDense` for "
-            "`keras.layers.Dense`, and so on. "
-            f"Received: model '{model.name}' of class {type(model).__name__}"
-        )
     if not model.built:
         raise ValueError(
             "`model` must be built, so that its kernels have shapes. Give it "
-            "a `keras.Input`, or call `model.build(input_shape)`. "
+            "a `keras.Input`, call it once, or call "
+            "`model.build(input_shape)`. "
             f"Received: model '{model.name}', which is not built"
         )
 
 
+def copy_all(old: Layer, new: Layer) -> None:
+    """Copies the weights of a layer, and its masks if both have any."""
+    if sparse_layers(old) and sparse_layers(new):
+        copy_masks(old, new)
+    copy_weights(old, new)
+
+
 def clone_with(
-    model: keras.Model,
-    exchange: Callable[[Layer], Layer | None],
-    copy: Callable[[Layer, Layer], None] = copy_weights,
+    model: keras.Model, exchange: Exchange, copy: Copy = copy_all
 ) -> keras.Model:
     """Copies a model, its weights and the arguments of its `compile`.
 
     Args:
-        model: A built sequential or functional model.
+        model: A built model.
         exchange: Returns the layer that replaces another, or None to copy the
-            layer.
-        copy: Copies the weights of a layer to the one that replaces it.
+            layer. It is asked for the layers of sequential and functional
+            models, nested ones too; not for those inside other layers.
+        copy: Copies the weights of a layer to the one that replaces it, or to
+            its copy. A model that calls its layers in code is one layer.
 
     Returns:
         A new model; its optimizer starts anew. If the arguments of `compile`
         cannot be copied, the model is not compiled, and a warning says so.
+
+    Raises:
+        ValueError: If a layer cannot be copied.
     """
-    try:
-        return _cloned(model, exchange, copy)
-    # Broad, as a loss or metric of the user's may fail in any way.
-    except Exception:
-        if not model.compiled:
-            raise
-    model.compiled = False
-    try:
-        clone = _cloned(model, exchange, copy)
-    finally:
-        model.compiled = True
+    known = {type(layer).__name__: type(layer) for layer in all_layers(model)}
+    with keras.saving.custom_object_scope(known):
+        try:
+            return _cloned(model, exchange, copy)
+        # Broad, as a loss or metric of the user's may fail in any way.
+        except Exception:
+            if not model.compiled:
+                raise
+        model.compiled = False
+        try:
+            clone = _cloned(model, exchange, copy)
+        finally:
+            model.compiled = True
     logging.warning(
         "The arguments of `compile` of model '%s' cannot be copied. Call "
         "`compile` on the new model.",
@@ -72,28 +83,68 @@ def clone_with(
     return clone
 
 
-def _cloned(
-    model: keras.Model,
-    exchange: Callable[[Layer], Layer | None],
-    copy: Callable[[Layer, Layer], None],
-) -> keras.Model:
-    pairs: list[tuple[Layer, Layer]] = []
+def _cloned(model: keras.Model, exchange: Exchange, copy: Copy) -> keras.Model:
+    pairs: dict[int, tuple[Layer, Layer]] = {}
 
     def clone(layer: Any) -> Any:
         # An operation that is no layer, such as `x[:, 0]`, has no weights.
         if not isinstance(layer, Layer):
             return layer
-        pairs.append((layer, exchange(layer) or _copy(layer)))
-        return pairs[-1][1]
+        if id(layer) not in pairs:
+            pairs[id(layer)] = layer, _inner(layer)
+        return pairs[id(layer)][1]
 
-    new = keras.models.clone_model(
-        model, _inputs(model), clone_function=clone, recursive=True
-    )
-    for old, copied in pairs:
-        if copied is not old:
+    def _inner(layer: Layer) -> Layer:
+        if is_graph(layer):
+            return keras.models.clone_model(layer, clone_function=clone)
+        return exchange(layer) or _copy(layer)
+
+    if is_graph(model):
+        new = keras.models.clone_model(
+            model, _inputs(model), clone_function=clone
+        )
+    else:
+        new = copied_by_config(model)
+        pairs[id(model)] = model, new
+    for old, copied in pairs.values():
+        if copied is not old and not is_graph(old):
             copy(old, copied)
     finish(new)
     return new
+
+
+def copied_by_config(model: keras.Model) -> keras.Model:
+    """Makes a model again, which calls its layers in code; not its weights.
+
+    Raises:
+        ValueError: If its config does not make it again.
+    """
+    try:
+        new = type(model).from_config(model.get_config())
+        if not new.built:
+            new.build_from_config(model.get_build_config())
+        found, wanted = _shapes(new), _shapes(model)
+        if found != wanted:
+            raise ValueError(
+                f"the copy has {len(found)} weights, or of other shapes, "
+                f"instead of {len(wanted)}"
+            )
+    # Broad, as the user's own code may fail in any way.
+    except Exception as error:
+        raise ValueError(
+            "`model` must be one that `from_config(get_config())` and "
+            "`build_from_config(get_build_config())` make again. Define these, "
+            "or convert the model itself, by `in_place=True`. Received: model "
+            f"'{model.name}' of class {type(model).__name__} "
+            f"({first_line(error)})"
+        ) from error
+    if model.compiled:
+        new.compile_from_config(model.get_compile_config())
+    return new
+
+
+def _shapes(model: Layer) -> list[tuple[int, ...]]:
+    return [tuple(weight.shape) for weight in model.weights]
 
 
 def finish(model: Layer) -> None:
@@ -129,6 +180,8 @@ def _copy(layer: Layer) -> Layer:
     # a vocabulary does not hold what it learned by `adapt`.
     if hasattr(layer, "get_vocabulary") and not layer.weights:
         return layer
+    if isinstance(layer, keras.Model):
+        return copied_by_config(layer)
     # Keras cannot copy some layers, such as a Lambda of a Python function.
     try:
         return type(layer).from_config(layer.get_config())
@@ -137,6 +190,7 @@ def _copy(layer: Layer) -> Layer:
             return layer
         raise ValueError(
             "`model` must have layers that `from_config(get_config())` can "
-            f"copy. Received: layer '{layer.name}' of class "
-            f"{type(layer).__name__} ({error})"
+            "copy. Define these, or convert the model itself, by "
+            f"`in_place=True`. Received: layer '{layer.name}' of class "
+            f"{type(layer).__name__} ({first_line(error)})"
         ) from error

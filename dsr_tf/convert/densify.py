@@ -6,23 +6,29 @@ import keras
 
 from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_path
-from dsr_tf.convert.clone import check_convertible
+from dsr_tf.convert.clone import check_built
 from dsr_tf.convert.clone import clone_with
 from dsr_tf.convert.clone import finish
 from dsr_tf.graph.kinds import dense_twin
 from dsr_tf.layers import HashedKernel
+from dsr_tf.layers import copy_masks
 from dsr_tf.layers import copy_weights
+from dsr_tf.layers import sparse_layers
+from dsr_tf.layers.sparsified import unmask_weights
+from dsr_tf.layers.tree import all_layers
 
 
 def densify(model: keras.Model) -> keras.Model:
     """Makes a plain Keras model from a sparse one.
 
     Sparse and hashed layers become the Keras layers that they extend, with
-    dense kernels. Outputs are equal, and saved files load without `dsr_tf`. A
-    `GroupLasso` becomes its L1 and L2 parts. The model itself is not changed.
+    dense kernels; so do layers inside wrappers, one's own layers and models in
+    code. Outputs are equal, and saved files load without `dsr_tf`, unless one's
+    own code makes sparse layers. A `GroupLasso` becomes its L1 and L2 parts.
+    The model itself is not changed.
 
     Args:
-        model: A built sequential or functional model.
+        model: A built model.
 
     Returns:
         A new model with the same `compile` arguments; its optimizer starts
@@ -34,7 +40,7 @@ def densify(model: keras.Model) -> keras.Model:
     Example:
     >>> dsr_tf.densify(sparse).save("plain.keras")
     """
-    check_convertible(model)
+    check_built(model)
     return clone_with(model, dense_twin, copy_out)
 
 
@@ -42,7 +48,7 @@ def load_dense_weights(model: keras.Model, path: str | Path) -> None:
     """Loads the weights of a dense model into a sparse one, under its masks.
 
     Args:
-        model: A built sequential or functional model with sparse layers.
+        model: A built model with sparse layers.
         path: A `.weights.h5` or `.keras` file of a plain Keras model with the
             same architecture.
 
@@ -85,8 +91,22 @@ def _loaded(model: keras.Model, path: Path) -> keras.Model:
 def copy_out(old: keras.layers.Layer, new: keras.layers.Layer) -> None:
     """Copies the weights of a layer to its plain Keras twin."""
     if not isinstance(old, HashedKernel):
+        if sparse_layers(new):
+            copy_masks(old, new)
         copy_weights(old, new)
+        unmask_weights(new)
+        _check_plain(new)
         return
     new.kernel.assign(old.kernel)
     if old.bias is not None:
         new.bias.assign(old.bias)
+
+
+def _check_plain(layer: keras.layers.Layer) -> None:
+    hashed = [x.name for x in all_layers(layer) if isinstance(x, HashedKernel)]
+    if hashed:
+        raise ValueError(
+            "`model` must not have hashed layers inside layers that make them "
+            "in code: plain ones cannot take their place. Received: layer "
+            f"'{layer.name}' of class {type(layer).__name__} with {hashed}"
+        )

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -9,32 +10,31 @@ from keras.layers import Layer
 
 from dsr_tf.checks import checked_count
 from dsr_tf.convert.clone import clone_with
+from dsr_tf.convert.clone import copy_all
+from dsr_tf.graph.kinds import has_sparse_class
 from dsr_tf.graph.kinds import hashed_twin
 from dsr_tf.graph.kinds import sparse_twin
-from dsr_tf.graph.kinds import units_of
+from dsr_tf.graph.places import places
+from dsr_tf.graph.search import is_graph
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import MaskedKernel
 from dsr_tf.layers import copy_weights
-from dsr_tf.units import WEIGHT
+from dsr_tf.layers.sparsified import Sparsity
+from dsr_tf.layers.sparsified import mask_weights
 from dsr_tf.units import Granularity
 from dsr_tf.units import Units
 
 
 def with_sparse_kernels(
     model: keras.Model,
-    sparsities: Mapping[int, float],
-    seeds: Mapping[int, int],
-    granularity: Granularity = WEIGHT,
+    made: Mapping[int, Sparsity],
     keep_largest: bool = False,
 ) -> keras.Model:
-    """Copies a model with some of its layers made sparse.
+    """Copies a model with some of its kernels made sparse.
 
     Args:
-        model: A built sequential or functional model.
-        sparsities: Fraction of zeros of each layer to make sparse, by
-            `id(layer)`.
-        seeds: Seed of each first mask, by `id(layer)`.
-        granularity: The unit that masks move, in layers that have it.
+        model: A built model.
+        made: How each of these kernels is made sparse, by `id(kernel)`.
         keep_largest: Whether a kernel keeps its largest weights instead of
             weights drawn by the seed.
 
@@ -43,19 +43,69 @@ def with_sparse_kernels(
     """
 
     def exchange(layer: Layer) -> Layer | None:
-        if id(layer) not in sparsities:
+        if not has_sparse_class(layer) or id(layer.kernel) not in made:
             return None
-        moved = units_of(layer, granularity).granularity
-        key = id(layer)
-        return sparse_twin(layer, sparsities[key], moved, seeds[key])
+        return sparse_twin(layer, made[id(layer.kernel)])
 
     def copy(old: Layer, new: Layer) -> None:
-        if keep_largest and isinstance(new, MaskedKernel):
-            kernel = keras.ops.convert_to_numpy(old.kernel)
-            new.set_mask(_largest(new.kernel_units, kernel, new.num_active))
-        copy_weights(old, new)
+        if isinstance(new, MaskedKernel) and has_sparse_class(old):
+            if keep_largest:
+                mask = _largest(old.kernel, made[id(old.kernel)])
+                new.set_mask(mask)
+            copy_weights(old, new)
+            return
+        copy_all(old, new)
+        pairs = list(zip(old.weights, new.weights, strict=True))
+        inside = {id(b): made[id(a)] for a, b in pairs if id(a) in made}
+        largest = [(b, made[id(a)]) for a, b in pairs if id(a) in made]
+        _mask(new, inside, largest if keep_largest else [])
 
     return clone_with(model, exchange, copy)
+
+
+def make_sparse(
+    model: keras.Model,
+    made: Mapping[int, Sparsity],
+    keep_largest: bool = False,
+) -> keras.Model:
+    """Makes some of a model's kernels sparse, in place.
+
+    Args:
+        model: A built model.
+        made: How each of these kernels is made sparse, by `id(kernel)`.
+        keep_largest: Whether a kernel keeps its largest weights instead of
+            weights drawn by the seed.
+
+    Returns:
+        The model. Functions that Keras has compiled for it are made again.
+    """
+    by_id = {id(weight): weight for weight in model.weights}
+    pairs = [(by_id[key], how) for key, how in made.items()]
+    for layer in _holders(model):
+        own = {id(x) for x in layer.weights}
+        inside = {key: how for key, how in made.items() if key in own}
+        largest = [x for x in pairs if id(x[0]) in inside]
+        _mask(layer, inside, largest if keep_largest else [])
+    model.train_function = model.test_function = model.predict_function = None
+    return model
+
+
+def _holders(model: keras.Model) -> list[Layer]:
+    """Returns the layers whose config must say what is sparse in them."""
+    if not is_graph(model):
+        return [model]
+    free = [x.layer for x in places(model) if x.is_free]
+    return [layer for layer in free if not is_graph(layer)]
+
+
+def _mask(
+    layer: Layer,
+    made: Mapping[int, Sparsity],
+    largest: Sequence[tuple[keras.Variable, Sparsity]],
+) -> None:
+    if made:
+        masks = {id(kernel): _largest(kernel, how) for kernel, how in largest}
+        mask_weights(layer, made, masks)
 
 
 def with_hashed_kernels(
@@ -68,8 +118,8 @@ def with_hashed_kernels(
     Args:
         model: A built sequential or functional model.
         sparsities: Fraction of parameters saved in each layer to hash, by
-            `id(layer)`.
-        seeds: Seed of each map, by `id(layer)`.
+            `id(kernel)`.
+        seeds: Seed of each map, by `id(kernel)`.
 
     Returns:
         A new model. The bank of a hashed layer holds weights of the old
@@ -77,37 +127,42 @@ def with_hashed_kernels(
     """
 
     def exchange(layer: Layer) -> Layer | None:
-        if id(layer) not in sparsities:
+        key = id(getattr(layer, "kernel", None))
+        if key not in sparsities:
             return None
-        return hashed_twin(layer, sparsities[id(layer)], seeds[id(layer)])
+        return hashed_twin(layer, sparsities[key], seeds[key])
 
     return clone_with(model, exchange, _copy_hashed)
 
 
-def layer_seeds(layers: Sequence[Layer], seed: int) -> dict[int, int]:
-    """Draws a seed for each layer, by `id(layer)`.
+def kernel_seeds(
+    kernels: Sequence[keras.Variable], seed: int
+) -> dict[int, int]:
+    """Draws a seed for each kernel, by `id(kernel)`.
 
     Args:
-        layers: Distinct layers.
+        kernels: Distinct kernels.
         seed: Non-negative integer.
     """
     sequence = np.random.SeedSequence(checked_count("seed", seed))
-    seeds = sequence.generate_state(len(layers)).tolist()
-    return {id(x): s for x, s in zip(layers, seeds, strict=True)}
+    seeds = sequence.generate_state(len(kernels)).tolist()
+    return {id(x): s for x, s in zip(kernels, seeds, strict=True)}
 
 
 def _copy_hashed(old: Layer, new: Layer) -> None:
-    if not isinstance(new, HashedKernel):
-        copy_weights(old, new)
+    if not isinstance(new, HashedKernel) or isinstance(old, HashedKernel):
+        copy_all(old, new)
         return
     new.sample_kernel(old.kernel)
     if old.bias is not None:
         new.bias.assign(old.bias)
 
 
-def _largest(units: Units, kernel: np.ndarray, budget: int) -> np.ndarray:
+def _largest(kernel: Any, made: Sparsity) -> np.ndarray:
     """Returns the mask of the largest units; ties go by lower index."""
-    order = np.argsort(-units.magnitudes(kernel), kind="stable")
+    units = Units(tuple(kernel.shape), Granularity.of(made.granularity))
+    values = keras.ops.convert_to_numpy(kernel)
+    order = np.argsort(-units.magnitudes(values), kind="stable")
     mask = np.zeros(units.count, np.uint8)
-    mask[order[: budget // units.size]] = 1
+    mask[order[: units.num_kept(made.sparsity) // units.size]] = 1
     return units.spread(mask)

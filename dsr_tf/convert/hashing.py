@@ -5,11 +5,11 @@ from typing import Any
 import keras
 
 from dsr_tf.checks import checked_fraction
-from dsr_tf.convert.clone import check_convertible
-from dsr_tf.convert.exchange import layer_seeds
+from dsr_tf.convert.clone import check_built
+from dsr_tf.convert.exchange import kernel_seeds
 from dsr_tf.convert.exchange import with_hashed_kernels
+from dsr_tf.convert.select import hashable
 from dsr_tf.convert.select import select
-from dsr_tf.graph.kinds import HASHED_OF
 
 
 def hash_kernels(
@@ -31,7 +31,8 @@ def hash_kernels(
     of residual shortcuts stay dense, as with `sparsify`.
 
     Args:
-        model: A built sequential or functional model.
+        model: A built model. Layers inside wrappers and one's own layers, and
+            those of models in code, stay as they are.
         sparsity: Fraction of parameters saved in each kernel, in `[0, 1)`. A
             kernel has `round((1 - sparsity) * size)` values, at least 1.
         include: Layers to hash: a name, a glob such as `"block_*"`, a compiled
@@ -54,8 +55,9 @@ def hash_kernels(
     Reference:
         [Chen et al., 2015](https://arxiv.org/abs/1504.04788)
     """
-    check_convertible(model)
+    check_built(model)
     checked_fraction("sparsity", sparsity)
-    chosen = select(model, include, exclude, HASHED_OF)
-    sparsities = {id(layer): sparsity for layer in chosen}
-    return with_hashed_kernels(model, sparsities, layer_seeds(chosen, seed))
+    chosen = select(model, hashable(model), include, exclude)
+    kernels = [x.kernels[0] for x in chosen]
+    sparsities = {id(kernel): sparsity for kernel in kernels}
+    return with_hashed_kernels(model, sparsities, kernel_seeds(kernels, seed))

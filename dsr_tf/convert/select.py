@@ -1,34 +1,87 @@
-"""Which layers of a model are made sparse, or hashed."""
+"""Which kernels of a model are made sparse, or hashed."""
 
 import fnmatch
 import re
 from collections.abc import Callable
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import keras
+from keras.layers import Layer
 
 from dsr_tf.checks import checked_kind
-from dsr_tf.graph.kinds import SPARSE_OF
-from dsr_tf.graph.kinds import Kinds
-from dsr_tf.graph.search import first_convolutions
-from dsr_tf.graph.search import is_graph
-from dsr_tf.graph.search import projections
+from dsr_tf.graph.kinds import HASHED_OF
+from dsr_tf.graph.kinds import possible_kernels
+from dsr_tf.graph.kinds import usual_kernels
+from dsr_tf.graph.kinds import why_dense
+from dsr_tf.graph.places import Place
+from dsr_tf.graph.places import left_out
+from dsr_tf.graph.places import places
 
-Pattern = (
-    str
-    | re.Pattern[str]
-    | type[keras.layers.Layer]
-    | Callable[[keras.layers.Layer], bool]
-)
+Pattern = str | re.Pattern[str] | type[Layer] | Callable[[Layer], bool]
 _PATTERNS = str | re.Pattern | Callable
 _WORDS = (
     "a name, a glob, a compiled regular expression, a class, a function, or a "
     "list of these"
 )
+# Layers that a message names at most.
+_MOST = 12
 
 
-def matches(pattern: Pattern, layer: keras.layers.Layer) -> bool:
+@dataclass(frozen=True)
+class Candidate:
+    """A layer of which kernels can be made sparse.
+
+    Args:
+        place: Where it is.
+        kernels: Its kernels: the usual ones, or all where it has none.
+        is_usual: Whether they are usual kernels. Others are made sparse on
+            request only.
+    """
+
+    place: Place
+    kernels: tuple[keras.Variable, ...]
+    is_usual: bool
+
+    @property
+    def layer(self) -> Layer:
+        return self.place.layer
+
+
+def candidates(model: keras.Model) -> list[Candidate]:
+    """Returns the layers that can be made sparse, each once, in order.
+
+    Args:
+        model: A built model.
+    """
+    found: list[Candidate] = []
+    seen: set[int] = set()
+    for place in places(model):
+        usual = usual_kernels(place.layer)
+        kernels = usual or possible_kernels(place.layer)
+        # Layers may share a kernel.
+        own = tuple(x for x in kernels if id(x) not in seen)
+        seen |= {id(x) for x in own}
+        if own:
+            found.append(Candidate(place, own, bool(usual)))
+    return found
+
+
+def hashable(model: keras.Model) -> list[Candidate]:
+    """Returns the layers that can be hashed, each once, in order.
+
+    Args:
+        model: A built sequential or functional model.
+    """
+    return [
+        Candidate(place, (place.layer.kernel,), True)
+        for place in places(model)
+        if place.is_free and type(place.layer) in HASHED_OF
+    ]
+
+
+def matches(pattern: Pattern, layer: Layer) -> bool:
     """Tells whether a pattern matches a layer.
 
     Args:
@@ -48,95 +101,110 @@ def matches(pattern: Pattern, layer: keras.layers.Layer) -> bool:
 
 def select(
     model: keras.Model,
+    among: Sequence[Candidate],
     include: Any = None,
     exclude: Any = None,
-    kinds: Kinds = SPARSE_OF,
-) -> list[keras.layers.Layer]:
-    """Chooses the layers of a model that are to be replaced, in order.
+) -> list[Candidate]:
+    """Chooses the layers of a model that are to be converted, in order.
 
-    Without patterns, these are all layers that can be replaced, except the
-    first convolution behind each input and the projections of residual
-    shortcuts, as in the paper.
+    Without patterns, these are all layers with usual kernels, except the first
+    convolution behind each input and the projections of residual shortcuts, as
+    in the paper.
 
     Args:
         model: A built model.
+        among: Its layers that can be converted.
         include: One pattern or several. Only matching layers are chosen; they
             may include layers that are left out by default.
         exclude: One pattern or several. Matching layers are left out.
-        kinds: Kinds of layers that can be replaced.
 
     Raises:
-        ValueError: If a pattern matches no layer that can be replaced, or none
+        ValueError: If a pattern matches no layer that can be converted, or none
             is left.
 
     Reference:
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), section 4.
     """
-    candidates = convertible(model, kinds)
     if include is None:
-        unfit = first_convolutions(model) | projections(model)
-        chosen = [layer for layer in candidates if id(layer) not in unfit]
+        unfit = set().union(*left_out(model))
+        fit = [x for x in among if id(x.layer) not in unfit]
+        chosen = [x for x in fit if x.is_usual]
     else:
-        chosen = matched("include", include, candidates)
+        chosen = matched("include", include, among, model)
     if exclude is not None:
-        excluded = {id(x) for x in matched("exclude", exclude, candidates)}
-        chosen = [layer for layer in chosen if id(layer) not in excluded]
+        out = {id(x) for x in matched("exclude", exclude, among, model)}
+        chosen = [x for x in chosen if id(x) not in out]
     if not chosen:
+        names = ", ".join(x.place.path for x in among) or "none"
         raise ValueError(
-            "`model` must have a layer to convert: one of "
-            f"{', '.join(kind.__name__ for kind in kinds)} that neither "
-            "`include`, `exclude` nor the default leaves out. "
-            f"Received: model '{model.name}' with candidates "
-            f"{[layer.name for layer in candidates]}"
+            "`model` must have a layer to convert, which neither `include`, "
+            "`exclude` nor the default leaves out. "
+            f"Received: model '{model.name}'. It has candidates: {names}. "
+            f"{_others(model, among)}"
         )
     return chosen
 
 
-def convertible(
-    model: keras.Model, kinds: Kinds = SPARSE_OF
-) -> list[keras.layers.Layer]:
-    """Returns the layers that can be replaced, each once, in order.
-
-    Nested models are entered. Wrappers and subclassed models are not, because
-    their layers cannot be replaced. A subclass of a layer cannot be replaced
-    either: its `call` may compute with the kernel in its own way.
-
-    Args:
-        model: A sequential or functional model.
-        kinds: Kinds of layers that can be replaced.
-    """
-    found: dict[int, keras.layers.Layer] = {}
-    for layer in model.layers:
-        if is_graph(layer):
-            found |= {id(inner): inner for inner in convertible(layer, kinds)}
-        elif type(layer) in kinds:
-            found[id(layer)] = layer
-    return list(found.values())
-
-
 def matched(
-    name: str, patterns: Any, layers: Sequence[keras.layers.Layer]
-) -> list[keras.layers.Layer]:
-    """Returns the layers that at least one pattern matches.
+    name: str,
+    patterns: Any,
+    among: Sequence[Candidate],
+    model: keras.Model,
+) -> list[Candidate]:
+    """Returns the candidates that at least one pattern matches.
+
+    A pattern matches a layer, or a model or layer that contains it; of the
+    latter only usual kernels are meant. A function is asked for the layers
+    with kernels alone.
 
     Args:
         name: Name of the argument, for the message.
         patterns: A pattern, or a list of patterns.
-        layers: The layers to choose from.
+        among: The candidates to choose from.
+        model: Their model.
 
     Raises:
         ValueError: If something is no pattern, or matches none of them.
     """
     several = isinstance(patterns, list | tuple | set)
-    found: dict[int, keras.layers.Layer] = {}
+    found: set[int] = set()
     for pattern in patterns if several else [patterns]:
         checked_kind(name, pattern, _PATTERNS, _WORDS)
-        hits = [layer for layer in layers if matches(pattern, layer)]
+        hits = {id(x) for x in among if _is_meant(pattern, x)}
         if not hits:
+            names = ", ".join(x.place.path for x in among) or "none"
             raise ValueError(
                 f"`{name}` must match a layer that can be converted. "
-                f"Received: {name}={pattern!r}, which matches none of "
-                f"{[layer.name for layer in layers]}"
+                f"Received: {name}={pattern!r}, which matches none of these: "
+                f"{names}. {_others(model, among)}"
             )
-        found |= {id(layer): layer for layer in hits}
-    return [layer for layer in layers if id(layer) in found]
+        found |= hits
+    return [x for x in among if id(x) in found]
+
+
+def _is_meant(pattern: Pattern, candidate: Candidate) -> bool:
+    if matches(pattern, candidate.layer):
+        return True
+    is_function = not isinstance(pattern, str | re.Pattern | type)
+    if is_function or not candidate.is_usual:
+        return False
+    return any(matches(pattern, x) for x in candidate.place.outer)
+
+
+def _others(model: keras.Model, among: Sequence[Candidate]) -> str:
+    """Says of the other layers of a model why they are no candidates."""
+    known = {id(x.layer) for x in among}
+    others = [x for x in places(model)[1:] if id(x.layer) not in known]
+    if not others:
+        return "It has no other layers."
+    texts = [f"{x.path} ({_why(x.layer)})" for x in others[:_MOST]]
+    more = len(others) - len(texts)
+    rest = f" and {more} more" if more else ""
+    return f"These are no candidates: {', '.join(texts)}{rest}."
+
+
+def _why(layer: Layer) -> str:
+    kind = type(layer).__name__
+    return (
+        f"{kind}: {why_dense(layer)}" if layer.built else f"{kind}: not built"
+    )

@@ -1,16 +1,30 @@
 """Any Keras model, made sparse."""
 
+import math
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+from absl import logging
 
 from dsr_tf.checks import checked_choice
-from dsr_tf.convert.clone import check_convertible
-from dsr_tf.convert.exchange import layer_seeds
+from dsr_tf.checks import checked_switch
+from dsr_tf.convert.clone import check_built
+from dsr_tf.convert.exchange import kernel_seeds
+from dsr_tf.convert.exchange import make_sparse
 from dsr_tf.convert.exchange import with_sparse_kernels
-from dsr_tf.convert.layer_sparsities import layer_sparsities
+from dsr_tf.convert.kernel_sparsities import all_made
+from dsr_tf.convert.kernel_sparsities import kernel_sparsities
+from dsr_tf.convert.kernel_sparsities import kernel_units
+from dsr_tf.convert.select import Candidate
+from dsr_tf.convert.select import candidates
 from dsr_tf.convert.select import select
+from dsr_tf.graph.kinds import is_kernel
+from dsr_tf.graph.places import dense_reasons
+from dsr_tf.graph.places import places
+from dsr_tf.layers.masked_variable import MaskedVariable
+from dsr_tf.layers.tree import own_weights
 from dsr_tf.units import Granularity
 
 
@@ -23,21 +37,23 @@ def sparsify(
     granularity: str = "weight",
     keep: str = "random",
     seed: int = 0,
+    in_place: bool = False,
 ) -> keras.Model:
     """Makes a sparse copy of a Keras model.
 
-    Dense, EinsumDense and Conv1D to Conv3D layers are replaced by their sparse
-    kinds; all other layers are copied. The copy has the same names, dtype
-    policies, weights and `compile` arguments; its optimizer starts anew. The
-    model itself is not changed.
+    The kernels of all its layers become sparse: of convolutions, dense layers,
+    attention, recurrent cells and one's own layers, in wrappers, nested models
+    and models in code. Depthwise kernels, embeddings and other weights stay
+    dense. The copy has the same names, dtype policies, weights and `compile`
+    arguments; its optimizer starts anew. The model itself is not changed.
 
     By default the first convolution behind each input and the 1×1 convolutions
-    of residual shortcuts stay dense, as in the paper.
+    of residual shortcuts stay dense, as in the paper. Which these are is known
+    in sequential and functional models alone.
 
     Args:
-        model: A built sequential or functional model. Layers of nested models
-            are replaced too; layers of wrappers and of subclassed models are
-            not.
+        model: A built model. One that calls its layers in code, or a layer of
+            one's own, is copied by its config.
         sparsity: Fraction of zeros over all sparse kernels together, in
             `[0, 1)`. They keep exactly `int((1 - sparsity) * size + 0.1)`
             weights; with `granularity="kernel"`, to within a slice.
@@ -51,16 +67,19 @@ def sparsify(
         include: Layers to make sparse: a name, a glob such as `"block_*"`, a
             compiled regular expression, a class, a function from layer to
             bool, or a list of these. It may name layers that stay dense by
-            default.
+            default, such as an `Embedding`, and layers and models that contain
+            others.
         exclude: Layers to leave dense, given in the same ways.
         granularity: The unit that masks of convolutions move: `"weight"` or
             `"kernel"`.
         keep: Which weights a kernel keeps: `"random"` weights, as in the paper,
             or the weights of largest `"magnitude"`, for a trained model.
         seed: Non-negative integer. Equal seeds give equal masks.
+        in_place: Whether to make the model itself sparse instead of a copy,
+            for models that cannot be copied.
 
     Returns:
-        A new model.
+        A new model, or the model itself.
 
     Raises:
         ValueError: If an argument is out of its range, a pattern matches no
@@ -74,14 +93,43 @@ def sparsify(
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967);
         [Evci et al., 2020](https://arxiv.org/abs/1911.11134) for `"erk"`.
     """
-    check_convertible(model)
+    check_built(model)
     moved = Granularity.of(granularity)
     checked_choice("keep", keep, ("random", "magnitude"))
-    chosen = select(model, include, exclude)
-    return with_sparse_kernels(
-        model,
-        layer_sparsities(chosen, sparsity, distribution, moved),
-        layer_seeds(chosen, seed),
-        moved,
-        keep_largest=keep == "magnitude",
+    checked_switch("in_place", in_place)
+    chosen = select(model, candidates(model), include, exclude)
+    kernels = [kernel for x in chosen for kernel in x.kernels]
+    made = all_made(
+        kernel_sparsities(model, chosen, sparsity, distribution, moved),
+        kernel_units(chosen, moved),
+        kernel_seeds(kernels, seed),
     )
+    if include is None:
+        _warn_of_little(model, chosen)
+    convert = make_sparse if in_place else with_sparse_kernels
+    return convert(model, made, keep_largest=keep == "magnitude")
+
+
+def _warn_of_little(model: keras.Model, chosen: Sequence[Candidate]) -> None:
+    """Says what stays dense, if that is more than half of a model's kernels."""
+    own = {id(kernel) for x in chosen for kernel in x.kernels}
+    reason = dense_reasons(model)
+    sparse, dense = 0, {}
+    for place in places(model):
+        for weight in filter(is_kernel, own_weights(place.layer)):
+            size = math.prod(weight.shape)
+            if id(weight) in own or isinstance(weight, MaskedVariable):
+                sparse += size
+            else:
+                text = f"{place.path} ({size:,}: {reason(place)})"
+                dense[text] = size
+    if sparse < sum(dense.values()):
+        largest = sorted(dense, key=lambda text: -dense[text])[:5]
+        share = sparse / (sparse + sum(dense.values()))
+        logging.warning(
+            "%.3g %% of the kernel weights of model '%s' become sparse. The "
+            "largest that stay dense: %s.",
+            100 * share,
+            model.name,
+            ", ".join(largest),
+        )

@@ -10,7 +10,7 @@ import keras
 from dsr_tf.checks import checked_choice
 from dsr_tf.checks import checked_path
 from dsr_tf.checks import checked_switch
-from dsr_tf.convert.clone import check_convertible
+from dsr_tf.convert.clone import check_built
 from dsr_tf.exporting.arrays import write_csr
 from dsr_tf.exporting.arrays import write_npz
 from dsr_tf.exporting.saved_model import write_dense
@@ -99,7 +99,7 @@ def export(
 
 
 def _check(model: keras.Model, path: Path, overwrite: bool) -> None:
-    check_convertible(model)
+    check_built(model)
     if not budgeted_layers(model):
         raise ValueError(
             "`model` must have a sparse or hashed layer. Export a plain Keras "

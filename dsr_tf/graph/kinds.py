@@ -1,23 +1,22 @@
 """Maps Keras layers to their sparse and hashed kinds, and back."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import keras
 
 from dsr_tf import layers
+from dsr_tf.layers.kernel_mask import KernelMask
+from dsr_tf.layers.masked_variable import MaskedVariable
+from dsr_tf.layers.sparse_classes import SPARSE_OF
+from dsr_tf.layers.sparsified import Sparsity
+from dsr_tf.layers.tree import own_weights
 from dsr_tf.units import WEIGHT
 from dsr_tf.units import Granularity
 from dsr_tf.units import Units
 
 Kinds = Mapping[type[keras.layers.Layer], Any]
-SPARSE_OF: dict[type[keras.layers.Layer], type[layers.MaskedKernel]] = {
-    keras.layers.Dense: layers.SparseDense,
-    keras.layers.EinsumDense: layers.SparseEinsumDense,
-    keras.layers.Conv1D: layers.SparseConv1D,
-    keras.layers.Conv2D: layers.SparseConv2D,
-    keras.layers.Conv3D: layers.SparseConv3D,
-}
 HASHED_OF = {
     keras.layers.Dense: layers.HashedDense,
     keras.layers.Conv2D: layers.HashedConv2D,
@@ -34,15 +33,51 @@ CONVOLUTIONS = (
 )
 # Weights that may have several axes, and are added to inputs or scale them.
 _NO_KERNELS = ("alpha", "beta", "bias", "gamma", "mean", "variance", "vector_u")
+# What Keras calls the kernels that are multiplied with all their inputs.
+_USUAL = ("kernel", "recurrent_kernel", "pointwise_kernel")
+# Each output of theirs has few weights already.
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 _OWN_ARGUMENTS = ("sparsity", "granularity", "seed")
 
 
-def has_sparse_kind(layer: keras.layers.Layer) -> bool:
-    """Tells whether there is a sparse layer of exactly this class.
+def usual_kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Returns the weights of a layer itself that are made sparse by default.
 
-    A subclass has none: its `call` may use the kernel in its own way.
+    Args:
+        layer: A built layer. Layers inside it are left out.
     """
-    return type(layer) in SPARSE_OF
+    return [w for w in possible_kernels(layer) if w.name in _USUAL]
+
+
+def possible_kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
+    """Returns the weights of a layer itself that can be made sparse.
+
+    Args:
+        layer: A built layer. Layers inside it are left out.
+    """
+    if isinstance(layer, (*_DEPTHWISE, layers.HashedKernel)):
+        return []
+    return [
+        weight
+        for weight in own_weights(layer)
+        if is_kernel(weight)
+        and "float" in weight.dtype
+        and weight.name != "depthwise_kernel"
+        and type(weight) is keras.Variable
+    ]
+
+
+def why_dense(layer: keras.layers.Layer) -> str:
+    """Says why a layer has no kernel that is made sparse by default."""
+    if isinstance(layer, _DEPTHWISE):
+        return "depthwise"
+    if isinstance(layer, layers.HashedKernel):
+        return "hashed"
+    if possible := possible_kernels(layer):
+        names = ", ".join(f"'{x.name}'" for x in possible)
+        return f"{names} is no usual kernel: `include` its layer"
+    masked = any(isinstance(x, MaskedVariable) for x in own_weights(layer))
+    return "sparse already" if masked else "no kernel"
 
 
 def is_kernel(weight: keras.Variable) -> bool:
@@ -51,38 +86,39 @@ def is_kernel(weight: keras.Variable) -> bool:
     A kernel has two axes or more, and is neither a bias nor a weight of a
     normalisation.
     """
-    return len(weight.shape) > 1 and weight.name not in _NO_KERNELS
+    is_mask = isinstance(weight, KernelMask)
+    has_axes = len(weight.shape) > 1 and not is_mask
+    return has_axes and weight.name not in _NO_KERNELS
 
 
-def units_of(layer: keras.layers.Layer, granularity: Granularity) -> Units:
+def units_of(
+    layer: keras.layers.Layer,
+    kernel: keras.Variable,
+    granularity: Granularity,
+) -> Units:
     """Returns the units of a layer's kernel, once it is made sparse.
 
     Args:
-        layer: A built layer of a class that has a sparse kind.
-        granularity: The kind of its units. If the sparse layer does not have
-            it, units are single weights.
+        layer: A built layer.
+        kernel: Its kernel.
+        granularity: The kind of its units. Those that are no convolutions
+            have single weights.
     """
-    known = SPARSE_OF[type(layer)].granularities
-    fitting = granularity if granularity in known else WEIGHT
-    return Units(tuple(layer.kernel.shape), fitting)
+    is_conv = isinstance(layer, CONVOLUTIONS)
+    return Units(tuple(kernel.shape), granularity if is_conv else WEIGHT)
+
+
+def has_sparse_class(layer: keras.layers.Layer) -> bool:
+    """Tells whether there is a sparse layer of exactly this class."""
+    return type(layer) in SPARSE_OF
 
 
 def sparse_twin(
-    layer: keras.layers.Layer,
-    sparsity: float,
-    granularity: Granularity,
-    seed: int,
+    layer: keras.layers.Layer, made: Sparsity
 ) -> keras.layers.Layer:
     """Makes a sparse layer with the arguments and name of a Keras layer."""
     kind: Any = SPARSE_OF[type(layer)]
-    return kind.from_config(
-        {
-            **layer.get_config(),
-            "sparsity": sparsity,
-            "granularity": str(granularity),
-            "seed": seed,
-        }
-    )
+    return kind.from_config({**layer.get_config(), **asdict(made)})
 
 
 def hashed_twin(

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import keras
 
-from dsr_tf.graph.kinds import has_sparse_kind
+from dsr_tf.graph.kinds import usual_kernels
+from dsr_tf.graph.kinds import why_dense
 from dsr_tf.graph.search import first_convolutions
 from dsr_tf.graph.search import is_graph
 from dsr_tf.graph.search import projections
@@ -20,14 +21,16 @@ class Place:
         layer: The layer.
         path: Names of the models and layers that contain it, without the
             outermost model, and its own name, joined by `/`.
-        container: The outermost model or layer on this path whose layers cannot
-            be replaced: a wrapper, another layer, or a subclassed model. None
-            if all can be replaced.
+        outer: The models and layers on this path before it, without the
+            outermost model.
+        is_free: Whether all of these are sequential and functional models, the
+            outermost too, so that another layer can take its place.
     """
 
     layer: keras.layers.Layer
     path: str
-    container: keras.layers.Layer | None
+    outer: tuple[keras.layers.Layer, ...] = ()
+    is_free: bool = True
 
 
 def places(model: keras.Model) -> list[Place]:
@@ -38,16 +41,15 @@ def places(model: keras.Model) -> list[Place]:
     Args:
         model: Any Keras model.
     """
-    root = Place(model, model.name, None)
+    root = Place(model, model.name)
     found = {id(model): root}
 
     def descend(parent: Place, prefix: str) -> None:
-        container = parent.container
-        if container is None and not is_graph(parent.layer):
-            container = parent.layer
+        outer = () if parent is root else (*parent.outer, parent.layer)
+        is_free = parent.is_free and is_graph(parent.layer)
         for layer in sublayers(parent.layer):
             if id(layer) not in found:
-                place = Place(layer, prefix + layer.name, container)
+                place = Place(layer, prefix + layer.name, outer, is_free)
                 found[id(layer)] = place
                 descend(place, f"{place.path}/")
 
@@ -61,18 +63,11 @@ def dense_reasons(model: keras.Model) -> Callable[[Place], str]:
     Args:
         model: A built model.
     """
-    first = _found(first_convolutions, model)
-    shortcuts = _found(projections, model)
+    first, shortcuts = left_out(model)
 
     def reason(place: Place) -> str:
-        kind = type(place.layer).__name__
-        if not has_sparse_kind(place.layer):
-            return f"no sparse kind: {kind}"
-        if isinstance(place.container, keras.Model):
-            return f"in subclassed model {place.container.name}"
-        if place.container is not None:
-            outer = type(place.container).__name__
-            return f"inside {outer} {place.container.name}"
+        if not usual_kernels(place.layer):
+            return why_dense(place.layer)
         if id(place.layer) in first:
             return "first convolution"
         if id(place.layer) in shortcuts:
@@ -80,6 +75,19 @@ def dense_reasons(model: keras.Model) -> Callable[[Place], str]:
         return "excluded, or built dense"
 
     return reason
+
+
+def left_out(model: keras.Model) -> tuple[set[int], set[int]]:
+    """Returns the first convolutions, and the projections of shortcuts.
+
+    Args:
+        model: A built model. Where it calls its layers in code, nothing is
+            known of these.
+
+    Returns:
+        Their identities, `id(layer)`.
+    """
+    return _found(first_convolutions, model), _found(projections, model)
 
 
 def _found(

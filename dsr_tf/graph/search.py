@@ -39,14 +39,36 @@ class Graph:
         return any(_has_kernel(self.layers.get(n)) for n in self.before(name))
 
 
-def is_graph(model: Any) -> bool:
-    """Tells whether Keras knows how the layers of a model are connected.
+def has_inputs(model: Any) -> bool:
+    """Tells whether a model is sequential or functional, or a subclass of such.
 
-    It does in sequential and functional models. It does not in subclasses,
-    which call their layers in code.
+    Keras then knows the inputs of a built one.
     """
     functional = isinstance(model, keras.Model) and hasattr(model, "operations")
     return functional or isinstance(model, keras.Sequential)
+
+
+def is_graph(model: Any) -> bool:
+    """Tells whether Keras can make a model again, with other layers in it.
+
+    It can where it knows how these are connected: in sequential and functional
+    models. It cannot in subclasses that call them in code, and in those that
+    have arguments or a config of their own.
+    """
+    return has_inputs(model) and _is_kerass(
+        model, "__init__", "get_config", "call"
+    )
+
+
+def _is_kerass(model: keras.Model, *names: str) -> bool:
+    """Tells whether a model has these methods from Keras itself."""
+    return all(
+        next(
+            x for x in type(model).__mro__ if name in vars(x)
+        ).__module__.split(".")[0]
+        == "keras"
+        for name in names
+    )
 
 
 def graph_of(model: keras.Model) -> Graph:

@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from contextlib import nullcontext
 from dataclasses import asdict
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import keras
@@ -22,14 +21,14 @@ import numpy as np
 from keras.layers import Layer
 
 from dsr_tf.layers.kernel_mask import KernelMask
-from dsr_tf.layers.kinds import PLAIN_OF
-from dsr_tf.layers.kinds import SPARSE_OF
 from dsr_tf.layers.masked_kernel import MaskedKernel
 from dsr_tf.layers.masked_kernel import dense_file
 from dsr_tf.layers.masked_kernel import no_lora
 from dsr_tf.layers.masked_kernel import no_quantization
 from dsr_tf.layers.masked_variable import MaskedVariable
 from dsr_tf.layers.random_mask import first_mask
+from dsr_tf.layers.sparse_classes import PLAIN_OF
+from dsr_tf.layers.sparse_classes import SPARSE_OF
 from dsr_tf.layers.sparse_kernel import SparseKernel
 from dsr_tf.layers.tree import all_layers
 from dsr_tf.layers.tree import own_weights
@@ -174,18 +173,22 @@ class Sparsified:
         raise ValueError(no_quantization(self.name))  # type: ignore[attr-defined]
 
 
-@cache
-def sparsified_class(kind: Any) -> Any:
+_CLASSES: dict[type[Layer], Any] = {}
+
+
+def sparsified_class(kind: type[Layer]) -> Any:
     """Returns the class of layers of a class that hold sparse weights.
 
     Args:
         kind: Any layer class.
     """
-    joined = type(f"Sparse{kind.__name__}", (Sparsified, kind), {})
-    joined.__module__, joined.__doc__ = __name__, kind.__doc__
-    # One name for all: the config says of which class a layer is.
-    register = keras.saving.register_keras_serializable("dsr_tf", "Sparsified")
-    return register(joined)
+    if kind not in _CLASSES:
+        joined = type(f"Sparse{kind.__name__}", (Sparsified, kind), {})
+        joined.__module__, joined.__doc__ = __name__, kind.__doc__
+        # One name for all: the config says of which class a layer is.
+        keras.saving.register_keras_serializable("dsr_tf", "Sparsified")(joined)
+        _CLASSES[kind] = joined
+    return _CLASSES[kind]
 
 
 def mask_weights(

@@ -6,7 +6,10 @@ import keras
 
 from dsr_tf.convert.exchange import with_hashed_kernels
 from dsr_tf.convert.exchange import with_sparse_kernels
-from dsr_tf.convert.layer_sparsities import layer_sparsities
+from dsr_tf.convert.kernel_sparsities import all_made
+from dsr_tf.convert.kernel_sparsities import kernel_sparsities
+from dsr_tf.convert.kernel_sparsities import kernel_units
+from dsr_tf.convert.select import candidates
 from dsr_tf.units import Granularity
 
 
@@ -34,12 +37,15 @@ def budgeted(
     moved = Granularity.of(granularity)
     if sparsity is None:
         return model
-    layers = [model.get_layer(name) for name in mask_seeds]
-    seeds = {id(layer): mask_seeds[layer.name] for layer in layers}
+    chosen = [x for x in candidates(model) if x.layer.name in mask_seeds]
+    units = kernel_units(chosen, moved)
+    seeds = {id(x.kernels[0]): mask_seeds[x.layer.name] for x in chosen}
     if distribution == "uniform":
         sparsities = dict.fromkeys(seeds, sparsity)
     else:
-        sparsities = layer_sparsities(layers, sparsity, distribution, moved)
+        sparsities = kernel_sparsities(
+            model, chosen, sparsity, distribution, moved
+        )
     if hashed:
         return with_hashed_kernels(model, sparsities, seeds)
-    return with_sparse_kernels(model, sparsities, seeds, moved)
+    return with_sparse_kernels(model, all_made(sparsities, units, seeds))
