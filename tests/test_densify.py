@@ -189,9 +189,9 @@ def test_functions_as_layers_are_shared():
     assert (np.asarray(dsr_tf.densify(model)(x)) == np.asarray(model(x))).all()
 
 
-def test_subclassed_models_are_refused():
+def test_models_that_are_not_built_are_refused():
     class Own(keras.Model):
         pass
 
-    with pytest.raises(ValueError, match="sequential or functional"):
+    with pytest.raises(ValueError, match="`model` must be built"):
         dsr_tf.densify(Own())

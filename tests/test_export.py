@@ -259,7 +259,7 @@ def test_full_disk_leaves_what_was_there(tmp_path, monkeypatch, format):
         ("small", {"path": "none/model"}, "in a folder that exists"),
         ("plain", {}, "must have a sparse or hashed layer"),
         ("unbuilt", {}, "must be built"),
-        ("own", {}, "sequential or functional"),
+        ("own", {}, "must be built"),
     ],
 )
 def test_bad_arguments_are_refused(tmp_path, model, arguments, message):

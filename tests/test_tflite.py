@@ -78,7 +78,7 @@ def test_integers_need_representative_inputs(tmp_path):
 
 
 def other_weights(model):
-    """Stands for `densify`, with a fault that changes the network."""
+    """Stands for `without_hashes`, with a fault that changes the network."""
     plain = dsr_tf.densify(model)
     plain.set_weights([2 * weight for weight in plain.get_weights()])
     return plain
@@ -90,7 +90,7 @@ def test_a_file_is_compared_with_the_sparse_model(
     tmp_path, monkeypatch, encoding
 ):
     model, _ = convolutional()
-    monkeypatch.setattr(tflite, "densify", other_weights)
+    monkeypatch.setattr(tflite, "without_hashes", other_weights)
     with pytest.raises(RuntimeError, match="file that gives outputs that diff"):
         dsr_tf.export(model, tmp_path / "m", "tflite", encoding=encoding)
     assert not list(tmp_path.iterdir())

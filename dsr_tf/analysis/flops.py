@@ -10,6 +10,7 @@ from keras import layers
 from dsr_tf.analysis.calls import Call
 from dsr_tf.analysis.calls import Shape
 from dsr_tf.graph.kinds import DENSE_OF
+from dsr_tf.layers.sparsified import plain_class
 
 
 def num_uses(layer: layers.Layer, calls: Sequence[Call | None]) -> int | None:
@@ -29,7 +30,7 @@ def num_uses(layer: layers.Layer, calls: Sequence[Call | None]) -> int | None:
         call of the layer was seen, a dimension is open, or the use of the
         weights in a layer of this kind is not known.
     """
-    kind = DENSE_OF.get(type(layer), type(layer))
+    kind = DENSE_OF.get(type(layer), plain_class(type(layer)))
     # With LoRA the kernel is itself a product.
     if kind not in _USES or not calls or getattr(layer, "lora_enabled", False):
         return None

@@ -13,6 +13,7 @@ from dsr_tf.graph.search import is_graph
 from dsr_tf.layers import copy_masks
 from dsr_tf.layers import copy_weights
 from dsr_tf.layers import sparse_layers
+from dsr_tf.layers.sparsified import plain_class
 from dsr_tf.layers.tree import all_layers
 
 Exchange = Callable[[Layer], Layer | None]
@@ -62,7 +63,8 @@ def clone_with(
     Raises:
         ValueError: If a layer cannot be copied.
     """
-    known = {type(layer).__name__: type(layer) for layer in all_layers(model)}
+    kinds = [plain_class(type(layer)) for layer in all_layers(model)]
+    known = {kind.__name__: kind for kind in kinds}
     with keras.saving.custom_object_scope(known):
         try:
             return _cloned(model, exchange, copy)
@@ -120,7 +122,7 @@ def copied_by_config(model: keras.Model) -> keras.Model:
         ValueError: If its config does not make it again.
     """
     try:
-        new = type(model).from_config(model.get_config())
+        new = _made_again(model)
         if not new.built:
             new.build_from_config(model.get_build_config())
         found, wanted = _shapes(new), _shapes(model)
@@ -141,6 +143,20 @@ def copied_by_config(model: keras.Model) -> keras.Model:
     if model.compiled:
         new.compile_from_config(model.get_compile_config())
     return new
+
+
+def _made_again(layer: Layer) -> Layer:
+    """Makes a layer of the config of another.
+
+    Layers that it makes itself take the global policy: it was that of the
+    layer, when this was made.
+    """
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(layer.dtype_policy)
+    try:
+        return type(layer).from_config(layer.get_config())
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def _shapes(model: Layer) -> list[tuple[int, ...]]:
@@ -184,7 +200,7 @@ def _copy(layer: Layer) -> Layer:
         return copied_by_config(layer)
     # Keras cannot copy some layers, such as a Lambda of a Python function.
     try:
-        return type(layer).from_config(layer.get_config())
+        return _made_again(layer)
     except Exception as error:
         if not layer.weights:
             return layer

@@ -6,6 +6,7 @@ import keras
 
 from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_path
+from dsr_tf.checks import checked_switch
 from dsr_tf.convert.clone import check_built
 from dsr_tf.convert.clone import clone_with
 from dsr_tf.convert.clone import finish
@@ -18,7 +19,7 @@ from dsr_tf.layers.sparsified import unmask_weights
 from dsr_tf.layers.tree import all_layers
 
 
-def densify(model: keras.Model) -> keras.Model:
+def densify(model: keras.Model, in_place: bool = False) -> keras.Model:
     """Makes a plain Keras model from a sparse one.
 
     Sparse and hashed layers become the Keras layers that they extend, with
@@ -29,9 +30,11 @@ def densify(model: keras.Model) -> keras.Model:
 
     Args:
         model: A built model.
+        in_place: Whether to make the model itself plain instead of a copy, for
+            models that cannot be copied.
 
     Returns:
-        A new model with the same `compile` arguments; its optimizer starts
+        The model itself, or a new model with the same `compile` arguments; its optimizer starts
         anew.
 
     Raises:
@@ -41,7 +44,13 @@ def densify(model: keras.Model) -> keras.Model:
     >>> dsr_tf.densify(sparse).save("plain.keras")
     """
     check_built(model)
-    return clone_with(model, dense_twin, copy_out)
+    checked_switch("in_place", in_place)
+    if not in_place:
+        return clone_with(model, dense_twin, copy_out)
+    _check_plain(model)
+    unmask_weights(model)
+    model.train_function = model.test_function = model.predict_function = None
+    return model
 
 
 def load_dense_weights(model: keras.Model, path: str | Path) -> None:
@@ -106,7 +115,8 @@ def _check_plain(layer: keras.layers.Layer) -> None:
     hashed = [x.name for x in all_layers(layer) if isinstance(x, HashedKernel)]
     if hashed:
         raise ValueError(
-            "`model` must not have hashed layers inside layers that make them "
-            "in code: plain ones cannot take their place. Received: layer "
-            f"'{layer.name}' of class {type(layer).__name__} with {hashed}"
+            "`model` must have no hashed layers where others cannot take "
+            "their place: in layers that make them in code, and in place. "
+            f"Received: '{layer.name}' of class {type(layer).__name__}, with "
+            f"hashed layers {hashed}"
         )

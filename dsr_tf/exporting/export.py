@@ -13,6 +13,7 @@ from dsr_tf.checks import checked_switch
 from dsr_tf.convert.clone import check_built
 from dsr_tf.exporting.arrays import write_csr
 from dsr_tf.exporting.arrays import write_npz
+from dsr_tf.exporting.functional import as_functional
 from dsr_tf.exporting.saved_model import write_dense
 from dsr_tf.exporting.saved_model import write_packed
 from dsr_tf.exporting.tflite import ENCODINGS
@@ -49,8 +50,9 @@ def export(
     symbolic link at `path` is replaced itself; its target stays.
 
     Args:
-        model: A built sequential or functional model with sparse or hashed
-            layers.
+        model: A built model with sparse or hashed layers. One that calls its
+            layers in code is exported with inputs of the shapes that it was
+            built with, of floats.
         path: File or folder to write.
         format: `"saved_model"`: a SavedModel for TensorFlow and TensorFlow
             Serving, whose sparse kernels are packed, and unpacked at loading.
@@ -88,6 +90,7 @@ def export(
     checked_switch("overwrite", overwrite)
     checked_switch("verbose", verbose)
     _check(model, path, overwrite)
+    model = as_functional(model)
     options = _options(format, quantize, encoding, inputs)
     if representative is not None:
         options |= _representative(format, representative)

@@ -13,7 +13,7 @@ _OTHERS = ("float16", "bfloat16", "float64")
 
 
 def in_float32(model: keras.Model) -> keras.Model:
-    """Returns a plain Keras model as one that computes in single precision.
+    """Returns a model as one that computes in single precision.
 
     Its inputs keep their types. TFLite has few operations on other floats.
 
@@ -23,7 +23,13 @@ def in_float32(model: keras.Model) -> keras.Model:
     """
     if not any(map(_is_other, all_layers(model))):
         return model
-    return clone_with(model, _single)
+    policy = keras.config.dtype_policy()
+    # Layers that one's own layers make take it.
+    keras.config.set_dtype_policy("float32")
+    try:
+        return clone_with(model, _single)
+    finally:
+        keras.config.set_dtype_policy(policy)
 
 
 def _is_other(layer: Layer) -> bool:

@@ -2,9 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
 
-import keras
 import tensorflow as tf
 
 from dsr_tf.exporting.gaps import Packed
@@ -69,22 +67,3 @@ def _positions(gaps: tf.Tensor) -> tf.Tensor:
     holds = stream < 255
     ends = tf.cumsum(tf.cast(stream, tf.int64) + tf.cast(holds, tf.int64))
     return tf.boolean_mask(ends, holds) - 1
-
-
-class PackedKernel(keras.layers.Layer):
-    """Takes the kernel of a layer from an `UnpackedVariable`.
-
-    Put it before the Keras layer among the base classes. Such layers exist only
-    to be exported.
-    """
-
-    unpacked: UnpackedVariable
-
-    def add_weight(self, *args: Any, **kwargs: Any) -> Any:
-        if kwargs.get("name") == "kernel":
-            return None
-        return super().add_weight(*args, **kwargs)
-
-    @property
-    def kernel(self) -> tf.Tensor:
-        return tf.cast(self.unpacked.read(), self.compute_dtype)

@@ -1,8 +1,9 @@
 """SavedModels of sparse models: packed, and dense."""
 
 import hashlib
+import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ from keras.layers import Layer
 
 from dsr_tf.convert.clone import clone_with
 from dsr_tf.convert.densify import copy_out
-from dsr_tf.convert.densify import densify
 from dsr_tf.exporting.comparison import as_array
 from dsr_tf.exporting.comparison import difference
 from dsr_tf.exporting.comparison import outputs_of
@@ -23,12 +23,13 @@ from dsr_tf.exporting.examples import Batch
 from dsr_tf.exporting.examples import batches_of
 from dsr_tf.exporting.examples import first_examples
 from dsr_tf.exporting.gaps import pack
-from dsr_tf.exporting.packed_kernel import PackedKernel
 from dsr_tf.exporting.packed_kernel import UnpackedVariable
 from dsr_tf.exporting.signature import input_names
 from dsr_tf.exporting.signature import output_names
-from dsr_tf.graph.kinds import SPARSE_OF
 from dsr_tf.graph.kinds import dense_twin
+from dsr_tf.layers import HashedKernel
+from dsr_tf.layers import sparse_layers
+from dsr_tf.layers.masked_variable import reading
 from dsr_tf.layers.tree import all_layers
 
 
@@ -47,7 +48,7 @@ def write_dense(
         RuntimeError: If its outputs differ from the model's.
     """
     inputs = _inputs(model, representative)
-    write_graph(densify(model), path)
+    write_graph(without_hashes(model), path)
     _compare(path, model, inputs)
 
 
@@ -68,24 +69,27 @@ def write_packed(
         RuntimeError: If its outputs differ from the model's.
     """
     inputs = _inputs(model, representative)
+    served = without_hashes(model)
     # Files for the kernels, until the SavedModel has its copies.
     with tempfile.TemporaryDirectory() as folder:
-        unpacked: list[UnpackedVariable] = []
-
-        def exchange(layer: Layer) -> Layer | None:
-            twin = _packed_twin(layer, Path(folder))
-            if isinstance(twin, PackedKernel):
-                unpacked.append(twin.unpacked)
-            return twin
-
-        write_graph(clone_with(model, exchange, _copy), path, unpacked)
+        unpacked = {
+            id(layer.kernel): _unpacked(layer.kernel, Path(folder))
+            for layer in sparse_layers(served)
+        }
+        write_graph(served, path, unpacked)
     _compare(path, model, inputs)
+
+
+def without_hashes(model: keras.Model) -> keras.Model:
+    """Returns a model without hashed layers: the model itself, or a copy."""
+    hashed = any(isinstance(x, HashedKernel) for x in all_layers(model))
+    return clone_with(model, _plain_hashed, copy_out) if hashed else model
 
 
 def write_graph(
     model: keras.Model,
     path: Path,
-    resources: Sequence[UnpackedVariable] = (),
+    unpacked: Mapping[int, UnpackedVariable] | None = None,
     any_float: bool = True,
 ) -> None:
     """Writes a SavedModel with the signatures that `Model.export` writes.
@@ -94,15 +98,21 @@ def write_graph(
     Keras' and once as TensorFlow's.
 
     Args:
-        model: A built sequential or functional model.
+        model: A built sequential or functional model, without hashed layers.
         path: Folder to write.
-        resources: Kernels of the model that are not among its variables.
+        unpacked: Where some of its kernels are read from instead, by
+            `id(kernel)`.
         any_float: Whether inputs that are floats of another width than 32 bits
             stay so.
     """
-    served = tf.Module()
-    served.resources = [*resources, *_tables(model)]
-    served.all_variables = [variable.value for variable in model.variables]
+    served, unpacked = tf.Module(), unpacked or {}
+    served.resources = [*unpacked.values(), *_tables(model)]
+    left_out = {id(x.kernel_mask) for x in sparse_layers(model)} | set(unpacked)
+    served.all_variables = [
+        variable.value
+        for variable in model.variables
+        if id(variable) not in left_out
+    ]
     specs = _specs(model, any_float)
 
     @tf.function(input_signature=[packed(model, specs)], autograph=False)
@@ -116,12 +126,13 @@ def write_graph(
         return dict(zip(output_names(outputs), flat, strict=True))
 
     served.serve = serve
-    signature = named.get_concrete_function(**{x.name: x for x in specs})
-    tf.saved_model.save(
-        served,
-        str(path),
-        signatures={"serve": signature, "serving_default": signature},
-    )
+    with reading({key: x.read for key, x in unpacked.items()}):
+        signature = named.get_concrete_function(**{x.name: x for x in specs})
+        tf.saved_model.save(
+            served,
+            str(path),
+            signatures={"serve": signature, "serving_default": signature},
+        )
 
 
 def _specs(model: keras.Model, any_float: bool) -> list[tf.TensorSpec]:
@@ -161,23 +172,15 @@ def _compare(path: Path, model: keras.Model, inputs: Batch) -> None:
         )
 
 
-def _packed_twin(layer: Layer, folder: Path) -> Layer | None:
-    plain = dense_twin(layer)
-    if plain is None or type(layer) not in SPARSE_OF.values():
-        return plain
-    kind: Any = type("Packed", (PackedKernel, type(plain)), {})
-    twin = kind.from_config(plain.get_config())
-    kernel = pack(keras.ops.convert_to_numpy(layer.kernel))
+def _unpacked(kernel: Any, folder: Path) -> UnpackedVariable:
+    packed_kernel = pack(keras.ops.convert_to_numpy(kernel.value))
     # Loaders keep variables by name, of all models together: equal names only
     # for equal kernels.
-    digest = hashlib.sha256(kernel.values.tobytes() + kernel.gaps).hexdigest()
-    name = f"{layer.name}_{digest[:16]}"
-    twin.unpacked = UnpackedVariable(folder / f"{name}.bin", kernel, name)
-    return twin
+    content = packed_kernel.values.tobytes() + packed_kernel.gaps
+    digest = hashlib.sha256(content).hexdigest()
+    name = re.sub(r"\W", "_", kernel.path) + f"_{digest[:16]}"
+    return UnpackedVariable(folder / f"{name}.bin", packed_kernel, name)
 
 
-def _copy(old: Layer, new: Layer) -> None:
-    if not isinstance(new, PackedKernel):
-        copy_out(old, new)
-    elif getattr(old, "bias", None) is not None:
-        new.bias.assign(old.bias)
+def _plain_hashed(layer: Layer) -> Layer | None:
+    return dense_twin(layer) if isinstance(layer, HashedKernel) else None

@@ -8,7 +8,6 @@ from typing import Any
 import keras
 
 from dsr_tf.checks import first_line
-from dsr_tf.convert.densify import densify
 from dsr_tf.exporting.comparison import as_array
 from dsr_tf.exporting.comparison import difference
 from dsr_tf.exporting.comparison import outputs_of
@@ -20,6 +19,7 @@ from dsr_tf.exporting.examples import batches_of
 from dsr_tf.exporting.examples import first_examples
 from dsr_tf.exporting.float32 import in_float32
 from dsr_tf.exporting.pointwise import pointwise_fault
+from dsr_tf.exporting.saved_model import without_hashes
 from dsr_tf.exporting.saved_model import write_graph
 from dsr_tf.exporting.signature import input_names
 from dsr_tf.exporting.signature import output_names
@@ -102,7 +102,8 @@ def write_tflite(
     trial = Trial(model, tried, outputs_of(model, tried), share)
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "model"
-        write_graph(in_float32(densify(model)), graph, any_float=False)
+        served = in_float32(without_hashes(model))
+        write_graph(served, graph, any_float=False)
         convert = Conversion(model, graph, quantize, batches, inputs)
         content, note = _encoded(convert, trial, encoding, inputs)
     path.write_bytes(content)

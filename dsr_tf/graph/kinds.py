@@ -75,7 +75,7 @@ def why_dense(layer: keras.layers.Layer) -> str:
         return "hashed"
     if possible := possible_kernels(layer):
         names = ", ".join(f"'{x.name}'" for x in possible)
-        return f"{names} is no usual kernel: `include` its layer"
+        return f"{names}: sparse if `include` names its layer"
     masked = any(isinstance(x, MaskedVariable) for x in own_weights(layer))
     return "sparse already" if masked else "no kernel"
 

@@ -1,7 +1,12 @@
 """The kernel of a sparse layer: 0 wherever its mask is, whatever comes."""
 
 import warnings
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 from weakref import WeakSet
 from weakref import ref
@@ -19,6 +24,25 @@ from dsr_tf.layers.penalty import is_simple
 from dsr_tf.layers.penalty import penalty
 from dsr_tf.layers.slots import Slot
 from dsr_tf.layers.slots import slots_of
+
+_READERS: ContextVar[Mapping[int, Callable[[], tf.Tensor]] | None] = ContextVar(
+    "readers", default=None
+)
+
+
+@contextmanager
+def reading(readers: Mapping[int, Callable[[], tf.Tensor]]) -> Iterator[None]:
+    """Reads kernels without their masks, for graphs that nobody trains.
+
+    Args:
+        readers: Functions that return kernels, by `id(kernel)`; the others are
+            read from their variables.
+    """
+    token = _READERS.set(readers)
+    try:
+        yield
+    finally:
+        _READERS.reset(token)
 
 
 def masked(values: Any, mask: Any) -> tf.Tensor:
@@ -173,7 +197,14 @@ class MaskedVariable(keras.Variable):
 
     # All operations of TensorFlow and Keras read variables by it.
     def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> tf.Tensor:
+        readers = _READERS.get()
+        if readers is not None and id(self) in readers:
+            # Private: how Keras casts what it reads of a variable.
+            value = self._maybe_autocast(readers[id(self)]())
+            return tf.convert_to_tensor(value, dtype=dtype, name=name)
         kernel = super().__tf_tensor__(dtype, name)
+        if readers is not None:
+            return kernel
         numbers = self.mask.numbers if self.is_trusting else None
         if numbers is None or numbers.dtype != kernel.dtype:
             return masked_kernel(kernel, self.mask.value)
