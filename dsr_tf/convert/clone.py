@@ -125,6 +125,8 @@ def copied_by_config(model: keras.Model) -> keras.Model:
         new = _made_again(model)
         if not new.built:
             new.build_from_config(model.get_build_config())
+            # As Keras does it where it loads a model.
+            new.built = True
         found, wanted = _shapes(new), _shapes(model)
         if found != wanted:
             raise ValueError(

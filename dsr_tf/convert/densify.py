@@ -34,8 +34,8 @@ def densify(model: keras.Model, in_place: bool = False) -> keras.Model:
             models that cannot be copied.
 
     Returns:
-        The model itself, or a new model with the same `compile` arguments; its optimizer starts
-        anew.
+        The model itself, or a new model with the same `compile` arguments; its
+        optimizer starts anew.
 
     Raises:
         ValueError: If the model cannot be converted.

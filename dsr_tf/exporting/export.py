@@ -90,7 +90,8 @@ def export(
     checked_switch("overwrite", overwrite)
     checked_switch("verbose", verbose)
     _check(model, path, overwrite)
-    model = as_functional(model)
+    if format not in ("npz", "csr"):
+        model = as_functional(model)
     options = _options(format, quantize, encoding, inputs)
     if representative is not None:
         options |= _representative(format, representative)
