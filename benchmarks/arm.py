@@ -33,7 +33,8 @@ from dsr_tf.exporting.tflite import TOLERANCES
 from dsr_tf.exporting.tflite import write_tflite
 
 ROOT = Path(__file__).parents[1]
-PROGRAM = Path(os.environ.get("ARM_RUN", ROOT.parent / "shared/arm/run.sh"))
+BESIDE = ROOT.parent / "shared/arm/run.sh"
+PROGRAM = Path(os.environ.get("ARM_RUN", BESIDE)).absolute()
 # An emulator takes some seconds; a faulty runtime might not end.
 SECONDS = 120
 EXAMPLES = 16
