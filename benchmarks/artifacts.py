@@ -14,7 +14,6 @@ Quick, it is the smallest network alone.
 import gzip
 import os
 import tempfile
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ import tensorflow as tf
 import dsr_tf
 from benchmarks import command
 from benchmarks import timing
+from dsr_tf.exporting.interpreter import interpreter
 from dsr_tf.layers import sparse_layers
 from dsr_tf.models import lenet_300_100
 from dsr_tf.models import resnet50
@@ -65,10 +65,8 @@ def bound(model: keras.Model) -> float:
 
 
 def tflite_runner(path: Path, images: np.ndarray) -> Callable[[], np.ndarray]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        interpreter = tf.lite.Interpreter(str(path), num_threads=2)
-    run = interpreter.get_signature_runner("serving_default")
+    loaded = interpreter(path, num_threads=2)
+    run = loaded.get_signature_runner("serving_default")
     (name,) = run.get_input_details()
     return lambda: run(**{name: images})["output_0"]
 

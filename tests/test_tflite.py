@@ -4,11 +4,11 @@ import sys
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from keras import layers
 
 import dsr_tf
 from dsr_tf.exporting import tflite
+from dsr_tf.exporting.interpreter import interpreter
 from dsr_tf.exporting.signature import input_names
 from dsr_tf.exporting.trial import outputs_of
 from dsr_tf.layers import SparseConv2D
@@ -178,14 +178,12 @@ def test_microcontrollers_get_bytes(tmp_path, capsys):
         inputs="int8",
     )
     assert "; encoded dense: micro" in capsys.readouterr().out
-    interpreter = tf.lite.Interpreter(str(tmp_path / "m"))
-    (given,), (found,) = (
-        interpreter.get_input_details(),
-        interpreter.get_output_details(),
-    )
+    loaded = interpreter(tmp_path / "m")
+    (given,) = loaded.get_input_details()
+    (found,) = loaded.get_output_details()
     assert given["dtype"] == found["dtype"] == np.int8
     # Private: nothing public lists the operations of a file.
-    names = {x["op_name"] for x in interpreter._get_ops_details()}
+    names = {x["op_name"] for x in loaded._get_ops_details()}
     assert not names & {"DENSIFY", "QUANTIZE", "DEQUANTIZE"}
     outputs = outputs_of(tmp_path / "m", {input_names(model)[0]: data[0]})
     expected = np.asarray(model(data[0]))

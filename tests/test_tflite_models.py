@@ -5,7 +5,6 @@ import tensorflow as tf
 from keras import layers
 
 import dsr_tf
-from dsr_tf.exporting.pointwise import pointwise_fault
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from tests.tflite_files import run
@@ -133,21 +132,3 @@ def test_why_tflite_cannot_convert_is_one_short_line(tmp_path):
     with pytest.raises(ValueError, match="requires element_shape") as e:
         dsr_tf.export(model, tmp_path / "m", "tflite")
     assert len(str(e.value).splitlines()) == 1 and len(str(e.value)) < 300
-
-
-@pytest.mark.parametrize(
-    "strides, sparsity, refused",
-    [(2, 0.9, True), (1, 0.9, False), (2, 0.5, False)],
-)
-def test_what_runtimes_compute_wrongly_is_not_encoded_sparse(
-    strides, sparsity, refused
-):
-    model = keras.Sequential(
-        [
-            keras.Input((16, 16, 3)),
-            layers.Conv2D(8, 3, strides=strides),
-            SparseConv2D(16, 1, sparsity),
-            layers.GlobalAveragePooling2D(),
-        ]
-    )
-    assert (pointwise_fault(model) is not None) == refused

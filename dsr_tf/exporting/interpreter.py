@@ -1,14 +1,35 @@
 """Runs a TFLite file. `trial.py` starts this file as a program of its own.
 
-It imports nothing of this library, which would take time to load.
+It imports nothing of this library, which would take time to load. LiteRT is the
+interpreter where it is installed, as its Python package `ai-edge-litert`; else
+TensorFlow's, which takes as long to load as TensorFlow.
 """
 
 import sys
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
+
+
+def interpreter(path: str | Path, **options: Any) -> Any:
+    """Returns an interpreter of a TFLite file.
+
+    Args:
+        path: The file.
+        options: Further arguments of the interpreter's class.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError:
+        import tensorflow as tf
+
+        Interpreter = tf.lite.Interpreter  # noqa: N806
+    with warnings.catch_warnings():
+        # TensorFlow's announces its successor.
+        warnings.simplefilter("ignore", UserWarning)
+        return Interpreter(str(path), **options)
 
 
 def encoded(value: np.ndarray, details: Any) -> np.ndarray:
@@ -43,7 +64,7 @@ def main(path: str, given: str | None = None, found: str | None = None) -> None:
     Without these two files its inputs are zeros.
     """
     warnings.simplefilter("ignore")
-    runner = tf.lite.Interpreter(path).get_signature_runner()
+    runner = interpreter(path).get_signature_runner()
     details = runner.get_input_details()
     if given is None or found is None:
         runner(

@@ -129,10 +129,8 @@ def _encoded(
     dense = convert(sparse=False)
     if encoding == "dense":
         return _checked(dense, trial), "encoded dense"
-    reason: str | None = "microcontrollers take no other"
+    reason = "microcontrollers take no other"
     if inputs is None:
-        reason = pointwise_fault(trial.model)
-    if reason is None:
         sparse, reason = _sparse(convert, len(dense), trial)
         if sparse is not None:
             return sparse, "encoded sparse"
@@ -149,6 +147,8 @@ def _sparse(
         return None, f"no sparse-encoded file ({first_line(error)})"
     if len(content) >= most:
         return None, "that is smaller"
+    if text := pointwise_fault(content):
+        return None, text
     text = _problem(content, trial)
     return (None, f"sparse-encoded, it {text}") if text else (content, "")
 

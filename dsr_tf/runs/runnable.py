@@ -1,6 +1,5 @@
 """Networks in files of any kind, as something that runs."""
 
-import warnings
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from absl import logging
 from dsr_tf.checks import first_line
 from dsr_tf.exporting.interpreter import decoded
 from dsr_tf.exporting.interpreter import encoded
+from dsr_tf.exporting.interpreter import interpreter
 from dsr_tf.exporting.trial import check_survives
 
 _GRAPH = "saved_model.pb"
@@ -100,11 +100,7 @@ def _unlogged() -> Iterator[None]:
 
 def _load_tflite(path: Path) -> Runnable:
     check_survives(path)
-    with warnings.catch_warnings():
-        # It announces its successor, which is another package.
-        warnings.simplefilter("ignore", UserWarning)
-        interpreter = tf.lite.Interpreter(str(path))
-    endpoint = interpreter.get_signature_runner()
+    endpoint = interpreter(path).get_signature_runner()
     ((name, details),) = endpoint.get_input_details().items()
     (given_back,) = endpoint.get_output_details().values()
     # A dimension that is open is -1 there.
