@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import threading
 
 import keras
 import numpy as np
@@ -145,6 +146,21 @@ def test_refused_settings_leave_a_finished_run(tmp_path):
     with pytest.raises(ValueError, match="budget=5020"):
         runs.run(config(tmp_path, num_pruned=5020, overwrite=True))
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
+
+
+def test_a_run_in_a_thread_that_moves_nothing_says_so(tmp_path, capsys):
+    found = []
+    settings = config(tmp_path, epochs=1, period=Constant(1000))
+    # Where Python hears no signals.
+    thread = threading.Thread(target=lambda: found.append(runs.run(settings)))
+    thread.start()
+    thread.join()
+    assert (tmp_path / "summary.json").exists()
+    assert found[0]["reallocations"] == found[0]["weights_moved"] == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("in this run no weight moves: masks may change")
+    assert "step 15, and" in lines[0] and "period is 1000" in lines[0]
+    assert any(x.endswith("0 reallocations, as none was due") for x in lines)
 
 
 @pytest.mark.parametrize("method", ["dsr", "static"])

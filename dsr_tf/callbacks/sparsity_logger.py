@@ -14,6 +14,7 @@ import tensorflow as tf
 from dsr_tf.callbacks.event_file import write_histogram
 from dsr_tf.callbacks.event_file import write_scalar
 from dsr_tf.callbacks.mask_history import MaskHistory
+from dsr_tf.callbacks.pictures import check_pictures
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.callbacks.reallocate import checked_reallocation
 from dsr_tf.checks import checked_count
@@ -108,6 +109,7 @@ class SparsityLogger(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.check(self.model)
+        check_pictures(self)
         self._layers = _named_layers(self.model)
         # `Checkpoint`, which is last, brings that of the run back.
         self.history.clear()

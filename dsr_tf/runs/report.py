@@ -8,6 +8,7 @@ import keras
 
 from dsr_tf.callbacks import Reallocate
 from dsr_tf.layers import budgeted_layers
+from dsr_tf.methods.records import find
 from dsr_tf.runs.config import Config
 
 
@@ -130,6 +131,9 @@ def _budget_rows(summary: dict[str, Any]) -> dict[str, str]:
         "weights moved": f"{summary['weights_moved']:,} in "
         f"{summary['reallocations']:,} reallocations",
     }
+    record = find(summary["method"])
+    if record and record.moves_weights and not summary["reallocations"]:
+        rows["weights moved"] += ", as none was due"
     if missed > 0:
         rows["active weights"] += f", {missed:,} too many" + (
             f": {summary['prunes']} of {summary['num_prunes']} prunes done "
