@@ -131,7 +131,8 @@ START = (
         "init_from",
         None,
         "Start with the weights of a finished run, given by its folder, or of "
-        "a .keras file of the same network.",
+        "a .keras file of the same network, and with its masks if it is "
+        "sparse.",
     ),
     flags.DEFINE_string(
         "masks_from",

@@ -122,7 +122,8 @@ class Start:
 
     Args:
         init_from: Folder of a finished run, or `.keras` file, that gives the
-            weights to start with; or None.
+            weights to start with, and the masks, if it is sparse and the
+            method trains under masks; or None.
         masks_from: Folder of a finished run that gives its last masks; or None.
         weights_from: Folder of a finished run that gives its first weights;
             `"random"` for fresh weights; or None.
