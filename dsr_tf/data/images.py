@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_kind
+from dsr_tf.checks import checked_number
 from dsr_tf.checks import checked_switch
 from dsr_tf.data import batches
 from dsr_tf.data.image_set import check_train_examples
@@ -28,7 +29,7 @@ class Images:
         test_labels: Like `train_labels`.
         mean: Mean of each channel, in units of a pixel's value; batches hold
             `(image - mean) / stddev`.
-        stddev: Standard deviation of each channel, in the same unit.
+        stddev: Standard deviation of each channel, in the same unit, above 0.
         num_classes: Number of classes.
         augment: Whether training images are padded by 4 pixels, reflected at
             the border, cropped at random back to their size, and mirrored
@@ -63,6 +64,8 @@ class Images:
         channels = self.image_shape[-1]
         _check_moments("mean", self.mean, channels)
         _check_moments("stddev", self.stddev, channels)
+        for value in self.stddev:
+            checked_number("stddev", value, positive=True)
         checked_count("num_classes", self.num_classes, minimum=1)
         checked_switch("augment", self.augment)
 
@@ -154,8 +157,16 @@ def _is_number(value: Any) -> bool:
 def channel_moments(
     images: np.ndarray,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Returns mean and standard deviation of each channel, over all pixels."""
+    """Returns mean and standard deviation of each channel, over all pixels.
+
+    The standard deviation of a channel that is constant is 1, so that it can be
+    divided by.
+    """
     flat = images.reshape(-1, images.shape[-1])
     mean = flat.mean(axis=0, dtype=np.float64)
     stddev = flat.std(axis=0, dtype=np.float64)
+    # A mean of equal values may be rounded to another one.
+    constant = flat.min(axis=0) == flat.max(axis=0)
+    mean = np.where(constant, flat[0], mean)
+    stddev = np.where(constant, 1.0, stddev)
     return tuple(mean.tolist()), tuple(stddev.tolist())

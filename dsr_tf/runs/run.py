@@ -99,6 +99,8 @@ def _images(config: Config) -> ImageSet:
         data.data_dir,
         image_size=data.image_size,
         train_examples=data.train_examples,
+        train_split=data.train_split,
+        test_split=data.test_split,
     )
     # Refused here, if at all, before anything is written.
     images.train_batches(training.batch_size, training.seed)
