@@ -99,5 +99,6 @@ def _batches(
     images = load_images(**source)
     if images.image_shape != tuple(model.input_shape[1:]):
         images = load_images(**source, image_size=model.input_shape[1])
-    batches = images.train_batches(100, summary["seed"]).take(_NUM_BATCHES)
+    size = min(100, images.num_train)
+    batches = images.train_batches(size, summary["seed"]).take(_NUM_BATCHES)
     return [x for x, _ in batches.as_numpy_iterator()]
