@@ -77,7 +77,9 @@ def test_images_without_a_label_are_refused(tmp_path, part):
     labels = {"train": [0, 1], "test": [2, 1]}
     labels[part][1] = -1
     write_set(tmp_path, labels)
-    with pytest.raises(ValueError, match=f"from 0 to 2 for.*{part} has.*-1"):
+    with pytest.raises(
+        ValueError, match=f"`{part}_labels` must be.*0 to 2.*: -1"
+    ):
         load_images("own_set", tmp_path)
 
 
@@ -181,6 +183,22 @@ def test_a_constant_channel_becomes_zero(value):
 
 @pytest.mark.parametrize("stddev", [0.0, -1.0])
 def test_images_cannot_be_divided_by_nothing(stddev):
-    images, labels = np.zeros((2, 4, 4, 1)), np.zeros(2)
+    images, labels = np.zeros((2, 4, 4, 1)), np.zeros(2, int)
     with pytest.raises(ValueError, match="`stddev` must be a number above 0"):
         Images("own", images, labels, images, labels, (0.0,), (stddev,), 1)
+
+
+@pytest.mark.parametrize(
+    "labels, shown",
+    [
+        ([0.0, 1.0], "float64"),
+        (["a", "b"], "<U1"),
+        ([0, 2], "2 in"),
+        ([-1, 0], "-1 in"),
+    ],
+)
+def test_labels_must_be_classes(labels, shown):
+    images, right = np.zeros((2, 4, 4, 1)), np.zeros(2, int)
+    moments = (0.0,), (1.0,), 2
+    with pytest.raises(ValueError, match=f"`test_labels` must.* 1, .*{shown}"):
+        Images("own", images, right, images, np.array(labels), *moments)

@@ -37,7 +37,8 @@ class Images:
 
     Raises:
         ValueError: If an argument is of another kind, images and labels are
-            not equally many, or the moments are not those of the channels.
+            not equally many, a label is no class, or the moments are not those
+            of the channels.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Images:
 
     def __post_init__(self) -> None:
         checked_kind("name", self.name, str, "a text")
+        checked_count("num_classes", self.num_classes, minimum=1)
         for part in ("train", "test"):
             images, labels = f"{part}_images", f"{part}_labels"
             count = len(_checked_array(images, getattr(self, images), 4))
@@ -61,13 +63,25 @@ class Images:
                     f"`{labels}` must hold a label for each of {count} "
                     f"images. Received: {found} labels"
                 )
+            self._check_labels(labels)
         channels = self.image_shape[-1]
         _check_moments("mean", self.mean, channels)
         _check_moments("stddev", self.stddev, channels)
         for value in self.stddev:
             checked_number("stddev", value, positive=True)
-        checked_count("num_classes", self.num_classes, minimum=1)
         checked_switch("augment", self.augment)
+
+    def _check_labels(self, name: str) -> None:
+        labels = getattr(self, name)
+        wrong = [labels.dtype]
+        if np.issubdtype(labels.dtype, np.integer):
+            wrong = labels[(labels < 0) | (labels >= self.num_classes)]
+        if len(wrong):
+            raise ValueError(
+                f"`{name}` must be integers from 0 to {self.num_classes - 1}, "
+                f"a class for each image. Received: {wrong[0]} in the data set "
+                f"'{self.name}'"
+            )
 
     @property
     def image_shape(self) -> tuple[int, ...]:

@@ -83,7 +83,7 @@ def _images(
     builder: Any, name: str, parts: tuple[str, str], num_classes: int
 ) -> Images:
     (train_images, train_labels), (test_images, test_labels) = (
-        _examples(builder, name, part, num_classes) for part in parts
+        _examples(builder, part) for part in parts
     )
     mean, stddev = _MOMENTS.get(builder.name) or channel_moments(train_images)
     return Images(
@@ -223,9 +223,7 @@ def _is_labeled(builder: Any, split: str) -> bool:
     return all(x["label"] >= 0 for x in tfds.as_numpy(examples))
 
 
-def _examples(
-    builder: Any, name: str, split: str, num_classes: int
-) -> tuple[np.ndarray, np.ndarray]:
+def _examples(builder: Any, split: str) -> tuple[np.ndarray, np.ndarray]:
     # Nothing else, as what varies in length makes no batch.
     wanted = tfds.decode.PartialDecoding({"image": True, "label": True})
     batch = tfds.as_numpy(
@@ -233,12 +231,4 @@ def _examples(
             split=split, batch_size=-1, shuffle_files=False, decoders=wanted
         )
     )
-    labels = batch["label"].astype(np.int64)
-    wrong = labels[(labels < 0) | (labels >= num_classes)]
-    if len(wrong):
-        raise ValueError(
-            f"`dataset` must have a label from 0 to {num_classes - 1} for each "
-            f"image. Received: dataset={name}, whose part {split} has labels "
-            f"such as {wrong[0]}"
-        )
-    return batch["image"], labels
+    return batch["image"], batch["label"].astype(np.int64)
