@@ -17,9 +17,9 @@ from dsr_tf.callbacks.checkpoint_files import keep_newest
 from dsr_tf.callbacks.checkpoint_files import remove_unfinished
 from dsr_tf.callbacks.contents import Contents
 from dsr_tf.callbacks.description import Description
+from dsr_tf.callbacks.drawn_masks import check_pictures
 from dsr_tf.callbacks.going_on import check_callbacks
 from dsr_tf.callbacks.going_on import check_model
-from dsr_tf.callbacks.pictures import check_pictures
 from dsr_tf.callbacks.position import Position
 from dsr_tf.callbacks.preempted import PreemptedError
 from dsr_tf.callbacks.reallocate import Reallocate

@@ -8,7 +8,7 @@ import keras
 from absl import logging
 
 from dsr_tf.callbacks import same_fit
-from dsr_tf.callbacks.pictures import check_pictures
+from dsr_tf.callbacks.drawn_masks import check_pictures
 from dsr_tf.callbacks.plain_fit import PlainFit
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_kind

@@ -11,10 +11,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dsr_tf.callbacks.drawn_masks import check_pictures
 from dsr_tf.callbacks.event_file import write_histogram
 from dsr_tf.callbacks.event_file import write_scalar
 from dsr_tf.callbacks.mask_history import MaskHistory
-from dsr_tf.callbacks.pictures import check_pictures
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.callbacks.reallocate import checked_reallocation
 from dsr_tf.checks import checked_count
