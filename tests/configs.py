@@ -34,7 +34,12 @@ def settings(method, changes):
 
 CONFIG = Config(
     data=Data(
-        dataset="digits", data_dir=None, image_size=None, train_examples=None
+        dataset="digits",
+        data_dir=None,
+        image_size=None,
+        train_examples=None,
+        train_split=None,
+        test_split=None,
     ),
     network=Network(
         model="lenet_300_100", depth=28, width=None, sparse_logits=False

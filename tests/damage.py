@@ -129,6 +129,7 @@ def _cell_is_changed(path: Path, rng: random.Random) -> None:
 def _flag_is_changed(path: Path, rng: random.Random) -> None:
     lines = path.read_text().splitlines()
     optional = ("depth", "width", "image_size", "train_examples")
+    optional += ("train_split", "test_split")
     optional += ("stop_epoch", "masks_from", "init_from", "weights_from")
     name = rng.choice([x.partition("=")[0] for x in lines[1:]])
     name = rng.choice((name, f"--{rng.choice(optional)}"))

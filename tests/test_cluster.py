@@ -7,6 +7,7 @@ from dsr_tf.distribute import choose_strategy
 from dsr_tf.distribute import is_chief
 from dsr_tf.distribute import multi_worker_strategy
 from dsr_tf.distribute import share_batches
+from dsr_tf.distribute import startup
 from dsr_tf.distribute.cluster import find_cluster
 
 SLURM = {
@@ -46,7 +47,51 @@ def test_several_workers_are_a_cluster(monkeypatch, text):
     assert resolver.cluster_spec().as_dict() == json.loads(text)["cluster"]
 
 
-@pytest.mark.parametrize("text", [None, "", tf_config(worker=["a:1"])])
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"type": "worker", "index": "1"},
+        {"type": "worker", "index": 1.0},
+        {"type": "worker", "index": " 01 "},
+    ],
+)
+@pytest.mark.parametrize(
+    "cluster",
+    [
+        {"worker": ["a:1", "b:1"]},
+        {"worker": {"1": "b:1", "0": "a:1"}},
+        {"chief": {"0": "c:1"}, "worker": ["a:1", "b:1"]},
+    ],
+)
+def test_what_tensorflow_takes_is_taken(monkeypatch, task, cluster):
+    text = {"cluster": cluster, "task": task, "environment": "cloud"}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(text))
+    resolver = find_cluster()
+    assert (resolver.task_type, resolver.task_id) == ("worker", 1)
+    assert resolver.cluster_spec().task_address("worker", 1) == "b:1"
+    # What the workers meet by is the same.
+    met = []
+    monkeypatch.setattr(startup, "meet", lambda *given: met.append(given))
+    startup.meet_workers(resolver, 1.0, print)
+    ((addresses, index, *_),) = met
+    assert addresses == [*["c:1"][: len(cluster) - 1], "a:1", "b:1"]
+    assert addresses[index] == "b:1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        " ",
+        "{}",
+        '{"cluster": {}}',
+        '{"task": {"type": "worker", "index": 0}}',
+        '{"cluster": {"worker": ["a:1"]}}',
+        tf_config(worker=["a:1"]),
+        tf_config(worker={"0": "a:1"}, index="0"),
+    ],
+)
 def test_one_worker_is_no_cluster(monkeypatch, text):
     if text is not None:
         monkeypatch.setenv("TF_CONFIG", text)
@@ -61,11 +106,16 @@ def test_one_worker_is_no_cluster(monkeypatch, text):
     [
         ("{", "must be JSON"),
         ("[]", "must have a `cluster`"),
-        ("{}", "must have a `cluster`"),
-        (tf_config(), "must have a `cluster`"),
+        ("null", "must have a `cluster`"),
+        ('{"cluster": ["a:1", "b:1"]}', "must have a `cluster`"),
         (tf_config(worker=[]), "must have a `cluster`"),
-        (tf_config(worker=["a:1"], ps=["b:1"]), "must have a `cluster`"),
-        (tf_config(chief=["a:1", "b:1"]), "of at most one chief"),
+        (tf_config(worker="a:1"), "must have a `cluster`"),
+        (tf_config(worker={"1": "a:1", "2": "b:1"}), "without a gap"),
+        (tf_config(worker={"0": "a:1", "00": "b:1"}), "without a gap"),
+        (tf_config(worker=["a:1"], ps=["b:1"]), "take part: 'ps' cannot"),
+        (tf_config(worker=["a:1"], master=["b:1"]), "'master' cannot"),
+        (tf_config(worker=["a:1"], kind="evaluator"), "'evaluator' cannot"),
+        (tf_config(chief=["a:1", "b:1"]), "or one of a chief"),
         ('{"cluster": {"worker": ["a:1", "b:1"]}}', "must have a `task`"),
         (tf_config(worker=["a:1", "b:1"], kind="chief"), "a `type` of the"),
         (tf_config(worker=["a", "b:1"]), "addresses of a host and a port"),
@@ -76,7 +126,11 @@ def test_one_worker_is_no_cluster(monkeypatch, text):
         (tf_config(worker=["a:1", "a:1"]), "a different address for each"),
         (tf_config(worker=["a:1", "b:1"], index=2), "`index` from 0 to 1"),
         (tf_config(worker=["a:1", "b:1"], index=-1), "`index` from 0 to 1"),
-        (tf_config(worker=["a:1", "b:1"], index="0"), "`index` from 0 to 1"),
+        (tf_config(worker=["a:1", "b:1"], index="x"), "`index` from 0 to 1"),
+        (tf_config(worker=["a:1", "b:1"], index=0.5), "`index` from 0 to 1"),
+        (tf_config(worker=["a:1", "b:1"], index=None), "`index` from 0 to 1"),
+        (tf_config(worker=["a:" + "9" * 5000, "b:1"]), "a host and a port"),
+        (tf_config(worker=[1, "b:1"]), "addresses of a host and a port"),
     ],
 )
 def test_wrong_tf_config_is_refused(monkeypatch, text, message):
@@ -100,8 +154,65 @@ def test_slurm_tasks_find_their_own_address(monkeypatch, node, local, index):
     assert (resolver.task_type, resolver.task_id) == ("worker", index)
 
 
-def test_slurm_step_of_one_task_is_no_cluster(monkeypatch):
-    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+@pytest.mark.parametrize(
+    "nodes, counts, expected",
+    [
+        ("r[1-2]n[1-2]", "1(x4)", ["r1n1", "r1n2", "r2n1", "r2n2"]),
+        ("n[08-10]-ib,m", "1(x4)", ["m", "n08-ib", "n09-ib", "n10-ib"]),
+        ("a,n[1,3]", "1(x2),1", ["a", "n1", "n3"]),
+        ("gpu-1-2,gpu-1-3", "1,1", ["gpu-1-2", "gpu-1-3"]),
+    ],
+)
+def test_lists_of_nodes_are_read_as_slurm_writes_them(
+    monkeypatch, nodes, counts, expected
+):
+    own = {
+        "SLURMD_NODENAME": expected[-1],
+        "SLURM_STEP_NUM_TASKS": str(len(expected)),
+        "SLURM_STEP_NODELIST": nodes,
+        "SLURM_STEP_TASKS_PER_NODE": counts,
+    }
+    for name, value in (SLURM | own).items():
+        monkeypatch.setenv(name, value)
+    # An empty description is none, as in TensorFlow.
+    monkeypatch.setenv("TF_CONFIG", "{}")
+    resolver = find_cluster()
+    assert resolver.cluster_spec().as_dict() == {
+        "worker": [f"{node}:10007" for node in expected]
+    }
+    assert resolver.task_id == len(expected) - 1
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("SLURM_STEP_NUM_TASKS", "two"),
+        ("SLURM_STEP_NUM_TASKS", "0"),
+        ("SLURM_STEP_NUM_TASKS", "4"),
+        ("SLURM_JOB_ID", "12_3"),
+        ("SLURM_JOB_ID", ""),
+        ("SLURM_LOCALID", "-1"),
+        ("SLURM_STEP_NODELIST", "n[1-"),
+        ("SLURM_STEP_NODELIST", "n[1-b]"),
+        ("SLURM_STEP_NODELIST", "n1,,n2"),
+        ("SLURM_STEP_NODELIST", "n[2-1]"),
+        ("SLURM_STEP_NODELIST", "n2,n2"),
+        ("SLURM_STEP_NODELIST", ""),
+        ("SLURM_STEP_TASKS_PER_NODE", "1"),
+        ("SLURM_STEP_TASKS_PER_NODE", "1(y2)"),
+    ],
+)
+def test_wrong_slurm_step_is_refused(monkeypatch, name, value):
+    for each, right in (SLURM | {name: value}).items():
+        monkeypatch.setenv(each, right)
+    with pytest.raises(ValueError, match=f"`{name}`.*Received: ") as raised:
+        find_cluster()
+    assert len(str(raised.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("count", ["", "1"])
+def test_slurm_step_of_one_task_is_no_cluster(monkeypatch, count):
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", count)
     assert find_cluster() is None
 
 

@@ -90,7 +90,7 @@ def test_change_since_the_run_ended_is_told(finished, tmp_path, capsys):
         ("weights.npz", "digits", "NumPy arrays, .* cannot run"),
         ("weights_csr.npz", "digits", "NumPy arrays, .* cannot run"),
         ("model.keras", None, "`dataset` must be given, unless"),
-        ("", "mnist", "`dataset` must be the data set of the run, or"),
+        ("", "mnist", "`dataset` must be that of the run, or left"),
     ],
 )
 def test_what_cannot_be_evaluated_is_refused(finished, name, dataset, message):

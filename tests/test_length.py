@@ -112,10 +112,53 @@ def test_who_names_a_stop_may_end_early(stop_epoch, done):
     assert num_done(prune) == done
 
 
-def test_other_methods_have_no_end():
-    net = network()
+def half_masked(**arguments):
+    net = network(**arguments)
     net.layers[0].set_mask(np.arange(40).reshape(4, 10) % 2)
-    fit(net, SET(0.1, period=1000))
+    return net
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"period": 1000},
+        {"period": 17},
+        {"period": {0: 9, 1: 1000}},
+        {"period": Linear(20, 30, 16)},
+        {"period": 9, "stop_epoch": 1},
+    ],
+)
+def test_training_that_moves_nothing_says_so(caplog, arguments):
+    # There are 16 steps, the last 8 of them in the second epoch.
+    moves = SET(0.1, **arguments)
+    fit(net := half_masked(), moves)
+    assert moves.state.num_reallocations == 0
+    assert caplog.text.count("no weight moves: masks may change until") == 1
+    # Once: a training in many short parts is no fault.
+    fit(net, moves)
+    assert caplog.text.count("no weight moves") == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"period": 16},
+        {"period": {0: 1000, 1: 9}},
+        {"period": 1000, "stop_epoch": 0},
+        {"period": Linear(12, 8, 16)},
+    ],
+)
+def test_training_that_moves_something_or_shall_not_is_quiet(caplog, arguments):
+    moves = SET(0.1, **arguments)
+    fit(half_masked(), moves)
+    assert moves.state.num_reallocations == (moves.stop_epoch is None)
+    assert not caplog.records
+
+
+def test_gradients_that_add_up_may_move_nothing(caplog):
+    optimizer = keras.optimizers.SGD(0.1, gradient_accumulation_steps=2)
+    fit(half_masked(optimizer=optimizer), SET(0.1, period=9))
+    assert "until optimizer step 8, and no" in caplog.text
 
 
 def test_a_run_that_goes_on_within_an_epoch_is_taken_whole(tmp_path):

@@ -315,6 +315,8 @@ DIFFERENT = (
     ("--period=10", "--period=0:10,5:20", "--period=linear:10:20"),
     ("--num_pruned=9", "--tolerance=.2", "--initial_threshold=.7"),
     ("--regrow_stddev=.3", "--seed=1", "--epochs=3", "--sparsity=.8"),
+    ("--test_split=train[80%:]", "--test_split=train[81%:]"),
+    ("--train_split=train[80%:]", "--train_split=train"),
     ("--stop_epoch=3", "--distribution=erk", f"--dataset={'x' * 300}"),
 )
 

@@ -302,11 +302,20 @@ def test_seeds_that_began_with_seeds_are_one_group(tmp_path, with_sources):
 def test_experiments_are_apart(tmp_path):
     write_run(tmp_path / "a")
     write_run(tmp_path / "b", train_examples=2000)
-    titles = [x.title for x in experiments(read_runs(f"{tmp_path}/*")[0])]
-    assert titles == [
+    for seed in (0, 1):
+        write_run(tmp_path / f"c{seed}", seed=seed, test_split="train[80%:]")
+    splits = {"train_split": "train[:9]", "test_split": "train[80%:]"}
+    write_run(tmp_path / "d", **splits)
+    found = experiments(read_runs(f"{tmp_path}/*")[0])
+    assert [x.title for x in found] == [
         "MNIST, LeNet-300-100",
         "MNIST, LeNet-300-100, 2,000 training images",
+        "MNIST, LeNet-300-100, tested on train[80%:]",
+        "MNIST, LeNet-300-100, trained on train[:9], tested on train[80%:]",
     ]
+    assert [len(x.groups[0].runs) for x in found] == [1, 1, 2, 1]
+    assert [x.whole for x in found] == [True, False, False, False]
+    assert len({x.slug for x in found}) == 4
 
 
 def test_published_figures_need_the_experiment(tmp_path, runs):

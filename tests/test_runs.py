@@ -1,6 +1,7 @@
 import csv
 import dataclasses
 import json
+import threading
 
 import keras
 import numpy as np
@@ -145,6 +146,21 @@ def test_refused_settings_leave_a_finished_run(tmp_path):
     with pytest.raises(ValueError, match="budget=5020"):
         runs.run(config(tmp_path, num_pruned=5020, overwrite=True))
     assert json.loads((tmp_path / "summary.json").read_text()) == summary
+
+
+def test_a_run_in_a_thread_that_moves_nothing_says_so(tmp_path, capsys):
+    found = []
+    settings = config(tmp_path, epochs=1, period=Constant(1000))
+    # Where Python hears no signals.
+    thread = threading.Thread(target=lambda: found.append(runs.run(settings)))
+    thread.start()
+    thread.join()
+    assert (tmp_path / "summary.json").exists()
+    assert found[0]["reallocations"] == found[0]["weights_moved"] == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("in this run no weight moves: masks may change")
+    assert "step 15, and" in lines[0] and "period is 1000" in lines[0]
+    assert any(x.endswith("0 reallocations, as none was due") for x in lines)
 
 
 @pytest.mark.parametrize("method", ["dsr", "static"])
@@ -481,6 +497,66 @@ def test_masks_of_another_budget_are_refused(finished):
         weights_from="random",
     )
     with pytest.raises(ValueError, match="10040: give the --sparsity of that"):
+        start_models(begin, (8, 8, 1), 10)
+
+
+@pytest.mark.parametrize("method", ["static", "dsr", "set", "deepr"])
+@pytest.mark.parametrize("file", ["", "model.keras"])
+def test_trained_weights_keep_their_masks(finished, method, file):
+    path = finished[0] / file
+    begin = config("", method=method, init_from=str(path), seed=1)
+    model, initial = start_models(begin, (8, 8, 1), 10)
+    run = keras.models.load_model(finished[0] / "model.keras")
+    for new, old in zip(model.weights, run.weights, strict=True):
+        assert (np.asarray(new) == np.asarray(old)).all()
+    # That is all of them.
+    for layer in sparse_layers(run):
+        kernel = initial.get_layer(layer.name).kernel.numpy()
+        assert (kernel == layer.kernel.numpy()).all()
+
+
+def test_trained_weights_that_are_not_sparse_get_masks(finished, dense):
+    for source, method in (
+        (dense, "static"),
+        (finished[0], "compressed"),
+        (finished[0], "dense"),
+    ):
+        begin = config("", method=method, init_from=str(source))
+        model, _ = start_models(begin, (8, 8, 1), 10)
+        own = build.build_model(begin, (8, 8, 1), 10)
+        for layer, fresh in zip(
+            sparse_layers(model), sparse_layers(own), strict=True
+        ):
+            assert np.array_equal(layer.kernel_mask, fresh.kernel_mask)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"sparsity": 0.8}, "budget as this run, 10040: give.*5020 active"),
+        ({"width": 0.5}, "whose weights fit this network.*shape"),
+    ],
+)
+def test_trained_weights_of_another_budget_are_refused(
+    finished, changes, message
+):
+    begin = config("", method="static", init_from=str(finished[0]), **changes)
+    with pytest.raises(ValueError, match=f"`init_from` must .*{message}"):
+        start_models(begin, (8, 8, 1), 10)
+
+
+def test_trained_weights_under_masks_of_single_weights_are_no_slices(tmp_path):
+    common = {"model": "wide_resnet", "depth": 10, "width": 0.25}
+    common |= {"sparsity": 0.5, "method": "set"}
+    source = build.build_model(config("", **common), (8, 8, 1), 10)
+    source.save(tmp_path / "model.keras")
+    begin = config(
+        "",
+        granularity="kernel",
+        init_from=str(tmp_path / "model.keras"),
+        **common,
+    )
+    with pytest.raises(ValueError, match="`init_from`.*whose masks fit"):
         start_models(begin, (8, 8, 1), 10)
 
 

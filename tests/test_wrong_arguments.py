@@ -317,6 +317,8 @@ def rows(tmp_path_factory):
             "data_dir": (None, "path?"),
             "image_size": (None, "count?"),
             "train_examples": (None, "count?"),
+            "train_split": (None, "text?"),
+            "test_split": (None, "text?"),
         },
         "multi_worker_strategy": {
             "cluster_resolver": (None, "other?"),

@@ -17,6 +17,7 @@ from dsr_tf.callbacks.checkpoint_files import keep_newest
 from dsr_tf.callbacks.checkpoint_files import remove_unfinished
 from dsr_tf.callbacks.contents import Contents
 from dsr_tf.callbacks.description import Description
+from dsr_tf.callbacks.drawn_masks import check_pictures
 from dsr_tf.callbacks.going_on import check_callbacks
 from dsr_tf.callbacks.going_on import check_model
 from dsr_tf.callbacks.position import Position
@@ -216,6 +217,7 @@ class Checkpoint(keras.callbacks.Callback):
         check_model(self.model)
         self._every = same_fit.callbacks_of(self)
         check_callbacks(self._every, self)
+        check_pictures(self)
         for layer in sparse_layers(self.model):
             # Which may be given other masks before its optimizer takes a step.
             layer.kernel.meet(self.model.optimizer)

@@ -8,6 +8,7 @@ import keras
 from absl import logging
 
 from dsr_tf.callbacks import same_fit
+from dsr_tf.callbacks.drawn_masks import check_pictures
 from dsr_tf.callbacks.plain_fit import PlainFit
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_kind
@@ -19,6 +20,7 @@ from dsr_tf.schedules import FromEpoch
 from dsr_tf.schedules import Schedule
 from dsr_tf.schedules import as_schedule
 from dsr_tf.training.length import check_length
+from dsr_tf.training.length import no_reallocation
 from dsr_tf.training.reallocator import Reallocator
 from dsr_tf.training.replicas import check_trainable
 from dsr_tf.training.state import Counters
@@ -130,6 +132,7 @@ class Reallocate(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._check_alone()
+        check_pictures(self)
         reallocator = self._current = self.reallocator_of(self.model)
         reallocator.check()
         reallocator.begin()
@@ -158,7 +161,7 @@ class Reallocate(keras.callbacks.Callback):
             counters.moved_before = counters.weights_moved
             counters.num_steps = self._num_steps(epoch)
             if self._begins:
-                self._check_length(epoch)
+                self._check_length(epoch, is_new)
                 if is_new and epoch and counters.step:
                     self._warn_of_new_state(epoch)
         self._begins = False
@@ -213,15 +216,21 @@ class Reallocate(keras.callbacks.Callback):
         each = batches_a_step(self.model.optimizer)
         return self.reallocator.moment().step + batches // each
 
-    def _check_length(self, epoch: int) -> None:
-        """Refuses a `fit` that ends before the method, if its end is known."""
+    def _check_length(self, epoch: int, is_new: bool) -> None:
+        """Refuses a `fit` that ends before the method, if its end is known.
+
+        Of the first one of a model, it says if that moves no weight.
+        """
         params = self.params or {}
-        check_length(
+        training = (
             self.reallocator,
             range(epoch, params.get("epochs", 1)),
             params.get("steps") or 0,
             self.model.steps_per_execution,
         )
+        check_length(*training)
+        if is_new and (problem := no_reallocation(*training)):
+            logging.warning("In this `fit` %s.", problem)
 
     def _warn_of_new_state(self, epoch: int) -> None:
         """Says that a training goes on without what its method remembered."""

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dsr_tf.callbacks.drawn_masks import check_pictures
 from dsr_tf.callbacks.event_file import write_histogram
 from dsr_tf.callbacks.event_file import write_scalar
 from dsr_tf.callbacks.mask_history import MaskHistory
@@ -108,6 +109,7 @@ class SparsityLogger(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         self.check(self.model)
+        check_pictures(self)
         self._layers = _named_layers(self.model)
         # `Checkpoint`, which is last, brings that of the run back.
         self.history.clear()

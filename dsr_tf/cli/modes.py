@@ -36,6 +36,8 @@ def evaluate() -> None:
         # The default is that of training.
         _given("dataset"),
         flags.FLAGS.data_dir,
+        _given("train_split"),
+        _given("test_split"),
     )
 
 

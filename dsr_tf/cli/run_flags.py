@@ -30,6 +30,18 @@ DATA = (
         "Train on only the first so many images of the data set.",
         lower_bound=1,
     ),
+    flags.DEFINE_string(
+        "train_split",
+        None,
+        "Split of a set of TensorFlow Datasets to train on, or a part of one, "
+        "such as train[:80%]. By default the part of train that is not tested.",
+    ),
+    flags.DEFINE_string(
+        "test_split",
+        None,
+        "The same to test on, such as train[80%:]. By default test, or "
+        "validation if test is missing or has no labels.",
+    ),
 )
 NETWORK = (
     flags.DEFINE_enum("model", "lenet_300_100", list(MODELS), "Network."),
@@ -131,7 +143,8 @@ START = (
         "init_from",
         None,
         "Start with the weights of a finished run, given by its folder, or of "
-        "a .keras file of the same network.",
+        "a .keras file of the same network, and with its masks if it is "
+        "sparse.",
     ),
     flags.DEFINE_string(
         "masks_from",

@@ -44,6 +44,7 @@ class ImageFiles:
         train_files: Files to read, in the form of the `file_instructions` of a
             TFDS split: `filename` of a TFRecord file, `skip` and `take`.
         test_files: Like `train_files`.
+        num_classes: Number of classes.
         image_size: Height and width of the images in a batch, in pixels.
 
     Raises:
@@ -54,6 +55,7 @@ class ImageFiles:
     features: Any
     train_files: Sequence[Any]
     test_files: Sequence[Any]
+    num_classes: int
     image_size: int = 224
 
     def __post_init__(self) -> None:
@@ -66,10 +68,6 @@ class ImageFiles:
     @property
     def image_shape(self) -> tuple[int, ...]:
         return (self.image_size, self.image_size, 3)
-
-    @property
-    def num_classes(self) -> int:
-        return self.features["label"].num_classes
 
     @property
     def num_train(self) -> int:
@@ -139,7 +137,7 @@ class ImageFiles:
         example = self.features.deserialize_example(
             record, decoders={"image": tfds.decode.SkipDecoding()}
         )
-        return example["image"], example["label"]
+        return example["image"], tf.cast(example["label"], tf.int64)
 
 
 def _shuffled(

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_kind
+from dsr_tf.checks import checked_number
 from dsr_tf.checks import checked_switch
 from dsr_tf.data import batches
 from dsr_tf.data.image_set import check_train_examples
@@ -28,7 +29,7 @@ class Images:
         test_labels: Like `train_labels`.
         mean: Mean of each channel, in units of a pixel's value; batches hold
             `(image - mean) / stddev`.
-        stddev: Standard deviation of each channel, in the same unit.
+        stddev: Standard deviation of each channel, in the same unit, above 0.
         num_classes: Number of classes.
         augment: Whether training images are padded by 4 pixels, reflected at
             the border, cropped at random back to their size, and mirrored
@@ -36,7 +37,8 @@ class Images:
 
     Raises:
         ValueError: If an argument is of another kind, images and labels are
-            not equally many, or the moments are not those of the channels.
+            not equally many, a label is no class, or the moments are not those
+            of the channels.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Images:
 
     def __post_init__(self) -> None:
         checked_kind("name", self.name, str, "a text")
+        checked_count("num_classes", self.num_classes, minimum=1)
         for part in ("train", "test"):
             images, labels = f"{part}_images", f"{part}_labels"
             count = len(_checked_array(images, getattr(self, images), 4))
@@ -60,11 +63,25 @@ class Images:
                     f"`{labels}` must hold a label for each of {count} "
                     f"images. Received: {found} labels"
                 )
+            self._check_labels(labels)
         channels = self.image_shape[-1]
         _check_moments("mean", self.mean, channels)
         _check_moments("stddev", self.stddev, channels)
-        checked_count("num_classes", self.num_classes, minimum=1)
+        for value in self.stddev:
+            checked_number("stddev", value, positive=True)
         checked_switch("augment", self.augment)
+
+    def _check_labels(self, name: str) -> None:
+        labels = getattr(self, name)
+        wrong = [labels.dtype]
+        if np.issubdtype(labels.dtype, np.integer):
+            wrong = labels[(labels < 0) | (labels >= self.num_classes)]
+        if len(wrong):
+            raise ValueError(
+                f"`{name}` must be integers from 0 to {self.num_classes - 1}, "
+                f"a class for each image. Received: {wrong[0]} in the data set "
+                f"'{self.name}'"
+            )
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -154,8 +171,16 @@ def _is_number(value: Any) -> bool:
 def channel_moments(
     images: np.ndarray,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Returns mean and standard deviation of each channel, over all pixels."""
+    """Returns mean and standard deviation of each channel, over all pixels.
+
+    The standard deviation of a channel that is constant is 1, so that it can be
+    divided by.
+    """
     flat = images.reshape(-1, images.shape[-1])
     mean = flat.mean(axis=0, dtype=np.float64)
     stddev = flat.std(axis=0, dtype=np.float64)
+    # A mean of equal values may be rounded to another one.
+    constant = flat.min(axis=0) == flat.max(axis=0)
+    mean = np.where(constant, flat[0], mean)
+    stddev = np.where(constant, 1.0, stddev)
     return tuple(mean.tolist()), tuple(stddev.tolist())

@@ -17,7 +17,7 @@ class Experiment:
         network: Name of the network, such as `WRN-28-2`.
         title: Data set and network, and the part that was used if not all.
         slug: The same for names of files, unlike those of other experiments.
-        whole: Whether all training images were used.
+        whole: Whether the whole set was used, and split as it is.
         groups: The groups, by method and size.
     """
 

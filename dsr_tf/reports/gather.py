@@ -21,7 +21,9 @@ _WITHOUT_DEFAULT = (
     "distribution",
     "image_size",
     "stop_epoch",
+    "test_split",
     "train_examples",
+    "train_split",
     "width",
     *LINKS,
 )
@@ -88,7 +90,7 @@ def _experiment(runs: list[Run], links: Links, slug: str) -> Experiment:
         names.network(first),
         names.experiment(first),
         slug,
-        "train_examples" not in first.settings,
+        not set(names.PARTS) & set(first.settings),
         tuple(sorted(groups, key=_order)),
     )
 

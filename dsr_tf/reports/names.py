@@ -15,6 +15,8 @@ _DATASETS = {
     "cifar100": "CIFAR-100",
     "imagenet2012": "ImageNet",
 }
+# Flags that take a part of a data set.
+PARTS = ("train_examples", "train_split", "test_split")
 _NETWORKS = {"lenet_300_100": "LeNet-300-100", "resnet50": "ResNet-50"}
 
 
@@ -50,6 +52,9 @@ def experiment(run: Run) -> str:
     if "train_examples" in run.settings:
         examples = int(run.settings["train_examples"])
         parts.append(f"{examples:,} training images")
+    for name, use in (("train_split", "trained"), ("test_split", "tested")):
+        if name in run.settings:
+            parts.append(f"{use} on {run.settings[name]}")
     return ", ".join(parts)
 
 

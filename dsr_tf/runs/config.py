@@ -20,12 +20,17 @@ class Data:
         image_size: Height and width to crop images to, if they vary in size;
             None for the default size.
         train_examples: Number of training images to use, or None for all.
+        train_split: Split of a TFDS set to train on, or a part of one; None for
+            the part of `train` that is not tested.
+        test_split: The same to test on; None for the set's own.
     """
 
     dataset: str
     data_dir: str | None
     image_size: int | None
     train_examples: int | None
+    train_split: str | None
+    test_split: str | None
 
 
 @dataclass(frozen=True)
@@ -122,7 +127,8 @@ class Start:
 
     Args:
         init_from: Folder of a finished run, or `.keras` file, that gives the
-            weights to start with; or None.
+            weights to start with, and the masks, if it is sparse and the
+            method trains under masks; or None.
         masks_from: Folder of a finished run that gives its last masks; or None.
         weights_from: Folder of a finished run that gives its first weights;
             `"random"` for fresh weights; or None.

@@ -1,6 +1,7 @@
 """Evaluates a network from a file of any kind on a data set."""
 
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,18 @@ from dsr_tf.data import load_images
 from dsr_tf.runs.earlier import MODEL
 from dsr_tf.runs.finished import is_finished
 from dsr_tf.runs.finished import read_summary
+from dsr_tf.runs.report import tested
 from dsr_tf.runs.runnable import Runnable
 from dsr_tf.runs.runnable import foreign
 from dsr_tf.runs.runnable import loader
 
 
 def evaluate(
-    path: str, dataset: str | None = None, data_dir: str | None = None
+    path: str,
+    dataset: str | None = None,
+    data_dir: str | None = None,
+    train_split: str | None = None,
+    test_split: str | None = None,
 ) -> dict[str, Any]:
     """Computes and prints the accuracy and loss on the test images of a set.
 
@@ -33,10 +39,13 @@ def evaluate(
         dataset: Name, as in `load_images`. A run has its own data set; other
             networks need a name.
         data_dir: Folder of the prepared sets of TFDS; None for its default.
+        train_split: As in `load_images`: its images are what others are
+            normalised by. A run has its own.
+        test_split: As in `load_images`. A run has its own.
 
     Returns:
-        `dataset`, `num_images`, `accuracy` and `loss`; for a run also
-        `recorded_accuracy`, from its summary.
+        `dataset`, `test_split`, `num_images`, `accuracy` and `loss`; for a run
+        also `recorded_accuracy`, from its summary.
 
     Raises:
         ValueError: If `path` leads to no network that runs, or the data set
@@ -48,45 +57,66 @@ def evaluate(
         summary = read_summary("model_path", found)
         found = found / MODEL
     load = loader(found, path)
-    dataset = _dataset(path, dataset, summary)
+    given = {
+        "dataset": dataset,
+        "train_split": train_split,
+        "test_split": test_split,
+    }
+    name, *splits = _data(path, given, summary).values()
     with foreign(path):
         network = load(found)
-    images = _images(dataset, data_dir, network)
-    result = {"dataset": dataset} | _measure(network, images, path)
+    images = _images(network, name, data_dir, *splits)
+    result: dict[str, Any] = {"dataset": name, "test_split": splits[1]}
+    result |= _measure(network, images, path)
     if summary:
         result["recorded_accuracy"] = summary["test_accuracy"]
     print(_lines(result), flush=True)
     return result
 
 
-def _dataset(
-    path: str, dataset: str | None, summary: dict[str, Any] | None
-) -> str:
+def _data(
+    path: str, given: dict[str, str | None], summary: dict[str, Any] | None
+) -> dict[str, Any]:
+    """Returns the data set and its splits: those of the run, if it is one."""
     if summary is None:
-        if dataset is None:
+        if given["dataset"] is None:
             raise ValueError(
                 "`dataset` must be given, unless `model_path` is the folder of "
                 f"a finished run. Received: model_path={path}, and no dataset"
             )
-        return dataset
-    own = str(summary["dataset"])
-    if dataset not in (None, own):
-        raise ValueError(
-            "`dataset` must be the data set of the run, or left out. To use "
-            "another data set, give the run's model.keras as `model_path`. "
-            f"Received: dataset={dataset} for {path}, a run on {own}"
-        )
-    return own
+        return given
+    for name, value in given.items():
+        own = summary.get(name)
+        if value not in (None, own):
+            raise ValueError(
+                f"`{name}` must be that of the run, or left out. To use other "
+                "data, give the run's model.keras as `model_path`. Received: "
+                f"{name}={value} for {path}, a run with {name}={own}"
+            )
+    return {name: summary.get(name) for name in given}
 
 
-def _images(dataset: str, data_dir: str | None, network: Runnable) -> ImageSet:
+def _images(
+    network: Runnable,
+    dataset: str,
+    data_dir: str | None,
+    train_split: str | None,
+    test_split: str | None,
+) -> ImageSet:
     """Loads a data set, and checks that the network takes its images."""
-    images = load_images(dataset, data_dir)
+    load = partial(
+        load_images,
+        dataset,
+        data_dir,
+        train_split=train_split,
+        test_split=test_split,
+    )
+    images = load()
     if not _fits(images, network) and len(network.image_shape) == 3:
         size = network.image_shape[0]
         # Images of many sizes are cropped to the one that is wanted.
         with suppress(ValueError):
-            images = load_images(dataset, data_dir, image_size=size)
+            images = load(image_size=size)
     if not _fits(images, network):
         raise ValueError(
             "`dataset` must have images of the shape that the network takes, "
@@ -135,7 +165,7 @@ def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _lines(result: dict[str, Any]) -> str:
     rows = {
         "accuracy": f"{result['accuracy']:.4f} on the {result['num_images']:,} "
-        f"test images of {result['dataset']}",
+        f"test images of {tested(result)}",
         "loss": f"{result['loss']:.4f}, the cross-entropy of its outputs, "
         "taken as logits",
     }

@@ -16,6 +16,7 @@ from dsr_tf.exporting.tflite import TOLERANCES
 from dsr_tf.runs.earlier import MODEL
 from dsr_tf.runs.exported import EXPORTS
 from dsr_tf.runs.exported import export_name
+from dsr_tf.runs.finished import SPLITS
 from dsr_tf.runs.finished import is_finished
 from dsr_tf.runs.finished import load_network
 from dsr_tf.runs.finished import read_summary
@@ -93,10 +94,11 @@ def export_run(
 def _batches(
     summary: dict[str, Any], model: keras.Model, data_dir: str | None
 ) -> list[Any]:
-    images = load_images(summary["dataset"], data_dir)
+    source = {"name": summary["dataset"], "data_dir": data_dir}
+    source |= {name: summary.get(name) for name in SPLITS}
+    images = load_images(**source)
     if images.image_shape != tuple(model.input_shape[1:]):
-        images = load_images(
-            summary["dataset"], data_dir, image_size=model.input_shape[1]
-        )
-    batches = images.train_batches(100, summary["seed"]).take(_NUM_BATCHES)
+        images = load_images(**source, image_size=model.input_shape[1])
+    size = min(100, images.num_train)
+    batches = images.train_batches(size, summary["seed"]).take(_NUM_BATCHES)
     return [x for x, _ in batches.as_numpy_iterator()]

@@ -11,6 +11,9 @@ from dsr_tf.checks import is_integer
 from dsr_tf.runs.earlier import MODEL
 from dsr_tf.runs.earlier import SUMMARY
 
+# What a summary says of the parts of a data set.
+SPLITS = ("train_split", "test_split")
+
 
 def is_finished(folder: Path) -> bool:
     """Tells whether a folder has the files that a finished run has."""
@@ -50,6 +53,9 @@ def _problem(summary: Any) -> str | None:
         "test_accuracy": is_number and 0 <= summary["test_accuracy"] <= 1,
         "seed": is_integer(seed) and 0 <= seed < 2**31,
     }
+    for name in SPLITS:
+        # Older runs have none.
+        valid[name] = isinstance(summary.get(name), str | None)
     wrong = [field for field, is_valid in valid.items() if not is_valid]
     return f"it has no valid `{wrong[0]}`" if wrong else None
 

@@ -1,6 +1,7 @@
 """The lines that a run prints, and its summary."""
 
 import math
+from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -8,6 +9,7 @@ import keras
 
 from dsr_tf.callbacks import Reallocate
 from dsr_tf.layers import budgeted_layers
+from dsr_tf.methods.records import find
 from dsr_tf.runs.config import Config
 
 
@@ -73,6 +75,8 @@ def summarize(
     state = reallocation.state if reallocation else None
     return {
         "dataset": config.data.dataset,
+        "train_split": config.data.train_split,
+        "test_split": config.data.test_split,
         "model": config.network.model,
         "method": config.record.name,
         "seed": config.training.seed,
@@ -110,7 +114,7 @@ def closing_lines(summary: dict[str, Any], path: str) -> str:
     """Returns the lines that a run prints at its end."""
     rows = {
         "test accuracy": f"{summary['test_accuracy']:.4f} after epoch "
-        f"{summary['epochs']}, on {summary['dataset']}",
+        f"{summary['epochs']}, on {tested(summary)}",
         **(_budget_rows(summary) if summary["num_weights"] else {}),
         "parameters": f"{summary['model_parameters']:,} in the whole model",
         "time": f"{summary['train_seconds']:.1f} s, of which reallocations "
@@ -118,6 +122,12 @@ def closing_lines(summary: dict[str, Any], path: str) -> str:
         "written to": path,
     }
     return "\n".join(f"{name:16}{text}" for name, text in rows.items())
+
+
+def tested(summary: Mapping[str, Any]) -> str:
+    """Returns the data set of a run, and the part of it that was tested."""
+    part = summary.get("test_split")
+    return summary["dataset"] + (f", {part}" if part else "")
 
 
 def _budget_rows(summary: dict[str, Any]) -> dict[str, str]:
@@ -130,6 +140,9 @@ def _budget_rows(summary: dict[str, Any]) -> dict[str, str]:
         "weights moved": f"{summary['weights_moved']:,} in "
         f"{summary['reallocations']:,} reallocations",
     }
+    record = find(summary["method"])
+    if record and record.moves_weights and not summary["reallocations"]:
+        rows["weights moved"] += ", as none was due"
     if missed > 0:
         rows["active weights"] += f", {missed:,} too many" + (
             f": {summary['prunes']} of {summary['num_prunes']} prunes done "

@@ -45,6 +45,7 @@ from dsr_tf.runs.report import closing_lines
 from dsr_tf.runs.report import summarize
 from dsr_tf.runs.start import start_models
 from dsr_tf.training.length import check_length
+from dsr_tf.training.length import no_reallocation
 
 
 def run(config: Config) -> dict[str, Any]:
@@ -98,6 +99,8 @@ def _images(config: Config) -> ImageSet:
         data.data_dir,
         image_size=data.image_size,
         train_examples=data.train_examples,
+        train_split=data.train_split,
+        test_split=data.test_split,
     )
     # Refused here, if at all, before anything is written.
     images.train_batches(training.batch_size, training.seed)
@@ -118,13 +121,12 @@ def _run(
     budget = build.budget(config, model)
     starts = [layer.num_active for layer in budgeted_layers(model)]
     reallocation = build.build_reallocation(config)
+    idle = None
     if reallocation:
-        check_length(
-            reallocation.reallocator_of(model),
-            range(training.epochs),
-            steps,
-            model.steps_per_execution,
-        )
+        reallocator = reallocation.reallocator_of(model)
+        length = range(training.epochs), steps, model.steps_per_execution
+        check_length(reallocator, *length)
+        idle = no_reallocation(reallocator, *length)
     logger = None
     if execution.tensorboard:
         logger = SparsityLogger(folder.path / TENSORBOARD, reallocation)
@@ -144,6 +146,8 @@ def _run(
             folder.begin(config.flags)
         if initial:
             folder.write_model(initial, INITIAL)
+    if idle and is_chief(strategy):
+        print(f"in this run {idle}", flush=True)
     _fit(config, folder, model, images, steps, checkpoint)
     settle(strategy)
     if not is_chief(strategy):

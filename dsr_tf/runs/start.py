@@ -1,5 +1,6 @@
 """Builds the networks before the first step, with their weights and masks."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -37,42 +38,57 @@ def start_models(
     if config.record.kernels == "hashed":
         return build.build_model(config, image_shape, num_classes), None
     dense = build.build_dense(config, image_shape, num_classes)
-    start = config.start
+    start, trained = config.start, None
     if start.init_from:
-        _copy("init_from", start.init_from, MODEL, copy_weights, dense)
+        trained = _load("init_from", start.init_from, MODEL)
+        _copy("init_from", start.init_from, copy_weights, trained, dense)
     if start.weights_from and start.weights_from != "random":
-        run = start.weights_from
-        _copy("weights_from", run, INITIAL, copy_weights, dense)
+        first = _load("weights_from", start.weights_from, INITIAL)
+        _copy("weights_from", start.weights_from, copy_weights, first, dense)
     if config.record.kernels == "dense":
         return dense, dense
     model = build.build_model(config, image_shape, num_classes)
     if start.masks_from:
-        _start_with_masks(model, start.masks_from)
+        last = _load("masks_from", start.masks_from, MODEL)
+        _start_with_masks("masks_from", start.masks_from, last, model)
+    elif start.init_from and config.record.starts_sparse and _prunes(trained):
+        # Weights that were trained under masks are worth little under others.
+        _start_with_masks("init_from", start.init_from, trained, model)
     copy_weights(dense, model)
     return model, dense
 
 
-def _start_with_masks(model: keras.Model, run: str) -> None:
+def _prunes(model: keras.Model) -> bool:
+    """Tells whether masks of a network hide anything."""
+    return any(
+        layer.num_active < math.prod(layer.kernel.shape)
+        for layer in sparse_layers(model)
+    )
+
+
+def _start_with_masks(
+    name: str, path: str, source: keras.Model, model: keras.Model
+) -> None:
     budget = sum(layer.num_active for layer in sparse_layers(model))
-    _copy("masks_from", run, MODEL, copy_masks, model)
+    _copy(name, path, copy_masks, source, model)
     found = sum(layer.num_active for layer in sparse_layers(model))
     if found != budget:
+        other = "a dense network, or " if name == "init_from" else ""
         raise ValueError(
-            f"`masks_from` must name a run with the same budget as this run, "
-            f"{budget}: give the --sparsity of that run. "
-            f"Received: masks_from={run} with {found} active weights"
+            f"`{name}` must name {other}a run with the same budget as this "
+            f"run, {budget}: give the --sparsity of that run. "
+            f"Received: {name}={path} with {found} active weights"
         )
 
 
 def _copy(
     name: str,
     path: str,
-    file: str,
     copy: Callable[[keras.Model, keras.Model], None],
+    source: keras.Model,
     model: keras.Model,
 ) -> None:
-    """Copies from a run into a model; an error names the flag."""
-    source = _load(name, path, file)
+    """Copies from one model into another; an error names the flag."""
     try:
         copy(source, model)
     except ValueError as error:

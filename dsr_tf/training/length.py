@@ -1,9 +1,10 @@
-"""Whether a method that comes to an end does so before training does."""
+"""Whether a training is long enough for its method."""
 
 from collections.abc import Iterator
 
 from dsr_tf.schedules import Moment
 from dsr_tf.schedules import Ramp
+from dsr_tf.schedules import has_ended
 from dsr_tf.schedules import identity
 from dsr_tf.training.reallocator import Reallocator
 from dsr_tf.training.steps import batches_a_step
@@ -48,6 +49,41 @@ def check_length(
         f"period={identity(reallocator.period)}: the method would end at "
         f"optimizer step {last + left * period} or later, the training ends at "
         f"step {moment.step}"
+    )
+
+
+def no_reallocation(
+    reallocator: Reallocator, epochs: range, batches: int, execution: int = 1
+) -> str | None:
+    """Says why a training moves no weight, if it does not.
+
+    It says nothing where masks are not meant to change any more.
+
+    Args:
+        reallocator: That of the training.
+        epochs: The epochs to come.
+        batches: Batches in an epoch.
+        execution: Batches after which reallocations are asked for.
+
+    Returns:
+        A sentence; None where a reallocation is due, or none is meant to be.
+    """
+    counters = reallocator.counters
+    if reallocator.method.rule.num_left(counters.method) == 0 or not batches:
+        return None
+    before, ends = reallocator.moment(), None
+    for later in _moments(reallocator, epochs, batches, execution):
+        if has_ended(reallocator.stop, later):
+            break
+        if reallocator.is_due(before.step, later, counters.last_step):
+            return None
+        before = ends = later
+    if ends is None:
+        return None
+    return (
+        "no weight moves: masks may change until optimizer step "
+        f"{ends.step}, and no reallocation is due by then, as the period is "
+        f"{reallocator.period_at(ends)}. Use a shorter period, or more epochs"
     )
 
 
