@@ -22,6 +22,7 @@ from dsr_tf.checks import checked_folder
 from dsr_tf.graph.places import places
 from dsr_tf.layers import SparseKernel
 from dsr_tf.layers import budgeted_layers
+from dsr_tf.layers.walk import budgeted_parts
 from dsr_tf.training.steps import read_step
 
 
@@ -211,16 +212,20 @@ def _checked_ages(ages: Sequence[int]) -> tuple[int, ...]:
 
 
 def _named_layers(model: keras.Model) -> dict[str, Any]:
-    """Returns sparse and hashed layers by their paths in the model."""
-    wanted = {id(layer) for layer in budgeted_layers(model)}
-    found = [place for place in places(model) if id(place.layer) in wanted]
-    times = Counter(place.path for place in found)
+    """Returns sparse and hashed layers by their paths in the model.
+
+    Those with several sparse kernels have a path for each.
+    """
+    found = [
+        (place.path if x is place.layer else f"{place.path}/{x.kernel.name}", x)
+        for place in places(model)
+        for x in budgeted_parts(place.layer)
+    ]
+    times = Counter(path for path, _ in found)
     # Layers of a subclassed model may have equal names.
     return {
-        place.path
-        if times[place.path] == 1
-        else f"{place.path}_{i}": place.layer
-        for i, place in enumerate(found)
+        path if times[path] == 1 else f"{path}_{i}": layer
+        for i, (path, layer) in enumerate(found)
     }
 
 
