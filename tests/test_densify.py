@@ -195,3 +195,41 @@ def test_models_that_are_not_built_are_refused():
 
     with pytest.raises(ValueError, match="`model` must be built"):
         dsr_tf.densify(Own())
+
+
+class InCode(keras.Model):
+    """Cannot be copied: nothing says with which argument it was made."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.inner = [layers.Dense(units), layers.LSTM(3)]
+
+    def call(self, inputs):
+        for layer in self.inner:
+            inputs = layer(inputs)
+        return inputs
+
+
+def test_models_in_code_load_dense_weights_in_place(tmp_path):
+    x = RNG.normal(size=(4, 5, 2)).astype("float32")
+    dense, model = InCode(3), InCode(3)
+    dense(x), model(x)
+    dense.save_weights(tmp_path / "dense.weights.h5")
+    with pytest.raises(ValueError, match="`in_place=True`"):
+        dsr_tf.sparsify(model, 0.5)
+    dsr_tf.sparsify(model, 0.5, in_place=True)
+    masks = [part.kernel_mask.numpy() for part in sparse_layers(model)]
+    dsr_tf.load_dense_weights(model, tmp_path / "dense.weights.h5")
+    for part, mask in zip(sparse_layers(model), masks, strict=True):
+        np.testing.assert_array_equal(part.kernel_mask, mask)
+        assert not part.kernel.numpy()[~mask].any()
+    other, kernels = InCode(4), [w.numpy() for w in model.weights]
+    other(x)
+    other.save_weights(tmp_path / "other.weights.h5")
+    with pytest.raises(ValueError, match="a model with the layers of"):
+        dsr_tf.load_dense_weights(model, tmp_path / "other.weights.h5")
+    np.testing.assert_equal(kernels, [w.numpy() for w in model.weights])
+    values = model(x)
+    assert dsr_tf.densify(model, in_place=True) is model
+    assert not sparse_layers(model) and type(model) is InCode
+    np.testing.assert_array_equal(values, model(x))

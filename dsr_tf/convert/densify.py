@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_path
 from dsr_tf.checks import checked_switch
+from dsr_tf.checks import first_line
 from dsr_tf.convert.clone import check_built
 from dsr_tf.convert.clone import clone_with
 from dsr_tf.convert.clone import finish
@@ -15,6 +17,8 @@ from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import copy_masks
 from dsr_tf.layers import copy_weights
 from dsr_tf.layers import sparse_layers
+from dsr_tf.layers.kernel_mask import KernelMask
+from dsr_tf.layers.sparsified import looking_plain
 from dsr_tf.layers.sparsified import unmask_weights
 from dsr_tf.layers.tree import all_layers
 
@@ -75,26 +79,43 @@ def load_dense_weights(model: keras.Model, path: str | Path) -> None:
         raise ValueError(
             f"`path` must be a file that exists. Received: path={path}"
         )
-    copy_weights(_loaded(model, path), model)
+    if path.suffix == ".keras":
+        copy_weights(_loaded(path, model), model)
+    else:
+        _load_plain(path, model)
     finish(model)
 
 
-def _loaded(model: keras.Model, path: Path) -> keras.Model:
-    """Returns a model with the weights of a file."""
-    is_model = path.suffix == ".keras"
-    dense = model if is_model else densify(model)
+def _load_plain(path: Path, model: keras.Model) -> None:
+    """Loads weights as if the model were plain; it is as before if that fails.
+
+    Not into a plain copy: models in code need not have one.
+    """
+    weights = [w for w in model.weights if not isinstance(w, KernelMask)]
+    before = [tf.identity(weight.value) for weight in weights]
     try:
-        if is_model:
-            return keras.models.load_model(path, compile=False)
-        dense.load_weights(path)
-        return dense
+        with looking_plain(model):
+            model.load_weights(path)
     # Broad, as a foreign file may fail in any way.
     except Exception as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(
-            "`path` must be a file that Keras can load, of a model with the "
-            f"layers of '{model.name}'. Received: path={path} ({first})"
-        ) from error
+        for weight, value in zip(weights, before, strict=True):
+            weight.assign(value)
+        raise _unfit(path, model, error) from error
+
+
+def _loaded(path: Path, model: keras.Model) -> keras.Model:
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:
+        raise _unfit(path, model, error) from error
+
+
+def _unfit(path: Path, model: keras.Model, error: Exception) -> ValueError:
+    return ValueError(
+        "`path` must be a file that Keras can load, of a model with the "
+        f"layers of '{model.name}'. Received: path={path} "
+        f"({first_line(error)})"
+    )
 
 
 def copy_out(old: keras.layers.Layer, new: keras.layers.Layer) -> None:

@@ -90,6 +90,12 @@ class SparsePart(SparseKernel):
         self.granularity = made.granularity
         self.seed = made.seed
 
+    @classmethod
+    def of(cls, layer: MaskedKernel) -> "SparsePart":
+        """Returns the kernel of a layer that has one by its class."""
+        made = Sparsity(layer.sparsity, layer.granularity, layer.seed)
+        return cls(layer, layer.kernel, made)
+
     @property
     def name(self) -> str:  # type: ignore[override]
         return f"{self.layer.name}/{self.kernel.name}"
@@ -173,6 +179,9 @@ class Sparsified:
         raise ValueError(no_quantization(self.name))  # type: ignore[attr-defined]
 
 
+# What layers of sparse classes hold besides.
+_KNOWN = ("sparsity", "granularity", "seed", "kernel_units")
+_UNKNOWN = ("_entries", "_parts", "_is_masked")
 _CLASSES: dict[type[Layer], Any] = {}
 
 
@@ -231,25 +240,54 @@ def unmask_weights(layer: Layer) -> None:
     Args:
         layer: The layer, or a model. Its zeros stay.
     """
+    for inner, parts in _sparse_inside(layer):
+        kind = type(inner)
+        _change_class(inner, plain_class(kind))
+        names = _KNOWN if issubclass(kind, MaskedKernel) else _UNKNOWN
+        for name in names:
+            inner.__dict__.pop(name, None)
+        for part in parts:
+            _drop(inner, part.kernel_mask)
+            part.kernel.give_back()
+
+
+@contextmanager
+def looking_plain(layer: Layer) -> Iterator[None]:
+    """Lets a layer load files of a plain one: its masks stay, out of sight.
+
+    Args:
+        layer: The layer, or a model.
+    """
+    changed = [(x, type(x), parts) for x, parts in _sparse_inside(layer)]
+    for inner, kind, parts in changed:
+        inner.__class__ = plain_class(kind)
+        for part in parts:
+            _drop(inner, part.kernel_mask)
+    try:
+        yield
+    finally:
+        for inner, kind, parts in changed:
+            inner.__class__ = kind
+            for part in parts:
+                _add(inner, part.kernel_mask)
+
+
+def _sparse_inside(layer: Layer) -> list[tuple[Any, list[SparseKernel]]]:
+    """Returns the layers of sparse classes, with the kernels of each itself."""
+    found: list[tuple[Any, list[SparseKernel]]] = []
     for inner in all_layers(layer):
         if isinstance(inner, MaskedKernel):
-            kernel = inner.kernel
-            _change_class(inner, PLAIN_OF[type(inner)])
-            for name in ("sparsity", "granularity", "seed", "kernel_units"):
-                delattr(inner, name)
-            _unmask(inner, kernel, "kernel_mask")
+            found.append((inner, [SparsePart.of(inner)] if inner.built else []))
         elif isinstance(inner, Sparsified):
-            parts = inner.sparse_parts
-            _change_class(inner, plain_class(type(inner)))
-            for name in ("_entries", "_parts", "_is_masked"):
-                inner.__dict__.pop(name, None)
-            for part in parts:
-                _unmask(inner, part.kernel, part.kernel_mask.name)
+            found.append((inner, list(inner.sparse_parts)))
+    return found
 
 
 def plain_class(kind: type[Layer]) -> type[Layer]:
-    """Returns the class that `sparsified_class` has joined with another."""
-    return kind.__mro__[2] if issubclass(kind, Sparsified) else kind
+    """Returns the class that a sparse one extends; others are returned."""
+    if issubclass(kind, Sparsified):
+        return kind.__mro__[2]
+    return PLAIN_OF.get(kind, kind)
 
 
 def _weight(layer: Layer, entry: Entry) -> keras.Variable:
@@ -370,13 +408,23 @@ def _add_mask(
     with strategy.scope() if strategy else nullcontext(), _name_scope(scope):
         kernel_mask = KernelMask(mask, units, name)
         MaskedVariable.take_over(weight, kernel_mask)
+    _add(layer, kernel_mask)
+
+
+def _add(layer: Any, mask: KernelMask) -> None:
+    """Gives a layer a mask, by its name."""
     with _unlocked(layer):
-        setattr(layer, name, kernel_mask)
+        setattr(layer, mask.name, mask)
 
 
-def _unmask(layer: Any, kernel: MaskedVariable, name: str) -> None:
-    delattr(layer, name)
-    kernel.give_back()
+def _drop(layer: Any, mask: KernelMask) -> None:
+    """Takes a mask from a layer.
+
+    Private: `delattr` does so too, and collects garbage at each variable.
+    """
+    layer._untrack_variable(mask)
+    layer.__dict__[mask.name] = None
+    delattr(layer, mask.name)
 
 
 @contextmanager
