@@ -154,6 +154,10 @@ class Sparsified:
     # Layers with names for their weights leave out what they do not know.
     def save_own_variables(self, store: Any) -> None:
         super().save_own_variables(store)  # type: ignore[misc]
+        if not own_weights(self):  # type: ignore[arg-type]
+            # A file of a dense model is then known before layers inside this
+            # one miss their weights in it.
+            store[_MARK] = len(self.__dict__["_entries"])
         if not _saves_all(self):
             for part in self.sparse_parts:
                 store[part.kernel_mask.name] = part.kernel_mask
@@ -161,6 +165,11 @@ class Sparsified:
     def load_own_variables(self, store: Any) -> None:
         masks = {x.kernel_mask.name: x.kernel_mask for x in self.sparse_parts}
         names = list(store.keys())
+        if not own_weights(self):  # type: ignore[arg-type]
+            if _MARK not in names:
+                raise ValueError(dense_file(self.name))  # type: ignore[attr-defined]
+            if _saves_all(self):
+                return
         if _saves_all(self):
             all_there = len(names) >= len(own_weights(self))
         else:
@@ -182,6 +191,8 @@ class Sparsified:
 # What layers of sparse classes hold besides.
 _KNOWN = ("sparsity", "granularity", "seed", "kernel_units")
 _UNKNOWN = ("_entries", "_parts", "_is_masked")
+# What a layer saves that has no weights itself.
+_MARK = "sparsified"
 _CLASSES: dict[type[Layer], Any] = {}
 
 
