@@ -636,8 +636,8 @@ class Unembedding(layers.Layer):
 class Tied(keras.Model):
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
-        self.embedding = layers.Embedding(20, 6)
-        self.mixer = layers.Dense(6, activation="relu")
+        self.embedding = layers.Embedding(20, 12)
+        self.mixer = layers.Dense(12, activation="relu")
         self.logits = Unembedding(self.embedding)
 
     def call(self, x):
@@ -651,9 +651,9 @@ def tied() -> Case:
 
 @member
 def reversible() -> Case:
-    table = layers.ReversibleEmbedding(20, 6)
+    table = layers.ReversibleEmbedding(20, 12)
     inputs = keras.Input((5,), dtype="int32")
-    x = layers.Dense(6, name="mixer")(table(inputs))
+    x = layers.Dense(12, name="mixer")(table(inputs))
     return case(keras.Model(inputs, table(x, reverse=True)), ids(5))
 
 
