@@ -68,7 +68,7 @@ def close(one, other):
 def train(model, case, **arguments):
     """Takes two steps, each of which moves weights."""
     model.compile(
-        keras.optimizers.SGD(0.01, momentum=0.9), "mse", jit_compile=False,
+        keras.optimizers.SGD(1e-4, momentum=0.9), "mse", jit_compile=False,
         **arguments,
     )  # fmt: skip
     moves = dsr_tf.callbacks.DSR(
@@ -87,7 +87,9 @@ def trained(build, **arguments):
     sparse = sparsified(case)
     first = masks(sparse)
     train(sparse, case, **arguments)
-    return Trained(case, sparse, first, outputs(sparse, case.x))
+    y = outputs(sparse, case.x)
+    assert all(np.isfinite(x).all() for x in keras.tree.flatten(y))
+    return Trained(case, sparse, first, y)
 
 
 @pytest.fixture(scope="module", params=ZOO)

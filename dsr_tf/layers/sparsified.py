@@ -105,6 +105,9 @@ class SparsePart(SparseKernel):
         return self.kernel.trainable
 
 
+# Under the name of all classes that it is joined with, so that files load
+# before there is one.
+@keras.saving.register_keras_serializable("dsr_tf")
 class Sparsified:
     """Adds to a layer's class what sparse weights in it need.
 
@@ -150,6 +153,11 @@ class Sparsified:
         _become(layer, entries)
         _mask_pending(layer)
         return layer
+
+    # Keras pickles by a method of the class, and no module has this class.
+    def __reduce__(self) -> Any:
+        load, arguments = super().__reduce__()
+        return _unpickled, (plain_class(type(self)), load.__name__, *arguments)
 
     # Layers with names for their weights leave out what they do not know.
     def save_own_variables(self, store: Any) -> None:
@@ -299,6 +307,11 @@ def plain_class(kind: type[Layer]) -> type[Layer]:
     if issubclass(kind, Sparsified):
         return kind.__mro__[2]
     return PLAIN_OF.get(kind, kind)
+
+
+def _unpickled(kind: type[Layer], method: str, *arguments: Any) -> Layer:
+    """Makes a pickled layer again; to find this function loads this module."""
+    return getattr(kind, method)(*arguments)
 
 
 def _weight(layer: Layer, entry: Entry) -> keras.Variable:
