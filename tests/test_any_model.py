@@ -417,9 +417,7 @@ def test_replicas_of_a_model_in_code_have_equal_masks():
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
         model = dsr_tf.sparsify(coded(), 0.6)
-        model.compile(
-            keras.optimizers.Adam(0.01), "mse", jit_compile=False
-        )
+        model.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=False)
     first, budget = masks(model), sum(active(model))
     fit(model, moves())
     assert sum(active(model)) == budget

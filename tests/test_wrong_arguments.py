@@ -263,6 +263,7 @@ def rows(tmp_path_factory):
         "SET": fraction | period | stop | seed,
         "SignFlipped": deepr,
         "SmallestFraction": fraction,
+        "SparseKernel": {},
         "SparseConv1D": conv | masked,
         "SparseConv2D": conv | masked,
         "SparseConv3D": conv | masked,
@@ -286,7 +287,10 @@ def rows(tmp_path_factory):
         "copy_masks": pair,
         "copy_weights": pair,
         "deepr": deepr,
-        "densify": {"model": (sparse, "other")},
+        "densify": {
+            "model": (sparse, "other"),
+            "in_place": (False, "switch"),
+        },
         "dsr": dsr,
         "eval_batches": {
             "images": (images, "other"),
@@ -351,6 +355,7 @@ def rows(tmp_path_factory):
             "distribution": ("uniform", "other"),
             "granularity": ("weight", "other"),
             "keep": ("random", "other"),
+            "in_place": (False, "switch"),
         },
         "summary": {
             "model": (sparse, "other"),

@@ -313,7 +313,9 @@ class AttendingCell(layers.Layer):
         super().build(shape)
 
     def call(self, inputs, states):
-        back = ops.matmul(ops.softmax(states[0] @ self.mixing), ops.ones((3, 1)))
+        back = ops.matmul(
+            ops.softmax(states[0] @ self.mixing), ops.ones((3, 1))
+        )
         state = ops.tanh(inputs @ self.kernel + back * self.inner(states[0]))
         return state, [state]
 
@@ -372,7 +374,9 @@ def table() -> Case:
     town = keras.Input((1,), name="town", dtype="int32")
     normalize = layers.Normalization()
     normalize.adapt(floats(1) * 3 + 2)
-    lookup = layers.StringLookup(vocabulary=["a", "b", "c"], output_mode="one_hot")
+    lookup = layers.StringLookup(
+        vocabulary=["a", "b", "c"], output_mode="one_hot"
+    )
     encode = layers.CategoryEncoding(5, output_mode="multi_hot")
     numbers = layers.Discretization([-1.0, 0.0, 1.0], output_mode="one_hot")
     x = [normalize(age), lookup(job), encode(town), numbers(age)]
@@ -575,7 +579,11 @@ class NoConfig(keras.Model):
 @member
 def siamese() -> Case:
     tower = keras.Sequential(
-        [keras.Input((8,)), layers.Dense(12, activation="relu"), layers.Dense(6)],
+        [
+            keras.Input((8,)),
+            layers.Dense(12, activation="relu"),
+            layers.Dense(6),
+        ],
         name="tower",
     )
     a, b = keras.Input((8,), name="a"), keras.Input((8,), name="b")
