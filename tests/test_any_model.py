@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from keras import ops
 
 import dsr_tf
 from dsr_tf.callbacks import DSR
@@ -22,6 +23,8 @@ from dsr_tf.layers import sparse_layers
 from dsr_tf.layers.slots import slots_of
 from dsr_tf.layers.sparsified import Sparsified
 from dsr_tf.layers.tree import all_layers
+from tests.zoo import GAN
+from tests.zoo import floats
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 5, 6)).astype("float32")
@@ -273,6 +276,7 @@ def test_weights_of_recurrent_layers_move_within_the_budget(jit_compile):
     assert_clean(sparse)
 
 
+@pytest.mark.slow
 def test_all_methods_train_recurrent_layers():
     for callback in (SET(0.3, period=2), DeepR(1e-3)):
         sparse, before = changed(callback)
@@ -294,6 +298,7 @@ def resumable(epochs, folder, begin=0):
     return sparse
 
 
+@pytest.mark.slow
 def test_models_in_code_resume_to_the_bit(tmp_path):
     whole = resumable(4, tmp_path / "whole")
     resumable(2, tmp_path / "parts")
@@ -413,6 +418,7 @@ def test_predictions_that_were_compiled_before_are_of_the_sparse_model():
     assert np.allclose(model.predict(X, verbose=0), model(X), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_replicas_of_a_model_in_code_have_equal_masks():
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
@@ -429,6 +435,7 @@ def test_replicas_of_a_model_in_code_have_equal_masks():
     assert_clean(model)
 
 
+@pytest.mark.slow
 def test_a_mirrored_model_is_made_sparse_in_place():
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     with strategy.scope():
@@ -443,3 +450,113 @@ def test_a_mirrored_model_is_made_sparse_in_place():
     fit(model, moves())
     assert sum(active(model)) == budget
     assert_clean(model)
+
+
+@keras.saving.register_keras_serializable(package="any")
+class Taught(keras.Model):
+    """Makes layers in code that learn by `adapt`."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.lookup = layers.IntegerLookup()
+        self.table = layers.Embedding(9, 6)
+        self.norm = layers.Normalization()
+        self.head = layers.Dense(3)
+
+    def call(self, x):
+        rows = self.table(self.lookup(x))
+        return self.head(rows + self.norm(ops.cast(x, "float32"))[..., None])
+
+
+def test_what_layers_in_code_were_taught_is_copied():
+    model, x = Taught(), np.array([[1, 5, 7], [9, 7, 4]])
+    for layer in (model.lookup, model.norm):
+        layer.adapt(x)
+    y = model(x)
+    sparse = dsr_tf.sparsify(model, 0.0)
+    assert np.array_equal(sparse(x), y)
+    assert np.array_equal(dsr_tf.densify(sparse)(x), y)
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_what_is_frozen_stays_frozen(in_place):
+    model = coded()
+    model.reader.trainable = False
+    model.blocks[1].trainable = False
+    frozen = [x.trainable for x in all_layers(model)]
+    count = len(model.trainable_weights)
+    sparse = dsr_tf.sparsify(model, 0.5, in_place=in_place)
+    assert [x.trainable for x in all_layers(sparse)] == frozen
+    assert len(sparse.trainable_weights) == count
+    parts = {x.kernel.name: x.trainable for x in sparse_layers(sparse)}
+    assert not parts["recurrent_kernel"] and parts["kernel"]
+    plain = dsr_tf.densify(sparse)
+    assert [x.trainable for x in all_layers(plain)] == frozen
+
+
+@keras.saving.register_keras_serializable(package="any")
+class Unembedding(layers.Layer):
+    def __init__(self, table, **kwargs):
+        super().__init__(**kwargs)
+        self.table = table
+
+    def call(self, x):
+        return ops.matmul(x, ops.transpose(self.table.embeddings))
+
+    def get_config(self):
+        table = keras.saving.serialize_keras_object(self.table)
+        return {**super().get_config(), "table": table}
+
+    @classmethod
+    def from_config(cls, config):
+        table = keras.saving.deserialize_keras_object(config.pop("table"))
+        return cls(table, **config)
+
+
+def test_layers_that_a_copy_would_untie_are_converted_in_place():
+    table = layers.Embedding(20, 8)
+    inputs = keras.Input((5,), dtype="int32")
+    x = layers.Dense(8)(table(inputs))
+    model = keras.Model(inputs, Unembedding(table)(x))
+    with pytest.raises(ValueError, match="shares 'embedding.*/embeddings'"):
+        dsr_tf.sparsify(model, 0.5)
+    count = len(model.weights)
+    sparse = dsr_tf.sparsify(model, 0.5, in_place=True)
+    assert len(sparse.weights) == count + 1
+
+
+def test_models_whose_layers_are_not_built_say_what_to_do():
+    model = Coded()
+    with pytest.warns(UserWarning, match="does not have a `build"):
+        model.build((None, 5, 6))
+    with pytest.raises(ValueError, match="not built.*call it once"):
+        dsr_tf.sparsify(model, 0.5)
+
+
+def test_networks_of_two_optimizers_move_apart():
+    model = GAN()
+    model(floats(6))
+    sparse = dsr_tf.sparsify(model, 0.5)
+    sparse.compile(keras.optimizers.Adam(0.01))
+    parts = (
+        (sparse.generator, sparse.generator_optimizer),
+        (sparse.discriminator, sparse.optimizer),
+    )
+    reallocators, first = [], []
+    for network, optimizer in parts:
+        optimizer.build(network.trainable_variables)
+        first.append(masks(network))
+        reallocators.append(
+            dsr_tf.Reallocator(
+                network, optimizer, dsr_tf.methods.set_method(0.5), period=1
+            )
+        )
+    budgets = [x.num_active for x in reallocators]
+    for _ in range(2):
+        sparse.train_on_batch(floats(8, 8, 1))
+        assert all([x.step() for x in reallocators])
+    assert [x.num_active for x in reallocators] == budgets
+    for (network, _), before in zip(parts, first, strict=True):
+        assert not all_equal(before, masks(network))
+    plain = dsr_tf.densify(sparse)
+    assert np.array_equal(plain(floats(6)), sparse(floats(6)))

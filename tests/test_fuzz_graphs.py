@@ -163,14 +163,14 @@ def check(model, sparsity, folder):
     check_arrays(sparse, folder)
 
 
-@settings(max_examples=6)
+@settings(max_examples=12)
 @given(plans, st.sampled_from([0.3, 0.5, 0.7]))
 def test_graphs_go_there_and_back(tmp_path_factory, plan, sparsity):
     check(graph(plan), sparsity, tmp_path_factory.mktemp("graph"))
 
 
 @pytest.mark.slow
-@settings(max_examples=60)
+@settings(max_examples=120)
 @given(plans, st.sampled_from([0.3, 0.5, 0.7]))
 def test_many_graphs_go_there_and_back(tmp_path_factory, plan, sparsity):
     check(graph(plan), sparsity, tmp_path_factory.mktemp("graph"))

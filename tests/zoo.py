@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from dataclasses import field
 from typing import Any
 
 import keras
@@ -21,16 +20,14 @@ class Case:
     Args:
         model: A built model, not compiled.
         x: Inputs.
-        y: Targets; None where the model's own `train_step` needs none.
+        y: Targets.
         in_place: Whether it cannot be copied.
-        compile: Arguments of `compile`, besides those of all.
     """
 
     model: keras.Model
     x: Any
     y: Any
     in_place: bool = False
-    compile: dict[str, Any] = field(default_factory=dict)
 
 
 Builder = Callable[[], Case]
@@ -493,12 +490,6 @@ class GAN(keras.Model):
             weights = network.trainable_weights
             optimizer.apply(tape.gradient(loss, weights), weights)
         return {"d_loss": d_loss, "g_loss": g_loss}
-
-
-def gan() -> Case:
-    model = GAN()
-    model(floats(6))
-    return Case(model, floats(6), None)
 
 
 @registered

@@ -9,6 +9,8 @@ from keras.layers import Layer
 
 from dsr_tf.checks import checked_kind
 from dsr_tf.checks import first_line
+from dsr_tf.convert.copied_state import check_shared
+from dsr_tf.convert.copied_state import copy_state
 from dsr_tf.graph.search import is_graph
 from dsr_tf.layers import copy_masks
 from dsr_tf.layers import copy_weights
@@ -108,9 +110,12 @@ def _cloned(model: keras.Model, exchange: Exchange, copy: Copy) -> keras.Model:
     else:
         new = copied_by_config(model)
         pairs[id(model)] = model, new
-    for old, copied in pairs.values():
-        if copied is not old and not is_graph(old):
+    copies = [x for x in pairs.values() if x[0] is not x[1]]
+    for old, copied in copies:
+        if not is_graph(old):
             copy(old, copied)
+            copy_state(old, copied)
+    check_shared(model, copies)
     finish(new)
     return new
 

@@ -200,7 +200,12 @@ def _others(model: keras.Model, among: Sequence[Candidate]) -> str:
     texts = [f"{x.path} ({_why(x.layer)})" for x in others[:_MOST]]
     more = len(others) - len(texts)
     rest = f" and {more} more" if more else ""
-    return f"These are no candidates: {', '.join(texts)}{rest}."
+    hint = (
+        ""
+        if all(x.layer.built for x in others)
+        else " Layers are built when the model is called: call it once."
+    )
+    return f"These are no candidates: {', '.join(texts)}{rest}.{hint}"
 
 
 def _why(layer: Layer) -> str:

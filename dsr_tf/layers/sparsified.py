@@ -156,7 +156,8 @@ class Sparsified:
 
     # Keras pickles by a method of the class, and no module has this class.
     def __reduce__(self) -> Any:
-        load, arguments = super().__reduce__()
+        pickled: Any = super().__reduce__()
+        load, arguments = pickled
         return _unpickled, (plain_class(type(self)), load.__name__, *arguments)
 
     # Layers with names for their weights leave out what they do not know.
