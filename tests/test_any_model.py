@@ -23,6 +23,7 @@ from dsr_tf.layers import sparse_layers
 from dsr_tf.layers.slots import slots_of
 from dsr_tf.layers.sparsified import Sparsified
 from dsr_tf.layers.tree import all_layers
+from dsr_tf.layers.walk import budgeted_parts
 from tests.zoo import GAN
 from tests.zoo import floats
 
@@ -418,40 +419,6 @@ def test_predictions_that_were_compiled_before_are_of_the_sparse_model():
     assert np.allclose(model.predict(X, verbose=0), model(X), atol=1e-6)
 
 
-@pytest.mark.slow
-def test_replicas_of_a_model_in_code_have_equal_masks():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
-        model = dsr_tf.sparsify(coded(), 0.6)
-        model.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=False)
-    first, budget = masks(model), sum(active(model))
-    fit(model, moves())
-    assert sum(active(model)) == budget
-    assert not all_equal(first, masks(model))
-    for part in sparse_layers(model):
-        for variable in (part.kernel, part.kernel_mask):
-            one, other = strategy.experimental_local_results(variable.value)
-            assert np.array_equal(one, other)
-    assert_clean(model)
-
-
-@pytest.mark.slow
-def test_a_mirrored_model_is_made_sparse_in_place():
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    with strategy.scope():
-        model = coded()
-        model.compile("adam", "mse", jit_compile=False)
-    fit(model, epochs=1)
-    dsr_tf.sparsify(model, 0.6, in_place=True)
-    for part in sparse_layers(model):
-        ones = strategy.experimental_local_results(part.kernel_mask.value)
-        assert len(ones) == 2
-    budget = sum(active(model))
-    fit(model, moves())
-    assert sum(active(model)) == budget
-    assert_clean(model)
-
-
 @keras.saving.register_keras_serializable(package="any")
 class Taught(keras.Model):
     """Makes layers in code that learn by `adapt`."""
@@ -560,3 +527,24 @@ def test_networks_of_two_optimizers_move_apart():
         assert not all_equal(before, masks(network))
     plain = dsr_tf.densify(sparse)
     assert np.array_equal(plain(floats(6)), sparse(floats(6)))
+
+
+def test_magnitude_keeps_the_largest_weights_in_code():
+    model = coded()
+    sparse = dsr_tf.sparsify(model, 0.5, keep="magnitude")
+    pairs = zip(all_layers(model), all_layers(sparse), strict=True)
+    kernels = [
+        (getattr(old, x.kernel.name).numpy(), x)
+        for old, new in pairs
+        for x in budgeted_parts(new)
+    ]
+    assert len(kernels) == len(sparse_layers(sparse)) == 7
+    for kernel, part in kernels:
+        mask, size = part.kernel_mask.numpy(), np.abs(kernel)
+        assert size[mask].min() >= size[~mask].max()
+        assert np.array_equal(part.kernel.numpy(), kernel * mask)
+
+
+def test_models_in_code_are_not_hashed():
+    with pytest.raises(ValueError, match="head .Dense: no Dense .* of a graph"):
+        dsr_tf.hash_kernels(coded(), 0.5)

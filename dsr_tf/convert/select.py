@@ -210,6 +210,9 @@ def _others(model: keras.Model, among: Sequence[Candidate]) -> str:
 
 def _why(layer: Layer) -> str:
     kind = type(layer).__name__
-    return (
-        f"{kind}: {why_dense(layer)}" if layer.built else f"{kind}: not built"
-    )
+    if not layer.built:
+        return f"{kind}: not built"
+    if possible_kernels(layer):
+        # Where layers are to be made sparse, it would be a candidate.
+        return f"{kind}: no Dense or Conv2D of a graph, which can be hashed"
+    return f"{kind}: {why_dense(layer)}"

@@ -45,7 +45,8 @@ def sparsify(
     attention, recurrent cells and one's own layers, in wrappers, nested models
     and models in code. Depthwise kernels, embeddings and other weights stay
     dense. The copy has the same names, dtype policies, weights and `compile`
-    arguments; its optimizer starts anew. The model itself is not changed.
+    arguments; its optimizer starts anew. Layers that code makes without a name
+    get a new one. The model itself is not changed.
 
     By default the first convolution behind each input and the 1×1 convolutions
     of residual shortcuts stay dense, as in the paper. Which these are is known
