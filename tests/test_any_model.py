@@ -1,4 +1,4 @@
-"""What was wrong with models that are not sequential or functional."""
+"""Models in code, with wrappers, and of classes of their own."""
 
 import copy
 import pickle
@@ -30,6 +30,7 @@ from tests.zoo import floats
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(32, 5, 6)).astype("float32")
 Y = RNG.normal(size=(32, 2)).astype("float32")
+SLOW = pytest.mark.slow
 
 
 @keras.saving.register_keras_serializable(package="any")
@@ -132,8 +133,9 @@ def test_layers_in_wrappers_are_densified_with_their_last_masks(tmp_path):
         assert np.allclose(served.serve(X), model(X), atol=1e-5)
 
 
-@pytest.mark.parametrize("keep", ["random", "magnitude"])
-@pytest.mark.parametrize("in_place", [False, True])
+@pytest.mark.parametrize(
+    "keep, in_place", [("random", True), ("magnitude", False)]
+)
 def test_what_is_sparse_stays_as_it_was(keep, in_place):
     model = dsr_tf.sparsify(coded(), 0.6, include="dense*")
     model.compile("adam", "mse")
@@ -349,7 +351,7 @@ def trained(make=coded):
     return model
 
 
-@pytest.mark.parametrize("make", [coded, recurrent])
+@pytest.mark.parametrize("make", [coded, pytest.param(recurrent, marks=SLOW)])
 @pytest.mark.parametrize(
     "copied", [copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))]
 )
@@ -381,7 +383,9 @@ def test_keras_makes_new_models_of_equal_kinds(make):
     assert_same(model, other)
 
 
-@pytest.mark.parametrize("name", ["adam", "sgd", "adagrad"])
+@pytest.mark.parametrize(
+    "name", ["sgd", *(pytest.param(x, marks=SLOW) for x in ("adam", "adagrad"))]
+)
 def test_a_model_that_was_trained_dense_goes_on_sparse(name):
     optimizer = keras.optimizers.get(name)
     if name == "sgd":
@@ -399,7 +403,7 @@ def test_a_model_that_was_trained_dense_goes_on_sparse(name):
     assert_clean(model)
 
 
-def test_slots_of_a_trained_model_are_clean_without_a_callback():
+def test_weights_of_a_trained_model_are_0_without_a_callback():
     model = coded()
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse")
     fit(model, epochs=1)
