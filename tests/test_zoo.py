@@ -221,9 +221,7 @@ def test_arrays_hold_each_weight_once(one, tmp_path):
     check_arrays(one, tmp_path / "arrays.npz")
 
 
-def test_saved_models_of_tensorflow_compute_the_same(one, plain, tmp_path):
-    if plain is None:
-        return
+def test_saved_models_of_tensorflow_compute_the_same(one, tmp_path):
     dsr_tf.export(one.sparse, tmp_path / "served", verbose=False)
     served = tf.saved_model.load(tmp_path / "served")
     assert close(served.serve(one.case.x), one.y)
