@@ -182,6 +182,7 @@ def test_callbacks_go_on(tmp_path, digits, whole, name, every_steps, kills):
     assert_equal(expected, again, (path, tmp_path))
 
 
+@pytest.mark.slow
 def test_the_cases_do_something(tmp_path, digits, whole):
     steps = {name: whole(name)[0][0].optimizer.iterations for name in CALLBACKS}
     assert int(steps["rows"]) == EPOCHS * STEPS

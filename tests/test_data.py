@@ -185,6 +185,7 @@ def test_cifar100_has_its_own_moments(tiny_tfds):
     assert cifar.stddev == pytest.approx(pixels.std(axis=0))
 
 
+@pytest.mark.slow
 def test_mnist_is_the_published_one():
     if not tfds.builder("mnist").is_prepared():
         pytest.skip("MNIST is not prepared on this machine")

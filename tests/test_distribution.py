@@ -26,6 +26,7 @@ def replicas(variable):
     return [v.numpy() for v in values]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regrow_stddev", [0, 0.1])
 def test_replicas_stay_equal_within_the_budget(strategy, regrow_stddev):
     keras.utils.set_random_seed(0)

@@ -19,6 +19,8 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
 # It has a test of its own.
 OTHERS = [page for page in PAGES if page.stem != "own_method"]
+# What they do takes half a minute.
+LONG = ("export", "coming_from_tfmot")
 READ = [ROOT / "README.md", *PAGES]
 
 
@@ -53,7 +55,14 @@ def commands(page):
     return lines + [" ".join(command.split()) for command in inline]
 
 
-@pytest.mark.parametrize("page", OTHERS, ids=name)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=[pytest.mark.slow] * (page.stem in LONG))
+        for page in OTHERS
+    ],
+    ids=name,
+)
 def test_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert run(page)

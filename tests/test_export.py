@@ -119,6 +119,7 @@ def test_saved_model_loads_where_the_library_is_not(tmp_path, format):
         assert new == pytest.approx(np.asarray(theirs), abs=1e-5)
 
 
+@pytest.mark.slow
 def test_packed_and_dense_give_equal_bits(tmp_path):
     model = network()
     outputs = []

@@ -127,7 +127,10 @@ def test_keras_has_the_optimizers_that_were_tried():
     assert len(NAMES) >= 14
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form",
+    [pytest.param(x, marks=[pytest.mark.slow] * (x != "alone")) for x in FORMS],
+)
 @pytest.mark.parametrize("name", NAMES)
 def test_kernels_obey_their_masks_and_slots_follow(name, form):
     watch = fit(network(FORMS[form](name)))

@@ -581,6 +581,7 @@ def test_first_weights_are_those_of_a_run(finished):
         start_models(begin, (8, 8, 1), 10)
 
 
+@pytest.mark.slow
 def test_overwriting_leaves_nothing_of_the_old_run(tmp_path):
     runs.run(config(tmp_path, epochs=1))
     runs.run(config(tmp_path, method="hashed", epochs=1, overwrite=True))
@@ -617,11 +618,13 @@ def test_steps_are_compiled_by_xla_where_that_is_faster(monkeypatch):
         assert build.jit_compile(each, num_replicas=2) == "auto"
 
 
+@pytest.mark.slow
 def test_run_trains_on_so_many_images(tmp_path):
     summary = runs.run(config(tmp_path, train_examples=300, period={0: 3}))
     assert summary["reallocations"] == 3
 
 
+@pytest.mark.slow
 def test_slices_move_in_a_run_of_a_wide_resnet(tmp_path):
     summary = runs.run(
         config(

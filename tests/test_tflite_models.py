@@ -132,3 +132,16 @@ def test_why_tflite_cannot_convert_is_one_short_line(tmp_path):
     with pytest.raises(ValueError, match="requires element_shape") as e:
         dsr_tf.export(model, tmp_path / "m", "tflite")
     assert len(str(e.value).splitlines()) == 1 and len(str(e.value)) < 300
+
+
+@pytest.mark.slow
+def test_recurrent_layers_are_told_what_tflite_needs(tmp_path):
+    def model(**arguments):
+        inputs = keras.Input((3, 4), **arguments)
+        outputs = layers.Dense(2)(layers.LSTM(4)(inputs))
+        return dsr_tf.sparsify(keras.Model(inputs, outputs), 0.5)
+
+    with pytest.raises(ValueError, match="batch_size=1"):
+        dsr_tf.export(model(), tmp_path / "open", "tflite")
+    dsr_tf.export(model(batch_size=1), tmp_path / "one", "tflite")
+    assert (tmp_path / "one").is_file()

@@ -31,7 +31,7 @@ def stopped(starter, path, method, workers=1):
     """Stops a run by some signals, others for each method, or by all often."""
     first = list(METHODS).index(method) % len(SIGNALS)
     names = SIGNALS[first:] + SIGNALS[:first]
-    tries = TRIES or 3
+    tries = TRIES or 2
     trials = Trials(starter, path, method, workers)
     survived = stop_often(trials, tries, random.Random(method), names)
     assert set(survived) == set(names[:tries])

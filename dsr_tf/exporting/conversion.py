@@ -15,6 +15,11 @@ from dsr_tf.exporting.examples import batch_size
 from dsr_tf.exporting.signature import input_names
 
 
+_LOOPS = (
+    "recurrent layers need `keras.Input(..., batch_size=1)`, or `unroll=True`"
+)
+
+
 @dataclass(frozen=True)
 class Conversion:
     """Converts a SavedModel to TFLite.
@@ -86,4 +91,5 @@ def _cause(error: Exception) -> str:
     errors = [x.rpartition("error: ")[2] for x in lines if "error: " in x]
     found = [*lists, *errors, first_line(error)][0]
     # Where in the graph it is, which fills several lines.
-    return re.sub(r"^loc\(.*\): ", "", found)
+    cause = re.sub(r"^loc\(.*\): ", "", found)
+    return f"{cause}; {_LOOPS}" if "TensorList" in cause else cause
