@@ -14,7 +14,6 @@ from dsr_tf.exporting.examples import Batch
 from dsr_tf.exporting.examples import batch_size
 from dsr_tf.exporting.signature import input_names
 
-
 _LOOPS = (
     "recurrent layers need `keras.Input(..., batch_size=1)`, or `unroll=True`"
 )
