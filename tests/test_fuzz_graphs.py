@@ -170,7 +170,7 @@ def test_graphs_go_there_and_back(tmp_path_factory, plan, sparsity):
 
 
 @pytest.mark.slow
-@settings(max_examples=120)
+@settings(max_examples=40)
 @given(plans, st.sampled_from([0.3, 0.5, 0.7]))
 def test_many_graphs_go_there_and_back(tmp_path_factory, plan, sparsity):
     check(graph(plan), sparsity, tmp_path_factory.mktemp("graph"))
