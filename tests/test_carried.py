@@ -168,8 +168,14 @@ def whole(tmp_path_factory, digits):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CALLBACKS)
-@pytest.mark.parametrize("every_steps, kills", [(1, (3, 9)), (None, (12, 2))])
+@pytest.mark.parametrize(
+    "name, every_steps, kills",
+    [
+        *((name, 1, (3, 9)) for name in CALLBACKS),
+        # These act at the ends of epochs.
+        *((name, None, (12, 2)) for name in ("best", "plateau", "own")),
+    ],
+)
 def test_callbacks_go_on(tmp_path, digits, whole, name, every_steps, kills):
     expected, path = whole(name)
     for kill_at in kills:

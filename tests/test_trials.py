@@ -18,6 +18,8 @@ from tests.trials import stop_often
 
 pytestmark = pytest.mark.slow
 
+# The others have less to forget.
+MOVING = ("dsr", "set", "deepr", "compressed")
 TRIES = int(os.environ.get("TRIES", "0"))
 
 
@@ -31,7 +33,7 @@ def stopped(starter, path, method, workers=1):
     """Stops a run by some signals, others for each method, or by all often."""
     first = list(METHODS).index(method) % len(SIGNALS)
     names = SIGNALS[first:] + SIGNALS[:first]
-    tries = TRIES or 2
+    tries = TRIES or (2 if workers > 1 or method in MOVING else 1)
     trials = Trials(starter, path, method, workers)
     survived = stop_often(trials, tries, random.Random(method), names)
     assert set(survived) == set(names[:tries])
