@@ -77,7 +77,20 @@ def test_flagfile_says_what_it_is(path):
     assert all(line.startswith(("#", "--")) for line in lines)
 
 
-@pytest.mark.parametrize("path", FLAGFILES, ids=lambda p: p.stem)
+def is_slow(path):
+    # To build ResNet-50 takes some seconds.
+    return path.stem.startswith("imagenet") and "dsr" not in path.stem
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path, id=path.stem, marks=[pytest.mark.slow] * is_slow(path)
+        )
+        for x in FLAGFILES
+    ],
+)
 def test_flagfile_parses_and_builds_its_network(path, monkeypatch):
     config = parsed(monkeypatch, f"--flagfile={path}")
     network = config.network
