@@ -85,9 +85,7 @@ def is_slow(path):
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(
-            path, id=path.stem, marks=[pytest.mark.slow] * is_slow(path)
-        )
+        pytest.param(x, id=x.stem, marks=[pytest.mark.slow] * is_slow(x))
         for x in FLAGFILES
     ],
 )
