@@ -19,7 +19,7 @@ from dsr_tf.layers import SparseEinsumDense
 from dsr_tf.layers import masked_variable
 from dsr_tf.layers import sparse_layers
 from dsr_tf.layers.appliers import applying_optimizer
-from dsr_tf.layers.masked_variable import masked_kernel
+from dsr_tf.layers.masked_reading import masked_kernel
 from dsr_tf.layers.slots import slots_of
 
 RNG = np.random.default_rng(0)

@@ -11,11 +11,11 @@ from dsr_tf.callbacks import DSR
 from dsr_tf.graph.kinds import is_kernel
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
+from dsr_tf.layers.plain_again import unmask_weights
+from dsr_tf.layers.sparse_part import Sparsity
 from dsr_tf.layers.sparsified import Sparsified
-from dsr_tf.layers.sparsified import Sparsity
 from dsr_tf.layers.sparsified import mask_weights
 from dsr_tf.layers.sparsified import plain_class
-from dsr_tf.layers.sparsified import unmask_weights
 from dsr_tf.layers.tree import all_layers
 from dsr_tf.layers.tree import own_weights
 

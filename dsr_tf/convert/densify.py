@@ -18,8 +18,8 @@ from dsr_tf.layers import copy_masks
 from dsr_tf.layers import copy_weights
 from dsr_tf.layers import sparse_layers
 from dsr_tf.layers.kernel_mask import KernelMask
-from dsr_tf.layers.sparsified import looking_plain
-from dsr_tf.layers.sparsified import unmask_weights
+from dsr_tf.layers.plain_again import looking_plain
+from dsr_tf.layers.plain_again import unmask_weights
 from dsr_tf.layers.tree import all_layers
 
 

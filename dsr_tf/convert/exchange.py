@@ -19,7 +19,7 @@ from dsr_tf.graph.search import is_graph
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import MaskedKernel
 from dsr_tf.layers import copy_weights
-from dsr_tf.layers.sparsified import Sparsity
+from dsr_tf.layers.sparse_part import Sparsity
 from dsr_tf.layers.sparsified import mask_weights
 from dsr_tf.units import Granularity
 from dsr_tf.units import Units

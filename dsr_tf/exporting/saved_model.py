@@ -29,7 +29,7 @@ from dsr_tf.exporting.signature import output_names
 from dsr_tf.graph.kinds import dense_twin
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import sparse_layers
-from dsr_tf.layers.masked_variable import reading
+from dsr_tf.layers.masked_reading import reading
 from dsr_tf.layers.tree import all_layers
 
 

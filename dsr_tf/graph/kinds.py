@@ -10,7 +10,7 @@ from dsr_tf import layers
 from dsr_tf.layers.kernel_mask import KernelMask
 from dsr_tf.layers.masked_variable import MaskedVariable
 from dsr_tf.layers.sparse_classes import SPARSE_OF
-from dsr_tf.layers.sparsified import Sparsity
+from dsr_tf.layers.sparse_part import Sparsity
 from dsr_tf.layers.tree import own_weights
 from dsr_tf.units import WEIGHT
 from dsr_tf.units import Granularity

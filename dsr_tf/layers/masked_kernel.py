@@ -9,8 +9,8 @@ import numpy as np
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
 from dsr_tf.layers.kernel_mask import KernelMask
+from dsr_tf.layers.masked_reading import masked
 from dsr_tf.layers.masked_variable import MaskedVariable
-from dsr_tf.layers.masked_variable import masked
 from dsr_tf.layers.random_mask import first_mask
 from dsr_tf.layers.sparse_kernel import SparseKernel
 from dsr_tf.units import WEIGHT

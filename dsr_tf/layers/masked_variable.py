@@ -1,12 +1,7 @@
 """The kernel of a sparse layer: 0 wherever its mask is, whatever comes."""
 
 import warnings
-from collections.abc import Callable
-from collections.abc import Iterator
-from collections.abc import Mapping
 from collections.abc import Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 from weakref import WeakSet
 from weakref import ref
@@ -20,70 +15,12 @@ from dsr_tf.layers.appliers import innermost
 from dsr_tf.layers.appliers import keeps_zeros
 from dsr_tf.layers.kernel_mask import KernelMask
 from dsr_tf.layers.kernel_mask import is_symbolic
-from dsr_tf.layers.penalty import is_simple
-from dsr_tf.layers.penalty import penalty
+from dsr_tf.layers.masked_reading import masked
+from dsr_tf.layers.masked_reading import masked_kernel
+from dsr_tf.layers.masked_reading import readers
+from dsr_tf.layers.penalty import MaskedPenalty
 from dsr_tf.layers.slots import Slot
 from dsr_tf.layers.slots import slots_of
-
-_READERS: ContextVar[Mapping[int, Callable[[], tf.Tensor]] | None] = ContextVar(
-    "readers", default=None
-)
-
-
-@contextmanager
-def reading(readers: Mapping[int, Callable[[], tf.Tensor]]) -> Iterator[None]:
-    """Reads kernels without their masks, for graphs that nobody trains.
-
-    Args:
-        readers: Functions that return kernels, by `id(kernel)`; the others are
-            read from their variables.
-    """
-    token = _READERS.set(readers)
-    try:
-        yield
-    finally:
-        _READERS.reset(token)
-
-
-def masked(values: Any, mask: Any) -> tf.Tensor:
-    """Returns values where the mask is True, and 0 elsewhere.
-
-    A selection, not a product: 0 at a masked infinity or NaN too.
-    """
-    values = tf.convert_to_tensor(values)
-    return tf.where(mask, values, tf.zeros([], values.dtype))
-
-
-def _masked_gradient(gradient: tf.Tensor, mask: Any) -> tf.Tensor:
-    # As `masked` does it, but no other operation leaves it to TensorFlow to
-    # round sums with the gradient of a penalty as it did before. It has no
-    # kernel of bfloat16 on a GPU.
-    if gradient.dtype == tf.bfloat16:
-        return masked(gradient, mask)
-    if mask.dtype != gradient.dtype:
-        mask = tf.cast(mask, gradient.dtype)
-    return tf.math.multiply_no_nan(gradient, mask)
-
-
-@keras.ops.custom_gradient
-def masked_kernel(kernel: Any, mask: Any) -> tuple[Any, Any]:
-    """Passes a kernel on, and its gradient back, where the mask is True.
-
-    Optimizers then see gradient 0 at inactive positions, so weights and slots
-    do not change there.
-
-    Args:
-        kernel: Any shape, 0 wherever `mask` is False.
-        mask: Same shape, bool, or ones and zeros of the kernel's type.
-    """
-
-    def grad(upstream: Any) -> tuple[Any, None]:
-        return _masked_gradient(upstream, mask), None
-
-    # The kernel is 0 there already: to mask it again would cost a copy of it
-    # in every step.
-    return tf.identity(kernel), grad
-
 
 # How far, relative to a weight, a constraint may move what obeys it already.
 # Keras adds 1e-7 to the norms that it divides by.
@@ -93,24 +30,6 @@ _MARGINS = {
     "float32": 2.0**-16,
     "float64": 2.0**-16,
 }
-
-
-class _MaskedPenalty:
-    """The penalty of a masked kernel.
-
-    Args:
-        given: The regularizer of its layer.
-    """
-
-    def __init__(self, given: Any) -> None:
-        self.given = given
-
-    def __call__(self, kernel: "MaskedVariable") -> Any:
-        # L1 and L2 have gradient 0 at 0: no need to mask it.
-        if is_simple(self.given):
-            return penalty(self.given, kernel.value)
-        # As a tensor, which has no `value` that goes past the mask.
-        return self.given(tf.convert_to_tensor(kernel))
 
 
 class MaskedVariable(keras.Variable):
@@ -172,7 +91,7 @@ class MaskedVariable(keras.Variable):
 
     def set_regularizer(self, regularizer: Any) -> None:
         """Sets the penalty, of what the mask leaves."""
-        masked = regularizer and _MaskedPenalty(regularizer)
+        masked = regularizer and MaskedPenalty(regularizer)
         self.regularizer = masked
 
     @property
@@ -197,13 +116,13 @@ class MaskedVariable(keras.Variable):
 
     # All operations of TensorFlow and Keras read variables by it.
     def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> tf.Tensor:
-        readers = _READERS.get()
-        if readers is not None and id(self) in readers:
+        others = readers()
+        if others is not None and id(self) in others:
             # Private: how Keras casts what it reads of a variable.
-            value = self._maybe_autocast(readers[id(self)]())
+            value = self._maybe_autocast(others[id(self)]())
             return tf.convert_to_tensor(value, dtype=dtype, name=name)
         kernel = super().__tf_tensor__(dtype, name)
-        if readers is not None:
+        if others is not None:
             return kernel
         numbers = self.mask.numbers if self.is_trusting else None
         if numbers is None or numbers.dtype != kernel.dtype:

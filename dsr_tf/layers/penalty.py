@@ -64,3 +64,21 @@ def _sum(values: Any) -> Any:
     """Adds up values that are not negative."""
     columns = ops.sum(values, axis=tuple(range(len(values.shape) - 1)))
     return ops.sum(ops.maximum(columns, 0.0))
+
+
+class MaskedPenalty:
+    """The penalty of a masked kernel.
+
+    Args:
+        given: The regularizer of its layer.
+    """
+
+    def __init__(self, given: Any) -> None:
+        self.given = given
+
+    def __call__(self, kernel: Any) -> Any:
+        # L1 and L2 have gradient 0 at 0: no need to mask it.
+        if is_simple(self.given):
+            return penalty(self.given, kernel.value)
+        # As a tensor, which has no `value` that goes past the mask.
+        return self.given(tf.convert_to_tensor(kernel))

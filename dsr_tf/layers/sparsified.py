@@ -9,100 +9,28 @@ import re
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-from contextlib import ExitStack
 from contextlib import contextmanager
-from contextlib import nullcontext
 from dataclasses import asdict
-from dataclasses import dataclass
 from typing import Any
 
 import keras
 import numpy as np
 from keras.layers import Layer
 
-from dsr_tf.layers.kernel_mask import KernelMask
-from dsr_tf.layers.masked_kernel import MaskedKernel
+from dsr_tf.layers.mask_in_place import add_mask
+from dsr_tf.layers.mask_in_place import become_known
+from dsr_tf.layers.mask_in_place import change_class
 from dsr_tf.layers.masked_kernel import dense_file
 from dsr_tf.layers.masked_kernel import no_lora
 from dsr_tf.layers.masked_kernel import no_quantization
 from dsr_tf.layers.masked_variable import MaskedVariable
-from dsr_tf.layers.random_mask import first_mask
 from dsr_tf.layers.sparse_classes import PLAIN_OF
 from dsr_tf.layers.sparse_classes import SPARSE_OF
-from dsr_tf.layers.sparse_kernel import SparseKernel
+from dsr_tf.layers.sparse_part import Entry
+from dsr_tf.layers.sparse_part import SparsePart
+from dsr_tf.layers.sparse_part import Sparsity
 from dsr_tf.layers.tree import all_layers
 from dsr_tf.layers.tree import own_weights
-from dsr_tf.units import Granularity
-from dsr_tf.units import Units
-
-
-@dataclass(frozen=True)
-class Sparsity:
-    """How one weight tensor is made sparse.
-
-    Args:
-        sparsity: Fraction of zeros in the first mask, in `[0, 1)`.
-        granularity: Name of what the mask moves as one.
-        seed: Seed of the first mask, a non-negative integer.
-    """
-
-    sparsity: float
-    granularity: str
-    seed: int
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A sparse weight tensor, found again in another layer of the same class.
-
-    Args:
-        layer: Index of its layer among all layers inside, the outermost is 0.
-        weight: Its index among the weights of that layer itself.
-        name: Its name.
-        made: How it is made sparse.
-    """
-
-    layer: int
-    weight: int
-    name: str
-    made: Sparsity
-
-
-class SparsePart(SparseKernel):
-    """A sparse kernel of a layer that may have several.
-
-    Args:
-        layer: The layer.
-        kernel: The kernel, which is masked.
-        made: How it was made sparse.
-    """
-
-    built = True
-
-    def __init__(
-        self, layer: Layer, kernel: MaskedVariable, made: Sparsity
-    ) -> None:
-        self.layer = layer
-        self.kernel = kernel
-        self.kernel_mask = kernel.mask
-        self.kernel_units = kernel.mask.units
-        self.sparsity = made.sparsity
-        self.granularity = made.granularity
-        self.seed = made.seed
-
-    @classmethod
-    def of(cls, layer: MaskedKernel) -> "SparsePart":
-        """Returns the kernel of a layer that has one by its class."""
-        made = Sparsity(layer.sparsity, layer.granularity, layer.seed)
-        return cls(layer, layer.kernel, made)
-
-    @property
-    def name(self) -> str:  # type: ignore[override]
-        return f"{self.layer.name}/{self.kernel.name}"
-
-    @property
-    def trainable(self) -> bool:  # type: ignore[override]
-        return self.kernel.trainable
 
 
 # Under the name of all classes that it is joined with, so that files load
@@ -197,9 +125,6 @@ class Sparsified:
         raise ValueError(no_quantization(self.name))  # type: ignore[attr-defined]
 
 
-# What layers of sparse classes hold besides.
-_KNOWN = ("sparsity", "granularity", "seed", "kernel_units")
-_UNKNOWN = ("_entries", "_parts", "_is_masked")
 # What a layer saves that has no weights itself.
 _MARK = "sparsified"
 _CLASSES: dict[type[Layer], Any] = {}
@@ -228,8 +153,7 @@ def mask_weights(
     """Makes weights of a built layer sparse, and of layers inside it, in place.
 
     Args:
-        layer: The layer, or a model. It takes part in it that its config and
-            its files keep what is sparse.
+        layer: The layer, or a model. Its config says what is sparse in it.
         made: How each of these weights is made sparse, by `id(weight)`.
         masks: First masks, by `id(weight)`; others are drawn.
 
@@ -248,59 +172,10 @@ def mask_weights(
         for x in entries
     }
     if [x.layer for x in entries] == [0] and _has_own_class(layer, entries):
-        _become_known(layer, entries[0].made, given[0, entries[0].weight])
+        become_known(layer, entries[0].made, given[0, entries[0].weight])
         return
     _become(layer, entries)
     _mask(layer, entries, given)
-
-
-def unmask_weights(layer: Layer) -> None:
-    """Makes all sparse weights of a layer plain, and those inside it, in place.
-
-    Args:
-        layer: The layer, or a model. Its zeros stay.
-    """
-    for inner, parts in _sparse_inside(layer):
-        kind = type(inner)
-        _change_class(inner, plain_class(kind))
-        names = _KNOWN if issubclass(kind, MaskedKernel) else _UNKNOWN
-        for name in names:
-            inner.__dict__.pop(name, None)
-        for part in parts:
-            _drop(inner, part.kernel_mask)
-            part.kernel.give_back()
-
-
-@contextmanager
-def looking_plain(layer: Layer) -> Iterator[None]:
-    """Lets a layer load files of a plain one: its masks stay, out of sight.
-
-    Args:
-        layer: The layer, or a model.
-    """
-    changed = [(x, type(x), parts) for x, parts in _sparse_inside(layer)]
-    for inner, kind, parts in changed:
-        inner.__class__ = plain_class(kind)
-        for part in parts:
-            _drop(inner, part.kernel_mask)
-    try:
-        yield
-    finally:
-        for inner, kind, parts in changed:
-            inner.__class__ = kind
-            for part in parts:
-                _add(inner, part.kernel_mask)
-
-
-def _sparse_inside(layer: Layer) -> list[tuple[Any, list[SparseKernel]]]:
-    """Returns the layers of sparse classes, with the kernels of each itself."""
-    found: list[tuple[Any, list[SparseKernel]]] = []
-    for inner in all_layers(layer):
-        if isinstance(inner, MaskedKernel):
-            found.append((inner, [SparsePart.of(inner)] if inner.built else []))
-        elif isinstance(inner, Sparsified):
-            found.append((inner, list(inner.sparse_parts)))
-    return found
 
 
 def plain_class(kind: type[Layer]) -> type[Layer]:
@@ -327,16 +202,10 @@ def _has_own_class(layer: Layer, entries: Sequence[Entry]) -> bool:
 def _become(layer: Any, entries: Sequence[Entry]) -> None:
     """Gives a layer the class that knows of sparse weights in it."""
     if not isinstance(layer, Sparsified):
-        _change_class(layer, sparsified_class(type(layer)))
+        change_class(layer, sparsified_class(type(layer)))
     # Past Keras, which would look for layers and variables in it.
     own = layer.__dict__.setdefault("_entries", [])
     own += entries
-
-
-def _change_class(layer: Any, kind: type[Layer]) -> None:
-    layer.__class__ = kind
-    # Keras keeps that of the former class in the layer itself.
-    layer.__dict__.pop("quantize", None)
 
 
 def _mask_pending(layer: Any) -> None:
@@ -378,7 +247,7 @@ def _mask(
         ]
         first = [masks.get((index, x.weight)) for x in own]
         if index and _has_own_class(inner, own):
-            _become_known(inner, own[0].made, first[0])
+            become_known(inner, own[0].made, first[0])
             continue
         if index and own:
             inside = [Entry(0, x.weight, x.name, x.made) for x in own]
@@ -386,16 +255,6 @@ def _mask(
             inner.__dict__["_is_masked"] = True
         for x, mask in zip(own, first, strict=True):
             _mask_one(inner, weights[x.weight], x.made, mask)
-
-
-def _become_known(layer: Any, made: Sparsity, mask: np.ndarray | None) -> None:
-    """Makes a layer one of the class that its own class has."""
-    kernel = layer.kernel
-    _change_class(layer, SPARSE_OF[type(layer)])
-    layer.sparsity, layer.granularity = made.sparsity, made.granularity
-    layer.seed = made.seed
-    _add_mask(layer, kernel, "kernel_mask", made, mask)
-    layer.kernel_units = kernel.mask.units
 
 
 def _mask_one(
@@ -407,49 +266,9 @@ def _mask_one(
             f"A layer to make sparse must not have a `{name}` already. "
             f"Received: layer '{layer.name}' of class {type(layer).__name__}"
         )
-    _add_mask(layer, weight, name, made, mask)
+    add_mask(layer, weight, name, made, mask)
     parts = layer.__dict__.setdefault("_parts", [])
     parts.append(SparsePart(layer, weight, made))
-
-
-def _add_mask(
-    layer: Any,
-    weight: keras.Variable,
-    name: str,
-    made: Sparsity,
-    mask: np.ndarray | None,
-) -> None:
-    """Masks a weight, and gives its layer the mask."""
-    if type(weight) is not keras.Variable:
-        raise ValueError(
-            "A weight to make sparse must be a `keras.Variable`. Received: "
-            f"'{weight.path}' of class {type(weight).__name__}"
-        )
-    units = Units(tuple(weight.shape), Granularity.of(made.granularity))
-    if mask is None:
-        mask = first_mask(units, made.sparsity, made.seed)
-    scope, _, _ = weight.path.rpartition("/")
-    strategy = getattr(weight.value, "distribute_strategy", None)
-    with strategy.scope() if strategy else nullcontext(), _name_scope(scope):
-        kernel_mask = KernelMask(mask, units, name)
-        MaskedVariable.take_over(weight, kernel_mask)
-    _add(layer, kernel_mask)
-
-
-def _add(layer: Any, mask: KernelMask) -> None:
-    """Gives a layer a mask, by its name."""
-    with _unlocked(layer):
-        setattr(layer, mask.name, mask)
-
-
-def _drop(layer: Any, mask: KernelMask) -> None:
-    """Takes a mask from a layer.
-
-    Private: `delattr` does so too, and collects garbage at each variable.
-    """
-    layer._untrack_variable(mask)
-    layer.__dict__[mask.name] = None
-    delattr(layer, mask.name)
 
 
 @contextmanager
@@ -461,30 +280,6 @@ def _plain_class(layer: Any) -> Iterator[None]:
         yield
     finally:
         layer.__class__ = kind
-
-
-@contextmanager
-def _unlocked(layer: Any) -> Iterator[None]:
-    """Lets a built layer take a new variable.
-
-    Private: nothing public lets it. Keras' own LoRA and quantization do so.
-    """
-    tracker = layer._tracker
-    locked = tracker.locked
-    tracker.unlock()
-    try:
-        yield
-    finally:
-        if locked:
-            tracker.lock()
-
-
-@contextmanager
-def _name_scope(path: str) -> Iterator[None]:
-    with ExitStack() as stack:
-        for name in filter(None, path.split("/")):
-            stack.enter_context(keras.name_scope(name))
-        yield
 
 
 def _saves_all(layer: Any) -> bool:
