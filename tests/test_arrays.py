@@ -32,6 +32,7 @@ def test_layers_of_equal_names_are_all_written(tmp_path, format):
     part = {"npz": "values", "csr": "data"}[format]
     for name in ("left", "right"):
         sparse = model.get_layer(name).get_layer("same")
+        assert f"{name}/same/kernel/{part}" in arrays, list(arrays)
         active = arrays[f"{name}/same/kernel/{part}"]
         assert sorted(active) == sorted(
             sparse.kernel.numpy()[sparse.kernel_mask.numpy() != 0]
