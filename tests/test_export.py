@@ -311,3 +311,12 @@ def test_bad_arguments_are_refused(tmp_path, model, arguments, message):
 def test_options_that_do_not_fit_are_refused(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         dsr_tf.export(small(), tmp_path / "m", **arguments)
+
+
+def test_a_failed_export_leaves_no_scope_open(tmp_path):
+    inputs = keras.Input((3,))
+    layer = SparseDense(2, 0.5, name="a[b]")
+    model = keras.Model(inputs, layer(inputs))
+    with pytest.raises(ValueError, match="valid scope name"):
+        dsr_tf.export(model, tmp_path / "m")
+    assert keras.Variable(1.0, name="v").path == "v"

@@ -368,3 +368,5 @@ def test_names_are_shown_as_they_are(capsys):
     layer = SparseDense(2, 0.5, name="a[bold]b :smile:")
     dsr_tf.summary(keras.Model(inputs, layer(inputs)))
     assert "| a[bold]b :smile: |" in capsys.readouterr().out
+    # TensorFlow refuses the name; no scope of Keras is left open.
+    assert keras.Variable(1.0, name="v").path == "v"

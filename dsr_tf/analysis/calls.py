@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from dsr_tf.graph.search import has_inputs
+from dsr_tf.layers.name_scopes import closed_name_scopes
 from dsr_tf.layers.tree import all_layers
 
 Shape = tuple[int | None, ...]
@@ -61,7 +62,7 @@ def traced_calls(
     observer = _Observer()
     try:
         inputs = _inputs(model, input_shape)
-        with _observed(all_layers(model), observer):
+        with closed_name_scopes(), _observed(all_layers(model), observer):
             tf.function(
                 partial(observer.trace, model), autograph=False
             ).get_concrete_function(inputs)

@@ -23,6 +23,7 @@ from dsr_tf.files import replacing
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.layers import sparse_layers
+from dsr_tf.layers.name_scopes import closed_name_scopes
 
 WRITERS: dict[str, Callable[..., str | None]] = {
     "saved_model": write_packed,
@@ -95,7 +96,7 @@ def export(
     options = _options(format, quantize, encoding, inputs)
     if representative is not None:
         options |= _representative(format, representative)
-    with replacing(path) as partial:
+    with replacing(path) as partial, closed_name_scopes():
         note = WRITERS[format](model, partial, **options)
     if verbose:
         line = _size_line(model, path)
