@@ -245,6 +245,67 @@ def test_functional_subclasses_with_a_config_of_their_own_are_copied():
     assert np.array_equal(plain(X), sparse(X))
 
 
+class Still(keras.Sequential):
+    """A sequential model with a training step of its own, which is none."""
+
+    def train_step(self, data):
+        return {"loss": ops.zeros(())}
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_sequential_subclasses_keep_their_class(nested):
+    model = Still([keras.Input((6,)), layers.Dense(4, name="hidden")])
+    model.compile("sgd", "mse")
+    outer = keras.Sequential([keras.Input((6,)), model]) if nested else model
+    sparse = dsr_tf.sparsify(outer, 0.5)
+    for copied in sparse, dsr_tf.densify(sparse):
+        found = copied.layers[0] if nested else copied
+        assert type(found) is Still and found.compiled
+        before = found.get_weights()
+        found.fit(X[:, 0], X[:, 0, :4], verbose=0)
+        assert all_equal(before, found.get_weights())
+        assert [x.name for x in found.layers] == ["hidden"]
+
+
+class NeedsUnits(layers.Layer):
+    """A layer whose config lacks an argument."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = layers.Dense(units)
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+class Square(keras.regularizers.Regularizer):
+    """A penalty that Keras does not know."""
+
+    def __call__(self, x):
+        return ops.sum(x**2)
+
+    def get_config(self):
+        return {}
+
+
+@pytest.mark.parametrize(
+    "layer, message",
+    [
+        (NeedsUnits(3), "class NeedsUnits.*missing 1 required.*'units'"),
+        (layers.Dense(3, kernel_regularizer=Square()), "class Dense .*Square"),
+        (layers.BatchNormalization(gamma_regularizer=Square()), "Square"),
+    ],
+)
+def test_layers_that_cannot_be_copied_say_why(layer, message):
+    model = keras.Sequential([keras.Input((6,)), layer, layers.Dense(2)])
+    with pytest.raises(ValueError, match=f"by `in_place=True`.*{message}"):
+        dsr_tf.sparsify(model, 0.5)
+    assert dsr_tf.sparsify(model, 0.5, in_place=True) is model
+
+
 @pytest.mark.parametrize("make", [coded, recurrent])
 def test_dense_files_quantization_and_lora_are_refused(make, tmp_path):
     model = make()
