@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import subprocess
 import sys
 
@@ -176,6 +177,56 @@ def test_models_inside_a_layer_are_named_by_their_containers():
     names = [x.name for x in sparse_layers(sparse)]
     assert sorted(names) == ["attention_output", "key", "query", "value"]
     assert type(sparse.get_layer("out")) is layers.Dense
+
+
+@pytest.mark.parametrize(
+    "pattern, expected",
+    [
+        ("top/mha/query", ["top/mha/query"]),
+        ("top/*/query", ["top/mha/query"]),
+        ("top/mha", [f"top/mha/{x}" for x in "query key value out".split()]),
+        (re.compile("mha/(query|key)$"), ["top/mha/query", "top/mha/key"]),
+        ("other/*", ["other/table", "other/query"]),
+        ("*/table", ["other/table"]),
+    ],
+)
+def test_paths_are_patterns(pattern, expected):
+    x = inputs = keras.Input((5, 6))
+    mha = layers.MultiHeadAttention(2, 3, name="mha")
+    top = keras.Model(inputs, mha(x, x), name="top")
+    ids = keras.Input((5,), dtype="int32")
+    y = layers.Embedding(9, 6, name="table")(ids)
+    y = layers.Dense(6, name="query")(y)
+    other = keras.Model(ids, y, name="other")
+    model = keras.Model([inputs, ids], top(inputs) + other(ids))
+    sparse = dsr_tf.sparsify(model, 0.5, include=pattern)
+    report = dsr_tf.summary(sparse, print_fn=None)
+    found = [x.name for x in report.layers if x.sparsity]
+    assert [x.replace("attention_output", "out") for x in found] == expected
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_layers_with_lora_stay_dense(in_place):
+    tuned = layers.Dense(6, name="tuned")
+    model = keras.Sequential([keras.Input((6,)), tuned, layers.Dense(2)])
+    tuned.enable_lora(2)
+    with pytest.raises(ValueError, match="tuned .Dense: LoRA adds to its ker"):
+        dsr_tf.sparsify(model, 0.5, include="tuned", in_place=in_place)
+    tuned.lora_kernel_b.assign(RNG.normal(size=(2, 6)))
+    before = model(X[:, 0])
+    sparse = dsr_tf.sparsify(model, 0.0, in_place=in_place)
+    assert type(sparse.layers[0]) is layers.Dense
+    assert type(sparse.layers[1]) is SparseDense
+    assert np.array_equal(sparse(X[:, 0]), before)
+
+
+def test_layers_with_lora_are_not_hashed():
+    tuned = layers.Dense(6, name="tuned")
+    model = keras.Sequential([keras.Input((6,)), tuned, layers.Dense(2)])
+    tuned.enable_lora(2)
+    hashed = dsr_tf.hash_kernels(model, 0.5)
+    kinds = [layers.Dense, dsr_tf.layers.HashedDense]
+    assert [type(x) for x in hashed.layers] == kinds
 
 
 def test_a_pattern_that_matches_nothing_says_why_of_each_layer():

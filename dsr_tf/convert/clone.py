@@ -149,8 +149,8 @@ def copied_by_config(model: keras.Model) -> keras.Model:
         found, wanted = _shapes(new), _shapes(model)
         if found != wanted:
             raise ValueError(
-                f"the copy has {len(found)} weights, or of other shapes, "
-                f"instead of {len(wanted)}"
+                f"the copy has {len(found)} weights instead of "
+                f"{len(wanted)}, or of other shapes"
             )
     # Broad, as the user's own code may fail in any way.
     except Exception as error:
