@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import subprocess
 import sys
 
@@ -178,6 +179,56 @@ def test_models_inside_a_layer_are_named_by_their_containers():
     assert type(sparse.get_layer("out")) is layers.Dense
 
 
+@pytest.mark.parametrize(
+    "pattern, expected",
+    [
+        ("top/mha/query", ["top/mha/query"]),
+        ("top/*/query", ["top/mha/query"]),
+        ("top/mha", [f"top/mha/{x}" for x in "query key value out".split()]),
+        (re.compile("mha/(query|key)$"), ["top/mha/query", "top/mha/key"]),
+        ("other/*", ["other/table", "other/query"]),
+        ("*/table", ["other/table"]),
+    ],
+)
+def test_paths_are_patterns(pattern, expected):
+    x = inputs = keras.Input((5, 6))
+    mha = layers.MultiHeadAttention(2, 3, name="mha")
+    top = keras.Model(inputs, mha(x, x), name="top")
+    ids = keras.Input((5,), dtype="int32")
+    y = layers.Embedding(9, 6, name="table")(ids)
+    y = layers.Dense(6, name="query")(y)
+    other = keras.Model(ids, y, name="other")
+    model = keras.Model([inputs, ids], top(inputs) + other(ids))
+    sparse = dsr_tf.sparsify(model, 0.5, include=pattern)
+    report = dsr_tf.summary(sparse, print_fn=None)
+    found = [x.name for x in report.layers if x.sparsity]
+    assert [x.replace("attention_output", "out") for x in found] == expected
+
+
+@pytest.mark.parametrize("in_place", [False, True])
+def test_layers_with_lora_stay_dense(in_place):
+    tuned = layers.Dense(6, name="tuned")
+    model = keras.Sequential([keras.Input((6,)), tuned, layers.Dense(2)])
+    tuned.enable_lora(2)
+    with pytest.raises(ValueError, match="tuned .Dense: LoRA adds to its ker"):
+        dsr_tf.sparsify(model, 0.5, include="tuned", in_place=in_place)
+    tuned.lora_kernel_b.assign(RNG.normal(size=(2, 6)))
+    before = model(X[:, 0])
+    sparse = dsr_tf.sparsify(model, 0.0, in_place=in_place)
+    assert type(sparse.layers[0]) is layers.Dense
+    assert type(sparse.layers[1]) is SparseDense
+    assert np.array_equal(sparse(X[:, 0]), before)
+
+
+def test_layers_with_lora_are_not_hashed():
+    tuned = layers.Dense(6, name="tuned")
+    model = keras.Sequential([keras.Input((6,)), tuned, layers.Dense(2)])
+    tuned.enable_lora(2)
+    hashed = dsr_tf.hash_kernels(model, 0.5)
+    kinds = [layers.Dense, dsr_tf.layers.HashedDense]
+    assert [type(x) for x in hashed.layers] == kinds
+
+
 def test_a_pattern_that_matches_nothing_says_why_of_each_layer():
     inputs = keras.Input((8, 8, 3))
     x = layers.DepthwiseConv2D(3, name="depth")(inputs)
@@ -243,6 +294,67 @@ def test_functional_subclasses_with_a_config_of_their_own_are_copied():
     plain = dsr_tf.densify(sparse)
     assert type(plain) is Hub
     assert np.array_equal(plain(X), sparse(X))
+
+
+class Still(keras.Sequential):
+    """A sequential model with a training step of its own, which is none."""
+
+    def train_step(self, data):
+        return {"loss": ops.zeros(())}
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_sequential_subclasses_keep_their_class(nested):
+    model = Still([keras.Input((6,)), layers.Dense(4, name="hidden")])
+    model.compile("sgd", "mse")
+    outer = keras.Sequential([keras.Input((6,)), model]) if nested else model
+    sparse = dsr_tf.sparsify(outer, 0.5)
+    for copied in sparse, dsr_tf.densify(sparse):
+        found = copied.layers[0] if nested else copied
+        assert type(found) is Still and found.compiled
+        before = found.get_weights()
+        found.fit(X[:, 0], X[:, 0, :4], verbose=0)
+        assert all_equal(before, found.get_weights())
+        assert [x.name for x in found.layers] == ["hidden"]
+
+
+class NeedsUnits(layers.Layer):
+    """A layer whose config lacks an argument."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.inner = layers.Dense(units)
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+class Square(keras.regularizers.Regularizer):
+    """A penalty that Keras does not know."""
+
+    def __call__(self, x):
+        return ops.sum(x**2)
+
+    def get_config(self):
+        return {}
+
+
+@pytest.mark.parametrize(
+    "layer, message",
+    [
+        (NeedsUnits(3), "class NeedsUnits.*missing 1 required.*'units'"),
+        (layers.Dense(3, kernel_regularizer=Square()), "class Dense .*Square"),
+        (layers.BatchNormalization(gamma_regularizer=Square()), "Square"),
+    ],
+)
+def test_layers_that_cannot_be_copied_say_why(layer, message):
+    model = keras.Sequential([keras.Input((6,)), layer, layers.Dense(2)])
+    with pytest.raises(ValueError, match=f"by `in_place=True`.*{message}"):
+        dsr_tf.sparsify(model, 0.5)
+    assert dsr_tf.sparsify(model, 0.5, in_place=True) is model
 
 
 @pytest.mark.parametrize("make", [coded, recurrent])

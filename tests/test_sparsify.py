@@ -366,6 +366,14 @@ def test_budget_is_shared_out_exactly(shapes, sparsity, share, slices):
         ({"sparsity": 0.5, "granularity": "row"}, "`granularity` must be on"),
         ({"sparsity": 0.5, "seed": -1}, "`seed` must be an integer"),
         ({"distribution": {"one": 2.0}}, "must be a fraction"),
+        (
+            {"distribution": {"one": 0.5}, "exclude": "one"},
+            "one .Dense: left out by `include`, `exclude` or default",
+        ),
+        (
+            {"sparsity": 0.5, "include": layers.Dense(3)},
+            "`include` must be a name.*Received: include=<Dense",
+        ),
         ({"sparsity": 0.995}, "must leave every kernel a weight"),
     ],
 )

@@ -1,5 +1,6 @@
 """Copies of a model in which some layers are replaced."""
 
+import textwrap
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,6 @@ from absl import logging
 from keras.layers import Layer
 
 from dsr_tf.checks import checked_kind
-from dsr_tf.checks import first_line
 from dsr_tf.convert.copied_state import check_shared
 from dsr_tf.convert.copied_state import copy_state
 from dsr_tf.graph.search import is_graph
@@ -100,13 +100,11 @@ def _cloned(model: keras.Model, exchange: Exchange, copy: Copy) -> keras.Model:
 
     def _inner(layer: Layer) -> Layer:
         if is_graph(layer):
-            return keras.models.clone_model(layer, clone_function=clone)
-        return exchange(layer) or _copy(layer)
+            return _graph_again(layer, clone)
+        return _exchanged(layer, exchange) or _copy(layer)
 
     if is_graph(model):
-        new = keras.models.clone_model(
-            model, _inputs(model), clone_function=clone
-        )
+        new = _graph_again(model, clone, _inputs(model))
     else:
         new = copied_by_config(model)
         pairs[id(model)] = model, new
@@ -117,6 +115,22 @@ def _cloned(model: keras.Model, exchange: Exchange, copy: Copy) -> keras.Model:
             copy_state(old, copied)
     check_shared(model, copies)
     finish(new)
+    return new
+
+
+def _graph_again(
+    model: keras.Model, clone: Exchange, inputs: Any = None
+) -> keras.Model:
+    """Makes a sequential or functional model of copies of its layers."""
+    kind = type(model)
+    if not isinstance(model, keras.Sequential) or kind is keras.Sequential:
+        return keras.models.clone_model(model, inputs, clone_function=clone)
+    # Keras would make a plain `Sequential`, without a `train_step` of its own.
+    # Private: `layers` leaves out the input layer.
+    copies = [clone(layer) for layer in model._layers]
+    new = kind(copies, name=model.name, trainable=model.trainable)
+    if model.compiled:
+        new.compile_from_config(model.get_compile_config())
     return new
 
 
@@ -135,8 +149,8 @@ def copied_by_config(model: keras.Model) -> keras.Model:
         found, wanted = _shapes(new), _shapes(model)
         if found != wanted:
             raise ValueError(
-                f"the copy has {len(found)} weights, or of other shapes, "
-                f"instead of {len(wanted)}"
+                f"the copy has {len(found)} weights instead of "
+                f"{len(wanted)}, or of other shapes"
             )
     # Broad, as the user's own code may fail in any way.
     except Exception as error:
@@ -145,7 +159,7 @@ def copied_by_config(model: keras.Model) -> keras.Model:
             "`build_from_config(get_build_config())` make again. Define these, "
             "or convert the model itself, by `in_place=True`. Received: model "
             f"'{model.name}' of class {type(model).__name__} "
-            f"({first_line(error)})"
+            f"({_reason(error)})"
         ) from error
     if model.compiled:
         new.compile_from_config(model.get_compile_config())
@@ -211,9 +225,34 @@ def _copy(layer: Layer) -> Layer:
     except Exception as error:
         if not layer.weights:
             return layer
-        raise ValueError(
-            "`model` must have layers that `from_config(get_config())` can "
-            "copy. Define these, or convert the model itself, by "
-            f"`in_place=True`. Received: layer '{layer.name}' of class "
-            f"{type(layer).__name__} ({first_line(error)})"
-        ) from error
+        raise _uncopied(layer, error) from error
+
+
+def _exchanged(layer: Layer, exchange: Exchange) -> Layer | None:
+    try:
+        return exchange(layer)
+    # What Keras raises where it writes no config, or cannot read it again.
+    except (TypeError, NotImplementedError) as error:
+        raise _uncopied(layer, error) from error
+
+
+def _uncopied(layer: Layer, error: Exception) -> ValueError:
+    return ValueError(
+        "`model` must have layers that `from_config(get_config())` can "
+        "copy. Define these, or convert the model itself, by "
+        f"`in_place=True`. Received: layer '{layer.name}' of class "
+        f"{type(layer).__name__} ({_reason(error)})"
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """Returns the kind of an error and how its message begins.
+
+    Keras puts the message of a constructor at the end of its own, behind a
+    whole config.
+    """
+    inner = error.__context__
+    if isinstance(error, TypeError) and inner and str(inner) in str(error):
+        return _reason(inner)
+    first_part = str(error).strip().split("\n\n")[0]
+    return f"{type(error).__name__}: {textwrap.shorten(first_part, 300)}"

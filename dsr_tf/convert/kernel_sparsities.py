@@ -16,6 +16,9 @@ from dsr_tf.layers.sparse_part import Sparsity
 from dsr_tf.units import Granularity
 from dsr_tf.units import Units
 
+# Why a layer with kernels is none of those whose sparsity is given.
+_LEFT_OUT = "left out by `include`, `exclude` or default"
+
 
 def kernel_sparsities(
     model: keras.Model,
@@ -98,7 +101,7 @@ def _groups(
     groups = []
     for pattern, fraction in distribution.items():
         checked_fraction(f"distribution[{pattern!r}]", fraction)
-        members = matched("distribution", pattern, chosen, model)
+        members = matched("distribution", pattern, chosen, model, _LEFT_OUT)
         taken = [x.layer.name for x in members if id(x) not in left]
         if taken:
             raise ValueError(

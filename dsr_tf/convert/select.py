@@ -25,6 +25,8 @@ _WORDS = (
     "a name, a glob, a compiled regular expression, a class, a function, or a "
     "list of these"
 )
+# Where layers are to be made sparse, all with kernels are candidates.
+_NOT_HASHED = "no Dense or Conv2D of a graph, which can be hashed"
 # Layers that a message names at most.
 _MOST = 12
 
@@ -77,7 +79,9 @@ def hashable(model: keras.Model) -> list[Candidate]:
     return [
         Candidate(place, (place.layer.kernel,), True)
         for place in places(model)
-        if place.is_free and type(place.layer) in HASHED_OF
+        if place.is_free
+        and type(place.layer) in HASHED_OF
+        and possible_kernels(place.layer)
     ]
 
 
@@ -90,13 +94,17 @@ def matches(pattern: Pattern, layer: Layer) -> bool:
             layer to bool.
         layer: Any layer.
     """
-    if isinstance(pattern, str):
-        return fnmatch.fnmatchcase(layer.name, pattern)
-    if isinstance(pattern, re.Pattern):
-        return pattern.search(layer.name) is not None
+    if isinstance(pattern, str | re.Pattern):
+        return _finds(pattern, layer.name)
     if isinstance(pattern, type):
         return isinstance(layer, pattern)
     return bool(pattern(layer))
+
+
+def _finds(pattern: str | re.Pattern[str], name: str) -> bool:
+    if isinstance(pattern, str):
+        return fnmatch.fnmatchcase(name, pattern)
+    return pattern.search(name) is not None
 
 
 def select(
@@ -150,18 +158,20 @@ def matched(
     patterns: Any,
     among: Sequence[Candidate],
     model: keras.Model,
+    otherwise: str = _NOT_HASHED,
 ) -> list[Candidate]:
     """Returns the candidates that at least one pattern matches.
 
     A pattern matches a layer, or a model or layer that contains it; of the
     latter only usual kernels are meant. A function is asked for the layers
-    with kernels alone.
+    with kernels alone. A name or an expression with a `/` matches the path.
 
     Args:
         name: Name of the argument, for the message.
         patterns: A pattern, or a list of patterns.
         among: The candidates to choose from.
         model: Their model.
+        otherwise: Why a layer with kernels is none of them, for the message.
 
     Raises:
         ValueError: If something is no pattern, or matches none of them.
@@ -169,20 +179,24 @@ def matched(
     several = isinstance(patterns, list | tuple | set)
     found: set[int] = set()
     for pattern in patterns if several else [patterns]:
-        checked_kind(name, pattern, _PATTERNS, _WORDS)
+        # A layer can be called, but is no function from layer to bool.
+        kinds = () if isinstance(pattern, Layer) else _PATTERNS
+        checked_kind(name, pattern, kinds, _WORDS)
         hits = {id(x) for x in among if _is_meant(pattern, x)}
         if not hits:
             names = ", ".join(x.place.path for x in among) or "none"
             raise ValueError(
                 f"`{name}` must match a layer that can be converted. "
                 f"Received: {name}={pattern!r}, which matches none of these: "
-                f"{names}. {_others(model, among)}"
+                f"{names}. {_others(model, among, otherwise)}"
             )
         found |= hits
     return [x for x in among if id(x) in found]
 
 
 def _is_meant(pattern: Pattern, candidate: Candidate) -> bool:
+    if isinstance(pattern, str | re.Pattern) and "/" in _text(pattern):
+        return any(_finds(pattern, path) for path in _paths(candidate))
     if matches(pattern, candidate.layer):
         return True
     is_function = not isinstance(pattern, str | re.Pattern | type)
@@ -191,13 +205,31 @@ def _is_meant(pattern: Pattern, candidate: Candidate) -> bool:
     return any(matches(pattern, x) for x in candidate.place.outer)
 
 
-def _others(model: keras.Model, among: Sequence[Candidate]) -> str:
+def _paths(candidate: Candidate) -> list[str]:
+    """Returns the paths of a layer, and of what contains it if that is meant.
+
+    The name of a layer has no `/`.
+    """
+    names = candidate.place.path.split("/")
+    first = 1 if candidate.is_usual else len(names)
+    return ["/".join(names[:n]) for n in range(first, len(names) + 1)]
+
+
+def _text(pattern: str | re.Pattern[str]) -> str:
+    return pattern if isinstance(pattern, str) else pattern.pattern
+
+
+def _others(
+    model: keras.Model,
+    among: Sequence[Candidate],
+    otherwise: str = _NOT_HASHED,
+) -> str:
     """Says of the other layers of a model why they are no candidates."""
     known = {id(x.layer) for x in among}
     others = [x for x in places(model)[1:] if id(x.layer) not in known]
     if not others:
         return "It has no other layers."
-    texts = [f"{x.path} ({_why(x.layer)})" for x in others[:_MOST]]
+    texts = [f"{x.path} ({_why(x.layer, otherwise)})" for x in others[:_MOST]]
     more = len(others) - len(texts)
     rest = f" and {more} more" if more else ""
     hint = (
@@ -208,11 +240,10 @@ def _others(model: keras.Model, among: Sequence[Candidate]) -> str:
     return f"These are no candidates: {', '.join(texts)}{rest}.{hint}"
 
 
-def _why(layer: Layer) -> str:
+def _why(layer: Layer, otherwise: str) -> str:
     kind = type(layer).__name__
     if not layer.built:
         return f"{kind}: not built"
     if possible_kernels(layer):
-        # Where layers are to be made sparse, it would be a candidate.
-        return f"{kind}: no Dense or Conv2D of a graph, which can be hashed"
+        return f"{kind}: {otherwise}"
     return f"{kind}: {why_dense(layer)}"

@@ -57,6 +57,8 @@ def possible_kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
     """
     if isinstance(layer, (*_DEPTHWISE, layers.HashedKernel)):
         return []
+    if _has_lora(layer):
+        return []
     return [
         weight
         for weight in own_weights(layer)
@@ -73,11 +75,21 @@ def why_dense(layer: keras.layers.Layer) -> str:
         return "depthwise"
     if isinstance(layer, layers.HashedKernel):
         return "hashed"
+    if _has_lora(layer):
+        return "LoRA adds to its kernel"
     if possible := possible_kernels(layer):
         names = ", ".join(f"'{x.name}'" for x in possible)
         return f"{names}: sparse if `include` names its layer"
     masked = any(isinstance(x, MaskedVariable) for x in own_weights(layer))
     return "sparse already" if masked else "no kernel"
+
+
+def _has_lora(layer: keras.layers.Layer) -> bool:
+    """Tells whether a layer computes with a sum, of which a mask holds no part.
+
+    What Keras then calls its kernel is a tensor.
+    """
+    return getattr(layer, "lora_enabled", False)
 
 
 def is_kernel(weight: keras.Variable) -> bool:
