@@ -236,6 +236,24 @@ def test_where_no_length_fits_inputs_are_asked_for():
         drawn_inputs(open_model(2000))
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        np.array([["a"], ["b"]]),
+        np.array([[b"a"], [b"b"]]),
+        np.array([["a"], ["b"]], dtype=object),
+        tf.constant([["a"], ["b"]]),
+        sliced(tf.constant([["a"], ["b"]])).batch(1),
+    ],
+)
+def test_texts_are_taken(given):
+    inputs = keras.Input((1,), dtype="string")
+    (found,) = whole(batches_of(given, keras.Model(inputs, inputs)))
+    assert tf.constant(found).numpy().tolist() == [[b"a"], [b"b"]]
+    with pytest.raises(ValueError, match="arrays of type float32"):
+        batches_of(np.zeros((2, 1), "float32"), keras.Model(inputs, inputs))
+
+
 def test_drawn_inputs_have_the_types_of_the_model():
     inputs = [
         keras.Input((2,), dtype=dtype)

@@ -77,6 +77,38 @@ def test_structures_are_kept(tmp_path, name, format):
         assert (x.numpy() == y.numpy()).all()
 
 
+class Summed(keras.Model):
+    """Sums what a dense layer makes of each of its inputs."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner = SparseDense(3, 0.5)
+
+    def call(self, inputs):
+        return sum(i * self.inner(x) for i, x in enumerate(flat(inputs), 1))
+
+
+def flat(inputs):
+    return [inputs[k] for k in ("a", "b")] if "a" in inputs else inputs["c"]
+
+
+@pytest.mark.parametrize(
+    "names, structure",
+    [
+        (["a", "b"], lambda x, y: {"a": x, "b": y}),
+        (["c_0", "c_1"], lambda x, y: {"c": [x, y]}),
+    ],
+)
+def test_inputs_of_models_in_code_have_their_keys(tmp_path, names, structure):
+    x, y = tf.ones((2, 4)), tf.fill((2, 4), 3.0)
+    model = Summed()
+    expected = model(structure(x, y))
+    loaded = served(model, tmp_path)
+    named = loaded.signatures["serve"](**dict(zip(names, (x, y), strict=True)))
+    assert np.allclose(named["output_0"], expected)
+    assert np.allclose(loaded.serve(structure(x, y)), expected)
+
+
 def test_names_are_fit_for_signatures():
     names = ("a-b", "a.b", "1st", "ok")
     inputs = [keras.Input((2,), name=name) for name in names]

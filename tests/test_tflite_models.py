@@ -135,6 +135,27 @@ def test_why_tflite_cannot_convert_is_one_short_line(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("layer", [layers.LSTM, layers.GRU])
+def test_integers_need_recurrent_layers_without_loops(tmp_path, layer):
+    def export(**arguments):
+        inputs = keras.Input((7, 3), batch_size=1)
+        recurrent = layer(4, **arguments)
+        model = keras.Sequential([inputs, recurrent, SparseDense(6, 0.5)])
+        dsr_tf.export(
+            model,
+            tmp_path / "file",
+            "tflite",
+            quantize="int8",
+            representative=np.ones((2, 7, 3), "float32"),
+        )
+
+    # TFLite would end the process.
+    with pytest.raises(ValueError, match="`unroll=True` have no loop"):
+        export()
+    export(unroll=True)
+    assert (tmp_path / "file").is_file()
+
+
 def test_recurrent_layers_are_told_what_tflite_needs(tmp_path):
     def model(**arguments):
         inputs = keras.Input((3, 4), **arguments)

@@ -33,9 +33,10 @@ def write_csr(model: keras.Model, path: Path) -> None:
     """Writes all weights of a model, sparse kernels as compressed rows.
 
     The file is like that of `write_npz`, but a sparse kernel is stored as
-    `dense/kernel/data`, `.../indices`, `.../indptr` and `.../shape`. These make
-    a SciPy `csr_matrix` with a row for each output (the kernel's last axis) and
-    a column for each position along the other axes, flattened.
+    `dense/kernel/data`, `.../indices` and `.../indptr`. These make a SciPy
+    `csr_matrix` with a row for each position along the kernel's last axis, for
+    most layers an output, and a column for each along the other axes,
+    flattened. `dense/kernel/shape` is the shape of the kernel.
 
     Args:
         model: A built model.

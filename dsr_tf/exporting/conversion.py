@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import keras
@@ -81,6 +82,33 @@ class Conversion:
             for start in range(0, len(batch[0]), size):
                 part = [array[start : start + size] for array in batch]
                 yield dict(zip(names, part, strict=True))
+
+
+def check_loops(model: keras.Model, graph: Path) -> None:
+    """Refuses a graph whose ranges of activations TFLite cannot find.
+
+    Its calibration ends the process, without an error, at loops that collect
+    values, as those of recurrent layers.
+
+    Args:
+        model: The model.
+        graph: Folder of its SavedModel.
+
+    Raises:
+        ValueError: If there is such a loop.
+    """
+    # A signature by itself does not keep its variables.
+    loaded = tf.saved_model.load(str(graph))
+    definition = loaded.signatures["serve"].graph.as_graph_def()
+    functions = [x.node_def for x in definition.library.function]
+    nodes = chain(definition.node, *functions)
+    if any(node.op.startswith("TensorList") for node in nodes):
+        raise ValueError(
+            "`quantize` must be None or 'float16' for a model with loops that "
+            "collect values: TFLite crashes where it looks for their ranges. "
+            "Recurrent layers with `unroll=True` have no loop. Received: "
+            f"quantize='int8', model '{model.name}'"
+        )
 
 
 def _cause(error: Exception) -> str:

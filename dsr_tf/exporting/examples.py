@@ -213,6 +213,8 @@ def _fits(shape: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
 
 def _cast(array: np.ndarray, tensor: keras.KerasTensor) -> np.ndarray:
     wanted = tf.as_dtype(tensor.dtype)
+    if wanted == tf.string and array.dtype.kind in "OSU":
+        return array.astype(object)
     kinds = {"b": 0, "u": 1, "i": 1, "f": 2}
     # A bfloat16, which NumPy does not know.
     own = 2 if array.dtype.kind == "V" else kinds.get(array.dtype.kind, 3)

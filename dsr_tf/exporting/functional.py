@@ -1,5 +1,6 @@
 """Models that call their layers in code, as functional models."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -24,11 +25,12 @@ def as_functional(model: keras.Model) -> keras.Model:
     try:
         config = model.get_build_config() or {}
         if "shapes_dict" in config:
-            named = {
-                name.removesuffix("_shape"): shape
-                for name, shape in config["shapes_dict"].items()
-            }
-            inputs = {name: _inputs(x, name) for name, x in named.items()}
+            inputs = _inputs(
+                {
+                    name.removesuffix("_shape"): shape
+                    for name, shape in config["shapes_dict"].items()
+                }
+            )
             return keras.Model(inputs, model(**inputs), name=model.name)
         inputs = _inputs(config["input_shape"])
         return keras.Model(inputs, model(inputs), name=model.name)
@@ -43,8 +45,20 @@ def as_functional(model: keras.Model) -> keras.Model:
 
 
 def _inputs(shapes: Any, name: str | None = None) -> Any:
-    def single(shape: Any) -> Any:
+    """Makes inputs, named by their keys and arguments where these are known."""
+    if isinstance(shapes, Mapping):
+        return {
+            key: _inputs(x, _joined(name, key)) for key, x in shapes.items()
+        }
+    if all(isinstance(x, int | None) for x in shapes):
         # The size of the batch that it was built with is none to keep.
-        return keras.Input(tuple(shape)[1:], name=name)
+        return keras.Input(tuple(shapes)[1:], name=name)
+    return type(shapes)(
+        _inputs(x, name and _joined(name, i)) for i, x in enumerate(shapes)
+    )
 
-    return keras.tree.map_shape_structure(single, shapes)
+
+def _joined(name: str | None, key: Any) -> str:
+    # Keras has no `/` in names.
+    last = str(key).replace("/", "_")
+    return f"{name}_{last}" if name else last

@@ -13,6 +13,7 @@ from dsr_tf.exporting.comparison import difference
 from dsr_tf.exporting.comparison import outputs_of
 from dsr_tf.exporting.comparison import tolerance_of
 from dsr_tf.exporting.conversion import Conversion
+from dsr_tf.exporting.conversion import check_loops
 from dsr_tf.exporting.drawn_inputs import drawn_inputs
 from dsr_tf.exporting.examples import Batch
 from dsr_tf.exporting.examples import batches_of
@@ -104,6 +105,8 @@ def write_tflite(
         graph = Path(folder) / "model"
         served = in_float32(without_hashes(model))
         write_graph(served, graph, any_float=False)
+        if quantize == "int8":
+            check_loops(model, graph)
         convert = Conversion(model, graph, quantize, batches, inputs)
         content, note = _encoded(convert, trial, encoding, inputs)
     path.write_bytes(content)
