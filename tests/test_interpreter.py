@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 from dsr_tf.exporting import interpreter as program
+from dsr_tf.exporting import trial
 from dsr_tf.exporting.interpreter import interpreter
 
 # Runs the program where TensorFlow cannot be imported, and LiteRT is another.
@@ -49,6 +50,20 @@ def test_with_litert_the_program_does_not_load_tensorflow():
         [sys.executable, "-c", code], capture_output=True, text=True
     )
     assert (ended.returncode, ended.stdout) == (3, "model.tflite\n")
+
+
+def test_an_interpreter_that_crashes_is_named_by_its_signal(
+    tmp_path, monkeypatch
+):
+    crash = "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n"
+    (tmp_path / "program.py").write_text(crash)
+    monkeypatch.setattr(trial, "_PROGRAM", tmp_path / "program.py")
+    with pytest.raises(
+        ValueError, match="damaged: it ends TFLite with SIGSEGV"
+    ):
+        trial.check_survives(tmp_path / "m.tflite")
+    with pytest.raises(RuntimeError, match="ends TFLite with SIGSEGV"):
+        trial.outputs_of(tmp_path / "m.tflite", {})
 
 
 @pytest.mark.slow
