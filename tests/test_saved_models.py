@@ -241,3 +241,16 @@ def test_outputs_that_are_no_numbers_are_compared(tmp_path):
     x = np.zeros((2, 4), "float32")
     found = outputs_of(model, tmp_path, x, representative=x)
     assert np.isnan(found[:, 0]).all() and np.isneginf(found[:, 2]).all()
+
+
+def test_variables_that_keras_does_not_know_are_refused(tmp_path):
+    class Own(layers.Layer):
+        def call(self, x):
+            return x * held[0]
+
+    held = [tf.Variable(2.0)]
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, SparseDense(3, 0.5)(Own()(inputs)))
+    with pytest.raises(ValueError, match="variables that Keras knows of alone"):
+        dsr_tf.export(model, tmp_path / "m")
+    assert not list(tmp_path.iterdir())

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 from keras.layers import Layer
 
+from dsr_tf.checks import first_line
 from dsr_tf.convert.clone import clone_with
 from dsr_tf.convert.densify import copy_out
 from dsr_tf.exporting.comparison import as_array
@@ -128,11 +129,16 @@ def write_graph(
     served.serve = serve
     with reading({key: x.read for key, x in unpacked.items()}):
         signature = named.get_concrete_function(**{x.name: x for x in specs})
-        tf.saved_model.save(
-            served,
-            str(path),
-            signatures={"serve": signature, "serving_default": signature},
-        )
+        signatures = {"serve": signature, "serving_default": signature}
+        try:
+            tf.saved_model.save(served, str(path), signatures=signatures)
+        except AssertionError as error:
+            raise ValueError(
+                "`model` must compute with variables that Keras knows of "
+                "alone: a stateful recurrent layer has others, and so has a "
+                f"layer with a `tf.Variable`. Received: model '{model.name}' "
+                f"({first_line(error)})"
+            ) from error
 
 
 def _specs(model: keras.Model, any_float: bool) -> list[tf.TensorSpec]:
