@@ -8,6 +8,7 @@ import dsr_tf
 from dsr_tf.exporting import saved_model
 from dsr_tf.exporting.signature import input_names
 from dsr_tf.exporting.signature import output_names
+from dsr_tf.layers import HashedDense
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 
@@ -254,3 +255,12 @@ def test_variables_that_keras_does_not_know_are_refused(tmp_path):
     with pytest.raises(ValueError, match="variables that Keras knows of alone"):
         dsr_tf.export(model, tmp_path / "m")
     assert not list(tmp_path.iterdir())
+
+
+def test_sparse_kernels_beside_hashed_ones_are_packed(tmp_path):
+    inputs = keras.Input((64,))
+    x = SparseDense(256, 0.98)(inputs)
+    model = keras.Model(inputs, HashedDense(4, 0.5)(x))
+    dsr_tf.export(model, tmp_path / "m", verbose=False)
+    size = sum(x.stat().st_size for x in (tmp_path / "m").rglob("*.data-*"))
+    assert size < 64 * 256

@@ -149,6 +149,7 @@ def test_weights_are_sparse(name):
     np.testing.assert_array_equal(values, model(inputs))
     np.testing.assert_equal(weights, [weight.numpy() for weight in kernels])
     assert all(type(weight) is keras.Variable for weight in kernels)
+    assert not any(hasattr(weight, "mask") for weight in kernels)
 
 
 @pytest.mark.parametrize(

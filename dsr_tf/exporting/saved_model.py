@@ -13,6 +13,7 @@ from keras.layers import Layer
 
 from dsr_tf.checks import first_line
 from dsr_tf.convert.clone import clone_with
+from dsr_tf.convert.clone import copy_all
 from dsr_tf.convert.densify import copy_out
 from dsr_tf.exporting.comparison import as_array
 from dsr_tf.exporting.comparison import difference
@@ -84,7 +85,7 @@ def write_packed(
 def without_hashes(model: keras.Model) -> keras.Model:
     """Returns a model without hashed layers: the model itself, or a copy."""
     hashed = any(isinstance(x, HashedKernel) for x in all_layers(model))
-    return clone_with(model, _plain_hashed, copy_out) if hashed else model
+    return clone_with(model, _plain_hashed, _copy) if hashed else model
 
 
 def write_graph(
@@ -190,3 +191,9 @@ def _unpacked(kernel: Any, folder: Path) -> UnpackedVariable:
 
 def _plain_hashed(layer: Layer) -> Layer | None:
     return dense_twin(layer) if isinstance(layer, HashedKernel) else None
+
+
+def _copy(old: Layer, new: Layer) -> None:
+    # Others stay sparse, to be packed.
+    copy = copy_out if isinstance(old, HashedKernel) else copy_all
+    copy(old, new)

@@ -87,6 +87,10 @@ class MaskedVariable(keras.Variable):
         own, regularizer = self._own, self._regularizer
         regularizer = getattr(regularizer, "given", regularizer)
         self.__class__ = keras.Variable
+        # What `_begin` sets; the mask is as large as the kernel.
+        for name in ("mask", "_own", "_assigned", "_restores", "_optimizers"):
+            del self.__dict__[name]
+        del self.__dict__["_trusted"]
         self.constraint, self.regularizer = own, regularizer
 
     def set_regularizer(self, regularizer: Any) -> None:
