@@ -11,7 +11,7 @@ from dsr_tf.convert.select import Candidate
 from dsr_tf.convert.select import matched
 from dsr_tf.convert.shares import DISTRIBUTIONS
 from dsr_tf.convert.shares import share_out
-from dsr_tf.graph.kinds import units_of
+from dsr_tf.layers.kernel_units import units_of
 from dsr_tf.layers.sparse_part import Sparsity
 from dsr_tf.units import Granularity
 from dsr_tf.units import Units

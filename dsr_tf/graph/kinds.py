@@ -12,9 +12,6 @@ from dsr_tf.layers.masked_variable import MaskedVariable
 from dsr_tf.layers.sparse_classes import SPARSE_OF
 from dsr_tf.layers.sparse_part import Sparsity
 from dsr_tf.layers.tree import own_weights
-from dsr_tf.units import WEIGHT
-from dsr_tf.units import Granularity
-from dsr_tf.units import Units
 
 Kinds = Mapping[type[keras.layers.Layer], Any]
 HASHED_OF = {
@@ -26,11 +23,6 @@ DENSE_OF = {
     for kinds in (SPARSE_OF, HASHED_OF)
     for dense, new in kinds.items()
 }
-CONVOLUTIONS = (
-    keras.layers.Conv1D,
-    keras.layers.Conv2D,
-    keras.layers.Conv3D,
-)
 # Weights that may have several axes, and are added to inputs or scale them.
 _NO_KERNELS = ("alpha", "beta", "bias", "gamma", "mean", "variance", "vector_u")
 # What Keras calls the kernels that are multiplied with all their inputs.
@@ -101,23 +93,6 @@ def is_kernel(weight: keras.Variable) -> bool:
     is_mask = isinstance(weight, KernelMask)
     has_axes = len(weight.shape) > 1 and not is_mask
     return has_axes and weight.name not in _NO_KERNELS
-
-
-def units_of(
-    layer: keras.layers.Layer,
-    kernel: keras.Variable,
-    granularity: Granularity,
-) -> Units:
-    """Returns the units of a layer's kernel, once it is made sparse.
-
-    Args:
-        layer: A built layer.
-        kernel: Its kernel.
-        granularity: The kind of its units. Those that are no convolutions
-            have single weights.
-    """
-    is_conv = isinstance(layer, CONVOLUTIONS)
-    return Units(tuple(kernel.shape), granularity if is_conv else WEIGHT)
 
 
 def has_sparse_class(layer: keras.layers.Layer) -> bool:

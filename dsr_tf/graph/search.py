@@ -6,8 +6,8 @@ from typing import Any
 
 import keras
 
-from dsr_tf.graph.kinds import CONVOLUTIONS
 from dsr_tf.graph.kinds import is_kernel
+from dsr_tf.layers.kernel_units import CONVOLUTIONS
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ import keras
 from dsr_tf.layers.masked_kernel import MaskedKernel
 from dsr_tf.units import KERNEL
 from dsr_tf.units import WEIGHT
+from dsr_tf.units import Granularity
+from dsr_tf.units import GranularityLike
 
 
 class SparseConv(MaskedKernel):
@@ -16,20 +18,23 @@ class SparseConv(MaskedKernel):
         filters: Number of output channels, a positive integer.
         kernel_size: Size of the window, an integer or one a dimension.
         sparsity: Fraction of zeros in the kernel, in `[0, 1)`.
-        granularity: What the mask moves as one: `"weight"`, or `"kernel"`, the
-            weights between one input and one output channel.
+        granularity: What the mask moves as one: `"weight"`; `"kernel"`, the
+            weights between one input and one output channel; or, if the window
+            has one position, blocks of so many input and output channels, such
+            as `(16, 16)` or `"16x16"`.
         seed: Seed of the first mask, a non-negative integer, or None.
         **kwargs: Arguments of the Keras layer.
     """
 
     granularities = (WEIGHT, KERNEL)
+    takes_blocks = True
 
     def __init__(
         self,
         filters: int,
         kernel_size: int | tuple[int, ...],
         sparsity: float,
-        granularity: str = "weight",
+        granularity: GranularityLike = "weight",
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
@@ -41,6 +46,13 @@ class SparseConv(MaskedKernel):
             seed=seed,
             **kwargs,
         )
+        has_blocks = Granularity.of(self.granularity).block is not None
+        if has_blocks and set(self.kernel_size) != {1}:
+            raise ValueError(
+                f"`granularity` must be '{WEIGHT}' or '{KERNEL}' where "
+                "the window has several positions. Received: "
+                f"granularity={granularity!r}, kernel_size={kernel_size}"
+            )
 
 
 @keras.saving.register_keras_serializable(package="dsr_tf")
@@ -51,8 +63,10 @@ class SparseConv1D(SparseConv, keras.layers.Conv1D):
         filters: Number of output channels, a positive integer.
         kernel_size: Length of the window, an integer.
         sparsity: Fraction of zeros in the kernel, in `[0, 1)`.
-        granularity: What the mask moves as one: `"weight"`, or `"kernel"`, the
-            weights between one input and one output channel.
+        granularity: What the mask moves as one: `"weight"`; `"kernel"`, the
+            weights between one input and one output channel; or, if the window
+            has one position, blocks of so many input and output channels, such
+            as `(16, 16)` or `"16x16"`.
         seed: Seed of the first mask, a non-negative integer, or None.
         **kwargs: Arguments of `keras.layers.Conv1D`.
 
@@ -85,8 +99,10 @@ class SparseConv2D(SparseConv, keras.layers.Conv2D):
         filters: Number of output channels, a positive integer.
         kernel_size: Height and width of the window, an integer or two.
         sparsity: Fraction of zeros in the kernel, in `[0, 1)`.
-        granularity: What the mask moves as one: `"weight"`, or `"kernel"`, the
-            weights between one input and one output channel.
+        granularity: What the mask moves as one: `"weight"`; `"kernel"`, the
+            weights between one input and one output channel; or, if the window
+            has one position, blocks of so many input and output channels, such
+            as `(16, 16)` or `"16x16"`.
         seed: Seed of the first mask, a non-negative integer, or None.
         **kwargs: Arguments of `keras.layers.Conv2D`.
 
@@ -123,8 +139,10 @@ class SparseConv3D(SparseConv, keras.layers.Conv3D):
         filters: Number of output channels, a positive integer.
         kernel_size: Depth, height and width of the window, an integer or three.
         sparsity: Fraction of zeros in the kernel, in `[0, 1)`.
-        granularity: What the mask moves as one: `"weight"`, or `"kernel"`, the
-            weights between one input and one output channel.
+        granularity: What the mask moves as one: `"weight"`; `"kernel"`, the
+            weights between one input and one output channel; or, if the window
+            has one position, blocks of so many input and output channels, such
+            as `(16, 16)` or `"16x16"`.
         seed: Seed of the first mask, a non-negative integer, or None.
         **kwargs: Arguments of `keras.layers.Conv3D`.
 

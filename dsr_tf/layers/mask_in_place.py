@@ -11,12 +11,12 @@ import numpy as np
 from keras.layers import Layer
 
 from dsr_tf.layers.kernel_mask import KernelMask
+from dsr_tf.layers.kernel_units import units_of
 from dsr_tf.layers.masked_variable import MaskedVariable
 from dsr_tf.layers.random_mask import first_mask
 from dsr_tf.layers.sparse_classes import SPARSE_OF
 from dsr_tf.layers.sparse_part import Sparsity
 from dsr_tf.units import Granularity
-from dsr_tf.units import Units
 
 
 def change_class(layer: Any, kind: type[Layer]) -> None:
@@ -49,7 +49,7 @@ def add_mask(
             "A weight to make sparse must be a `keras.Variable`. Received: "
             f"'{weight.path}' of class {type(weight).__name__}"
         )
-    units = Units(tuple(weight.shape), Granularity.of(made.granularity))
+    units = units_of(layer, weight, Granularity.of(made.granularity))
     if mask is None:
         mask = first_mask(units, made.sparsity, made.seed)
     scope, _, _ = weight.path.rpartition("/")

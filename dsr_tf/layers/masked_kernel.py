@@ -9,12 +9,14 @@ import numpy as np
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
 from dsr_tf.layers.kernel_mask import KernelMask
+from dsr_tf.layers.kernel_units import input_axes
 from dsr_tf.layers.masked_reading import masked
 from dsr_tf.layers.masked_variable import MaskedVariable
 from dsr_tf.layers.random_mask import first_mask
 from dsr_tf.layers.sparse_kernel import SparseKernel
 from dsr_tf.units import WEIGHT
 from dsr_tf.units import Granularity
+from dsr_tf.units import GranularityLike
 from dsr_tf.units import Units
 
 
@@ -30,9 +32,12 @@ class MaskedKernel(SparseKernel, keras.layers.Layer):
         sparsity: Fraction of zeros in the kernel, in `[0, 1)`. The mask starts
             with `int((1 - sparsity) * size + 0.1)` ones, at least 1, at
             positions drawn uniformly.
-        granularity: What the mask moves as one: `"weight"`, or, in
-            convolutions, `"kernel"`: all weights between one input and one
-            output channel. The sparsity is then that of these slices.
+        granularity: What the mask moves as one: `"weight"`; in convolutions,
+            `"kernel"`: all weights between one input and one output channel;
+            or, where the kernel is a matrix, the rows and columns of a block,
+            such as `(16, 16)` or `"16x16"`. The sparsity is then that of these
+            slices or blocks. Along an axis of the matrix that the block does
+            not divide, it has the length of the largest divisor below.
         seed: Seed of the first mask, a non-negative integer: equal seeds,
             equal masks for equal shapes. By default it is drawn from the
             generator that `keras.utils.set_random_seed` sets.
@@ -43,16 +48,21 @@ class MaskedKernel(SparseKernel, keras.layers.Layer):
     """
 
     granularities: tuple[Granularity, ...] = (WEIGHT,)
+    # Whether blocks are allowed: of all axes of the kernel but the last, and
+    # the last.
+    takes_blocks = False
 
     def __init__(
         self,
         *args: Any,
         sparsity: float,
-        granularity: str = "weight",
+        granularity: GranularityLike = "weight",
         seed: int | None = None,
         **kwargs: Any,
     ) -> None:
-        checked = Granularity.of(granularity, self.granularities)
+        checked = Granularity.of(
+            granularity, self.granularities, self.takes_blocks
+        )
         if kwargs.get("lora_rank") is not None:
             raise ValueError(no_lora())
         super().__init__(*args, **kwargs)
@@ -68,7 +78,9 @@ class MaskedKernel(SparseKernel, keras.layers.Layer):
             return super().add_weight(*args, **kwargs)
         # Not `units`, which is the size of a `Dense`.
         self.kernel_units = Units(
-            tuple(kwargs["shape"]), Granularity.of(self.granularity)
+            tuple(kwargs["shape"]),
+            Granularity.of(self.granularity),
+            input_axes(self),
         )
         mask = first_mask(self.kernel_units, self.sparsity, self.seed)
         # Not by Keras' own method, which makes plain variables.
