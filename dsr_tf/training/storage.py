@@ -57,8 +57,12 @@ def assign_values(
     """Gives the active units new weights, and returns the tensors with them."""
     changed: list[MaskedTensor] = []
     for layer, tensor, own in zip(layers, tensors, values, strict=True):
-        shape = tuple(layer.kernel.shape)
-        layer.kernel.assign_masked(dense(tensor.positions, own, shape))
+        units, places = layer.kernel_units, tensor.positions
+        if units.size > 1:
+            places = _in_rows(places, units.size, units.count)
+        weights = tf.reshape(own, [-1])
+        new = dense(places, weights, [units.size, units.count])
+        layer.kernel.assign_masked(units.kernel(new))
         rows = _rows(layer, layer.kernel)
         changed.append(PerturbedTensor(tensor, rows, own))
     return changed
@@ -169,8 +173,7 @@ def _changed(
     moved = dense(both, tf.constant(True), [1, units])
     fresh = 0.0
     if weights is not None:
-        positions = tf.range(rows)[:, None] * units + came
-        fresh = dense(tf.reshape(positions, [-1]), weights, [rows, units])
+        fresh = dense(_in_rows(came, rows, units), weights, [rows, units])
     starts = [fresh if x is None else x for x in [None, *initial_values]]
     # What is inactive is set back too, whoever may have assigned to it.
     kept = mask & ~moved
@@ -181,6 +184,12 @@ def _changed(
             for old, start in zip(others, starts, strict=True)
         ),
     ]
+
+
+def _in_rows(positions: tf.Tensor, rows: Any, units: Any) -> tf.Tensor:
+    """Returns flat positions of all weights of some units, row by row."""
+    starts = tf.range(tf.cast(rows, tf.int64))[:, None] * units
+    return tf.reshape(starts + positions, [-1])
 
 
 def _rows(layer: SparseKernel, variable: Any) -> tf.Tensor:
