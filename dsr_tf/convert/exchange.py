@@ -19,10 +19,12 @@ from dsr_tf.graph.search import is_graph
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import MaskedKernel
 from dsr_tf.layers import copy_weights
+from dsr_tf.layers.kernel_units import units_of
 from dsr_tf.layers.sparse_part import Sparsity
 from dsr_tf.layers.sparsified import mask_weights
+from dsr_tf.layers.tree import all_layers
+from dsr_tf.layers.tree import own_weights
 from dsr_tf.units import Granularity
-from dsr_tf.units import Units
 
 
 def with_sparse_kernels(
@@ -50,15 +52,14 @@ def with_sparse_kernels(
     def copy(old: Layer, new: Layer) -> None:
         if isinstance(new, MaskedKernel) and has_sparse_class(old):
             if keep_largest:
-                mask = _largest(old.kernel, made[id(old.kernel)])
+                mask = _largest(old, old.kernel, made[id(old.kernel)])
                 new.set_mask(mask)
             copy_weights(old, new)
             return
         copy_all(old, new)
-        pairs = list(zip(old.weights, new.weights, strict=True))
+        pairs = zip(old.weights, new.weights, strict=True)
         inside = {id(b): made[id(a)] for a, b in pairs if id(a) in made}
-        largest = [(b, made[id(a)]) for a, b in pairs if id(a) in made]
-        _mask(new, inside, largest if keep_largest else [])
+        _mask(new, inside, keep_largest)
 
     return clone_with(model, exchange, copy)
 
@@ -79,13 +80,10 @@ def make_sparse(
     Returns:
         The model. Functions that Keras has compiled for it are made again.
     """
-    by_id = {id(weight): weight for weight in model.weights}
-    pairs = [(by_id[key], how) for key, how in made.items()]
     for layer in _holders(model):
         own = {id(x) for x in layer.weights}
         inside = {key: how for key, how in made.items() if key in own}
-        largest = [x for x in pairs if id(x[0]) in inside]
-        _mask(layer, inside, largest if keep_largest else [])
+        _mask(layer, inside, keep_largest)
     model.train_function = model.test_function = model.predict_function = None
     return model
 
@@ -99,13 +97,17 @@ def _holders(model: keras.Model) -> list[Layer]:
 
 
 def _mask(
-    layer: Layer,
-    made: Mapping[int, Sparsity],
-    largest: Sequence[tuple[keras.Variable, Sparsity]],
+    layer: Layer, made: Mapping[int, Sparsity], keep_largest: bool
 ) -> None:
-    if made:
-        masks = {id(kernel): _largest(kernel, how) for kernel, how in largest}
-        mask_weights(layer, made, masks)
+    if not made:
+        return
+    masks = {
+        id(kernel): _largest(inner, kernel, made[id(kernel)])
+        for inner in all_layers(layer)
+        for kernel in own_weights(inner)
+        if keep_largest and id(kernel) in made
+    }
+    mask_weights(layer, made, masks)
 
 
 def with_hashed_kernels(
@@ -158,9 +160,9 @@ def _copy_hashed(old: Layer, new: Layer) -> None:
         new.bias.assign(old.bias)
 
 
-def _largest(kernel: Any, made: Sparsity) -> np.ndarray:
+def _largest(layer: Layer, kernel: Any, made: Sparsity) -> np.ndarray:
     """Returns the mask of the largest units; ties go by lower index."""
-    units = Units(tuple(kernel.shape), Granularity.of(made.granularity))
+    units = units_of(layer, kernel, Granularity.of(made.granularity))
     values = keras.ops.convert_to_numpy(kernel)
     order = np.argsort(-units.magnitudes(values), kind="stable")
     mask = np.zeros(units.count, np.uint8)

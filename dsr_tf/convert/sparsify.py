@@ -20,12 +20,14 @@ from dsr_tf.convert.kernel_sparsities import kernel_units
 from dsr_tf.convert.select import Candidate
 from dsr_tf.convert.select import candidates
 from dsr_tf.convert.select import select
+from dsr_tf.convert.small_blocks import warn_of_small_blocks
 from dsr_tf.graph.kinds import is_kernel
 from dsr_tf.graph.places import dense_reasons
 from dsr_tf.graph.places import places
 from dsr_tf.layers.masked_variable import MaskedVariable
 from dsr_tf.layers.tree import own_weights
 from dsr_tf.units import Granularity
+from dsr_tf.units import GranularityLike
 
 
 def sparsify(
@@ -34,7 +36,7 @@ def sparsify(
     distribution: str | Mapping[Any, float] = "uniform",
     include: Any = None,
     exclude: Any = None,
-    granularity: str = "weight",
+    granularity: GranularityLike = "weight",
     keep: str = "random",
     seed: int = 0,
     in_place: bool = False,
@@ -57,7 +59,7 @@ def sparsify(
             one's own, is copied by its config.
         sparsity: Fraction of zeros over all sparse kernels together, in
             `[0, 1)`. They keep exactly `int((1 - sparsity) * size + 0.1)`
-            weights; with `granularity="kernel"`, to within a slice.
+            weights; with slices or blocks, to within one of these.
         distribution: How these weights are split between kernels. `"uniform"`:
             equal density. `"erk"`: in proportion to the sum of a kernel's
             dimensions, so that large kernels become sparser
@@ -71,8 +73,14 @@ def sparsify(
             default, such as an `Embedding`, and layers and models that contain
             others.
         exclude: Layers to leave dense, given in the same ways.
-        granularity: The unit that masks of convolutions move: `"weight"` or
-            `"kernel"`.
+        granularity: The unit that masks move: `"weight"`; `"kernel"`, slices
+            of convolutions; or blocks of so many rows and columns, such as
+            `(16, 16)` or `"16x16"`. Rows are inputs of a kernel and columns
+            its outputs. Kernels of dense layers, attention, 1×1 convolutions
+            and all others of two axes have blocks. Along an axis that the block
+            does not divide, it has the length of the largest divisor below; a
+            warning names the kernels whose blocks become small. Other kernels
+            have single weights.
         keep: Which weights a kernel keeps: `"random"` weights, as in the paper,
             or the weights of largest `"magnitude"`, for a trained model.
         seed: Non-negative integer. Equal seeds give equal masks.
@@ -99,6 +107,7 @@ def sparsify(
     checked_choice("keep", keep, ("random", "magnitude"))
     checked_switch("in_place", in_place)
     chosen = select(model, candidates(model), include, exclude)
+    warn_of_small_blocks(model, chosen, moved)
     kernels = [kernel for x in chosen for kernel in x.kernels]
     made = all_made(
         kernel_sparsities(model, chosen, sparsity, distribution, moved),

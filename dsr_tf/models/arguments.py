@@ -11,6 +11,7 @@ from dsr_tf.checks import checked_switch
 from dsr_tf.checks import is_integer
 from dsr_tf.units import WEIGHT
 from dsr_tf.units import Granularity
+from dsr_tf.units import GranularityLike
 
 
 def check_network(
@@ -49,7 +50,8 @@ def check_budget(
     sparsity: float | None,
     distribution: str,
     hashed: bool,
-    granularity: str = "weight",
+    granularity: GranularityLike = "weight",
+    group_lasso: float = 0.0,
 ) -> None:
     """Refuses budgets that no network can have.
 
@@ -57,11 +59,13 @@ def check_budget(
         sparsity: Fraction of zeros, in `[0, 1)`, or None.
         distribution: `"uniform"` or `"erk"`.
         hashed: Whether kernels share values instead of holding zeros.
-        granularity: What the masks of convolutions move as one.
+        granularity: What the masks move as one.
+        group_lasso: Factor of the norms of the convolutions' slices.
 
     Raises:
-        ValueError: If an argument is out of its range, or hashed kernels are
-            to move in units of several weights.
+        ValueError: If an argument is out of its range, hashed kernels are to
+            move in units of several weights, or slices are to be emptied where
+            blocks move.
     """
     if sparsity is not None:
         checked_fraction("sparsity", sparsity)
@@ -72,6 +76,11 @@ def check_budget(
             f"`granularity` must be '{WEIGHT}' where kernels are hashed: their "
             "positions share values, and no weight moves. "
             f"Received: granularity={granularity}"
+        )
+    if moved.block is not None and group_lasso:
+        raise ValueError(
+            "`group_lasso` must be 0 where blocks move: its groups are slices. "
+            f"Received: group_lasso={group_lasso}, granularity={granularity!r}"
         )
 
 

@@ -10,7 +10,9 @@ from dsr_tf.convert.kernel_sparsities import all_made
 from dsr_tf.convert.kernel_sparsities import kernel_sparsities
 from dsr_tf.convert.kernel_sparsities import kernel_units
 from dsr_tf.convert.select import candidates
+from dsr_tf.convert.small_blocks import warn_of_small_blocks
 from dsr_tf.units import Granularity
+from dsr_tf.units import GranularityLike
 
 
 def budgeted(
@@ -19,7 +21,7 @@ def budgeted(
     sparsity: float | None,
     distribution: str = "uniform",
     hashed: bool = False,
-    granularity: str = "weight",
+    granularity: GranularityLike = "weight",
 ) -> keras.Model:
     """Makes a network of plain Keras layers sparse.
 
@@ -32,12 +34,13 @@ def budgeted(
         distribution: `"uniform"`: every kernel has this sparsity, rounded on
             its own. `"erk"`: as in `sparsify`.
         hashed: Whether kernels share values instead of holding zeros.
-        granularity: What the masks of convolutions move as one.
+        granularity: What the masks move as one, as in `sparsify`.
     """
     moved = Granularity.of(granularity)
     if sparsity is None:
         return model
     chosen = [x for x in candidates(model) if x.layer.name in mask_seeds]
+    warn_of_small_blocks(model, chosen, moved)
     units = kernel_units(chosen, moved)
     seeds = {id(x.kernels[0]): mask_seeds[x.layer.name] for x in chosen}
     if distribution == "uniform":

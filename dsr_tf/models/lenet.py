@@ -9,6 +9,7 @@ from dsr_tf.models.budgeted import budgeted
 from dsr_tf.models.plain_layers import PlainLayers
 from dsr_tf.models.plain_layers import batch_norm
 from dsr_tf.models.plain_layers import scaled
+from dsr_tf.units import GranularityLike
 
 
 def lenet_300_100(
@@ -21,6 +22,7 @@ def lenet_300_100(
     l2: float = 0.0,
     seed: int = 0,
     distribution: str = "uniform",
+    granularity: GranularityLike = "weight",
 ) -> keras.Model:
     """Builds the multilayer perceptron of the paper's MNIST experiments.
 
@@ -42,6 +44,8 @@ def lenet_300_100(
         seed: Seed of masks and weights. Kernels are U(±1/√fan_in).
         distribution: `"uniform"`: every kernel has this sparsity. `"erk"`: all
             kernels together have it, and large kernels are sparser.
+        granularity: The unit that masks move: `"weight"`, or blocks such as
+            `(16, 16)`.
 
     Returns:
         A model from images to logits.
@@ -53,7 +57,7 @@ def lenet_300_100(
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Appendix A.
     """
     check_network(input_shape, num_classes, width)
-    check_budget(sparsity, distribution, hashed)
+    check_budget(sparsity, distribution, hashed, granularity)
     plain = PlainLayers(l1, l2, seed=seed)
     inputs = keras.Input(input_shape)
     x = layers.Flatten()(inputs)
@@ -64,4 +68,6 @@ def lenet_300_100(
         x = plain.dense(units, f"dense_{i}", use_bias=False)(x)
         x = batch_norm(name=f"norm_{i}")(x)
     model = keras.Model(inputs, x, name="lenet_300_100")
-    return budgeted(model, plain.mask_seeds, sparsity, distribution, hashed)
+    return budgeted(
+        model, plain.mask_seeds, sparsity, distribution, hashed, granularity
+    )

@@ -11,6 +11,7 @@ from dsr_tf.models.budgeted import budgeted
 from dsr_tf.models.plain_layers import PlainLayers
 from dsr_tf.models.plain_layers import batch_norm
 from dsr_tf.models.plain_layers import scaled
+from dsr_tf.units import GranularityLike
 
 # Blocks and channels of the four groups; a block ends with four times as many.
 _GROUPS = ((3, 64), (4, 128), (6, 256), (3, 512))
@@ -22,7 +23,7 @@ def resnet50(
     width: float = 1.0,
     sparsity: float | None = 0.8,
     hashed: bool = False,
-    granularity: str = "weight",
+    granularity: GranularityLike = "weight",
     l1: float = 0.0,
     l2: float = 0.0,
     group_lasso: float = 0.0,
@@ -41,12 +42,13 @@ def resnet50(
         sparsity: Fraction of zeros in the sparse kernels, in `[0, 1)`; None
             for plain Keras layers.
         hashed: Whether those kernels share values instead of holding zeros.
-        granularity: The unit that masks of convolutions move: `"weight"` or
-            `"kernel"`.
+        granularity: The unit that masks move: `"weight"`; `"kernel"`, slices
+            of convolutions; or blocks of 1×1 convolutions and the last layer,
+            such as `(16, 16)`.
         l1: Factor of `sum(|w|)` over the kernels, in the loss.
         l2: Factor of `sum(w²) / 2` over the kernels, in the loss.
         group_lasso: Factor of `sum(‖slice‖₂)` over the convolutions' slices,
-            in the loss.
+            in the loss; 0 where blocks move.
         seed: Seed of masks and weights.
         distribution: `"uniform"`: every kernel has this sparsity. `"erk"`: all
             kernels together have it, and large kernels are sparser.
@@ -62,7 +64,7 @@ def resnet50(
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Appendix A.
     """
     check_network(input_shape, num_classes, width, is_image=True)
-    check_budget(sparsity, distribution, hashed, granularity)
+    check_budget(sparsity, distribution, hashed, granularity, group_lasso)
     plain = PlainLayers(l1, l2, group_lasso, seed)
     inputs = keras.Input(input_shape)
     x = plain.conv(inputs, scaled(64, width), 7, 2, sparse=False, name="conv_1")

@@ -13,6 +13,7 @@ from dsr_tf.models.budgeted import budgeted
 from dsr_tf.models.plain_layers import PlainLayers
 from dsr_tf.models.plain_layers import batch_norm
 from dsr_tf.models.plain_layers import scaled
+from dsr_tf.units import GranularityLike
 
 
 def wide_resnet(
@@ -22,7 +23,7 @@ def wide_resnet(
     num_classes: int = 10,
     sparsity: float | None = 0.9,
     hashed: bool = False,
-    granularity: str = "weight",
+    granularity: GranularityLike = "weight",
     sparse_logits: bool = False,
     l1: float = 0.0,
     l2: float = 0.0,
@@ -45,14 +46,15 @@ def wide_resnet(
         sparsity: Fraction of zeros in the sparse kernels, in `[0, 1)`; None
             for plain Keras layers.
         hashed: Whether those kernels share values instead of holding zeros.
-        granularity: The unit that masks of convolutions move: `"weight"` or
-            `"kernel"`.
+        granularity: The unit that masks move: `"weight"`; `"kernel"`, slices
+            of convolutions; or blocks of the last layer, if that is sparse,
+            such as `(16, 16)`.
         sparse_logits: Whether the last layer is sparse too, as in the paper's
             text; it is dense in the authors' code.
         l1: Factor of `sum(|w|)` over the kernels, in the loss.
         l2: Factor of `sum(w²) / 2` over the kernels, in the loss.
         group_lasso: Factor of `sum(‖slice‖₂)` over the convolutions' slices,
-            in the loss.
+            in the loss; 0 where blocks move.
         seed: Seed of masks and weights.
         distribution: `"uniform"`: every kernel has this sparsity. `"erk"`: all
             kernels together have it, and large kernels are sparser.
@@ -74,7 +76,7 @@ def wide_resnet(
         )
     checked_switch("sparse_logits", sparse_logits)
     check_network(input_shape, num_classes, width, is_image=True)
-    check_budget(sparsity, distribution, hashed, granularity)
+    check_budget(sparsity, distribution, hashed, granularity, group_lasso)
     plain = PlainLayers(l1, l2, group_lasso, seed)
     inputs = keras.Input(input_shape)
     x = plain.conv(inputs, 16, 3, sparse=False, name="conv_1")

@@ -1,0 +1,79 @@
+"""Says where blocks become much smaller than was asked for."""
+
+from collections.abc import Iterator
+from collections.abc import Sequence
+
+import keras
+from absl import logging
+
+from dsr_tf.convert.select import Candidate
+from dsr_tf.layers.kernel_units import units_of
+from dsr_tf.units import Granularity
+from dsr_tf.units import Units
+
+# Kernels that a warning names.
+_MOST = 5
+
+
+def warn_of_small_blocks(
+    model: keras.Model, chosen: Sequence[Candidate], granularity: Granularity
+) -> None:
+    """Logs which kernels have small blocks, or that none has any.
+
+    Args:
+        model: The model.
+        chosen: Its layers to make sparse.
+        granularity: The unit that masks move; nothing is said of others than
+            blocks.
+    """
+    block = granularity.block
+    if block is None:
+        return
+    found = list(_with_blocks(chosen, granularity))
+    small = [
+        f"{path} ({rows}x{cols} of {inputs}x{outputs})"
+        for path, units in found
+        for (rows, cols), (inputs, outputs) in [(units.block, units.matrix)]
+        if _is_small(units)
+    ]
+    if small:
+        more = f" and {len(small) - _MOST} more" if len(small) > _MOST else ""
+        logging.warning(
+            "Blocks of %s are at most half as long, or as wide, in these "
+            "kernels of model '%s': %s%s. Inputs that %d divides and outputs "
+            "that %d divides give whole blocks.",
+            granularity,
+            model.name,
+            ", ".join(small[:_MOST]),
+            more,
+            *block,
+        )
+    elif not found:
+        logging.warning(
+            "No kernel to make sparse in model '%s' can have blocks of %s: "
+            "single weights move. Dense layers and 1×1 convolutions can.",
+            model.name,
+            granularity,
+        )
+
+
+def _with_blocks(
+    chosen: Sequence[Candidate], granularity: Granularity
+) -> Iterator[tuple[str, Units]]:
+    """Yields the kernels with blocks, each after the path of its layer."""
+    for candidate in chosen:
+        for kernel in candidate.kernels:
+            units = units_of(candidate.layer, kernel, granularity)
+            if units.granularity == granularity:
+                yield candidate.place.path, units
+
+
+def _is_small(units: Units) -> bool:
+    """Tells whether a block has at most half the length that it could have."""
+    asked = units.granularity.block
+    return asked is not None and any(
+        2 * length <= min(most, axis)
+        for length, most, axis in zip(
+            units.block, asked, units.matrix, strict=True
+        )
+    )
