@@ -13,6 +13,7 @@ from dsr_tf.cli.flag_types import LARGEST_INT
 from dsr_tf.methods.record import Record
 from dsr_tf.methods.records import find
 from dsr_tf.methods.records import records
+from dsr_tf.units import Granularity
 
 Values = dict[str, Any]
 # Returns what is wrong, if anything is.
@@ -161,11 +162,34 @@ def _slices_need_convolutions(values: Values) -> str | None:
     return None
 
 
+@check("model", "sparse_logits", "granularity")
+def _blocks_need_a_matrix(values: Values) -> str | None:
+    block = Granularity.of(values["granularity"]).block
+    has_logits = values["sparse_logits"]
+    if block and values["model"] == "wide_resnet" and not has_logits:
+        return (
+            f"--granularity={values['granularity']} needs a network with "
+            "sparse dense layers or 1x1 convolutions: lenet_300_100, resnet50, "
+            "or wide_resnet with --sparse_logits"
+        )
+    return None
+
+
+@check("granularity", "group_lasso")
+def _blocks_are_no_slices(values: Values) -> str | None:
+    block = Granularity.of(values["granularity"]).block
+    if block and values["group_lasso"] > 0:
+        option = f"--granularity={values['granularity']}"
+        return f"--group_lasso does not go with {option}: its groups are slices"
+    return None
+
+
 @check("method", "granularity", "group_lasso")
-def _slices_can_move(values: Values) -> str | None:
+def _units_can_move(values: Values) -> str | None:
     record = _record(values)
-    if values["granularity"] == "kernel" and not record.moves_units:
-        return f"--granularity=kernel does not go with --method={record.name}"
+    if values["granularity"] != "weight" and not record.moves_units:
+        option = f"--granularity={values['granularity']}"
+        return f"{option} does not go with --method={record.name}"
     if values["group_lasso"] > 0 and record.kernels == "hashed":
         return f"--group_lasso does not go with --method={record.name}"
     return None

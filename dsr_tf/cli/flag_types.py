@@ -8,6 +8,7 @@ from absl import flags
 from dsr_tf import schedules
 from dsr_tf.schedules import ByEpoch
 from dsr_tf.schedules import Constant
+from dsr_tf.units import Granularity
 
 _UNTIL = (
     "; UNTIL, after END, must be a share of the training, above 0 and at most "
@@ -102,6 +103,18 @@ class Schedule(flags.ArgumentParser):
         if isinstance(argument, schedules.Ramp) and not self._ramps:
             raise ValueError("no ramp")
         return argument
+
+
+class GranularityName(flags.ArgumentParser):
+    """Parses what moves as one, and returns its name."""
+
+    syntactic_help = "weight, kernel or ROWSxCOLUMNS, such as 16x16"
+
+    def parse(self, argument: Any) -> str:
+        try:
+            return str(Granularity.of(argument))
+        except ValueError as error:
+            raise ValueError(f"must be {self.syntactic_help}") from error
 
 
 def _has_until(argument: Any) -> bool:

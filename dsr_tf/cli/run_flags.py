@@ -2,6 +2,7 @@
 
 from absl import flags
 
+from dsr_tf.cli.flag_types import GranularityName
 from dsr_tf.cli.flag_types import define_number
 from dsr_tf.cli.flag_types import define_schedule
 from dsr_tf.methods.records import records
@@ -87,12 +88,15 @@ BUDGET = (
         "layer has the same sparsity. erk: large layers are sparser than small "
         "ones.",
     ),
-    flags.DEFINE_enum(
+    flags.DEFINE(
+        GranularityName(),
         "granularity",
         "weight",
-        ["weight", "kernel"],
         "What moves as one. weight: single weights. kernel: in convolutions, "
-        "all weights between one input and one output channel.",
+        "all weights between one input and one output channel. 16x16: in dense "
+        "layers and 1x1 convolutions, blocks of 16 inputs and 16 outputs, or "
+        "of the largest divisors of their numbers below.",
+        serializer=flags.ArgumentSerializer(),
     ),
 )
 TRAINING = (

@@ -68,13 +68,13 @@ def _network(
         arguments["depth"] = network.depth
         arguments["sparse_logits"] = network.sparse_logits
     if network.model != "lenet_300_100":
-        arguments["granularity"] = config.budget.granularity
         arguments["group_lasso"] = training.group_lasso
     return MODELS[network.model](
         input_shape=image_shape,
         num_classes=num_classes,
         l1=training.l1,
         l2=training.l2,
+        granularity=config.budget.granularity,
         **arguments,
     )
 

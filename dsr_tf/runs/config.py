@@ -59,7 +59,7 @@ class Budget:
         sparsity: Fraction of zeros in the sparse layers, in `[0, 1)`.
         distribution: How the budget is split between layers at the start:
             `"uniform"` or `"erk"`.
-        granularity: The unit that masks move.
+        granularity: Name of the unit that masks move.
     """
 
     method: str
