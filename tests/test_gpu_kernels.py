@@ -126,12 +126,21 @@ def large_on_host(nodes):
 def traced(name, granularity, dtype):
     """Returns all nodes of the functions that reallocate a network."""
     sparsity = 0.0 if name.startswith("gradual") else 0.5
+    blocks = granularity == "2x3"
     net = keras.Sequential(
         [
             keras.Input((6, 6, 2)),
-            SparseConv2D(4, 3, sparsity, granularity=granularity, dtype=dtype),
+            SparseConv2D(
+                6,
+                1 if blocks else 3,
+                sparsity,
+                granularity=granularity,
+                dtype=dtype,
+            ),
             keras.layers.Flatten(),
-            SparseDense(5, sparsity, dtype=dtype),
+            SparseDense(
+                5, sparsity, granularity if blocks else "weight", dtype=dtype
+            ),
         ]
     )
     optimizer = keras.optimizers.Adagrad(0.1)
@@ -163,10 +172,10 @@ def traced(name, granularity, dtype):
 CASES = [
     (name, granularity, dtype)
     for name in METHODS
-    for granularity in ("weight", "kernel")
+    for granularity in ("weight", "kernel", "2x3")
     for dtype in ("float32", "float16", "bfloat16")
     # Several weights have no common sign.
-    if (name, granularity) != ("deepr", "kernel")
+    if name != "deepr" or granularity == "weight"
 ]
 
 

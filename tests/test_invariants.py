@@ -23,6 +23,13 @@ METHODS = {
     "deepr": (0.6, lambda seed: DeepR(1e-4, seed=seed)),
     "compressed": (0.0, lambda seed: GradualPruning(0.6, 4, 5)),
 }
+# Signs are those of single weights.
+GRANULARITIES = [
+    (method, granularity)
+    for method in METHODS
+    for granularity in ("weight", "4x4")
+    if (method, granularity) != ("deepr", "4x4")
+]
 # Slots that start at 0 and that do not, element-wise updates and others.
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
@@ -32,7 +39,7 @@ OPTIMIZERS = {
 }
 
 
-def model(sparsity, optimizer="sgd"):
+def model(sparsity, optimizer="sgd", granularity="weight"):
     keras.utils.set_random_seed(0)
     net = keras.Sequential(
         [
@@ -42,12 +49,13 @@ def model(sparsity, optimizer="sgd"):
             SparseDense(
                 20,
                 sparsity,
+                granularity=granularity,
                 seed=2,
                 kernel_regularizer="l1",
                 activation="relu",
                 name="hidden",
             ),
-            SparseDense(3, sparsity, seed=3, name="logits"),
+            SparseDense(3, sparsity, granularity, seed=3, name="logits"),
         ]
     )
     net.compile(
@@ -57,9 +65,9 @@ def model(sparsity, optimizer="sgd"):
     return net
 
 
-def trained(method, optimizer="sgd", seed=0, epochs=2):
+def trained(method, optimizer="sgd", seed=0, epochs=2, granularity="weight"):
     sparsity, callback = METHODS[method]
-    net = model(sparsity, optimizer)
+    net = model(sparsity, optimizer, granularity)
     watch = Watch()
     callbacks = [c for c in (callback(seed), watch) if c]
     net.fit(
@@ -99,10 +107,33 @@ def test_budget_and_zeros_hold_after_every_step(method, optimizer):
         assert all(row == target for row in counts)
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "muon"])
+@pytest.mark.parametrize("method", [x for x, g in GRANULARITIES if g == "4x4"])
+def test_blocks_are_whole_within_the_budget_after_every_step(method, optimizer):
+    net, counts = trained(method, optimizer, granularity="4x4")
+    layers = sparse_layers(net)
+    assert [x.unit_size for x in layers] == [1, 16, 12]
+    for layer in layers:
+        layer.kernel_units.of_mask(layer.kernel_mask.numpy())
+    budgets = [sum(row) for row in counts]
+    target = [
+        x.num_active for x in sparse_layers(model(0.6, granularity="4x4"))
+    ]
+    if method == "compressed":
+        assert budgets == sorted(budgets, reverse=True)
+        budgets = budgets[-1:]
+    # Less than one block may stay unspent.
+    assert all(0 <= sum(target) - x < 16 for x in budgets)
+    if method in ("static", "set"):
+        assert all(row == target for row in counts)
+    if method == "dsr":
+        assert counts[-1] != target
+
+
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "adagrad"])
-@pytest.mark.parametrize("method", METHODS)
-def test_slots_are_as_new_where_no_weight_is(method, optimizer):
-    net, _ = trained(method, optimizer)
+@pytest.mark.parametrize("method, granularity", GRANULARITIES)
+def test_slots_are_as_new_where_no_weight_is(method, granularity, optimizer):
+    net, _ = trained(method, optimizer, granularity=granularity)
     initial = np.float32(0.1 if optimizer == "adagrad" else 0.0)
     for layer in sparse_layers(net):
         off = layer.kernel_mask.numpy() == 0
@@ -116,9 +147,12 @@ def test_slots_are_as_new_where_no_weight_is(method, optimizer):
         assert all((slot[~off] != initial).any() for slot in slots)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_equal_seeds_give_equal_runs(method):
-    one, other = (trained(method)[0].get_weights() for _ in range(2))
+@pytest.mark.parametrize("method, granularity", GRANULARITIES)
+def test_equal_seeds_give_equal_runs(method, granularity):
+    one, other = (
+        trained(method, granularity=granularity)[0].get_weights()
+        for _ in range(2)
+    )
     assert all((a == b).all() for a, b in zip(one, other, strict=True))
 
 
@@ -128,9 +162,9 @@ def test_seeds_make_a_difference(method):
     assert any((a != b).any() for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_trained_models_are_saved_whole(method, tmp_path):
-    net, _ = trained(method, epochs=1)
+@pytest.mark.parametrize("method, granularity", GRANULARITIES)
+def test_trained_models_are_saved_whole(method, granularity, tmp_path):
+    net, _ = trained(method, epochs=1, granularity=granularity)
     net.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     for saved, own in (

@@ -119,6 +119,24 @@ def test_second_run_is_refused(finished):
         ("--run_dir=gs://bucket/run", "must be a path of this machine"),
         ("--mode=report --out=s3://bucket/page", "must be a path of this"),
         ("--granularity=kernel", "need a network with convolutions"),
+        ("--granularity=16", "must be weight, kernel or ROWSxCOLUMNS, such"),
+        ("--granularity=0x4", "must be weight, kernel or ROWSxCOLUMNS, such"),
+        ("--granularity=axb", "must be weight, kernel or ROWSxCOLUMNS, such"),
+        ("--granularity=4x4x4", "must be weight, kernel or ROWSxCOLUMNS, suc"),
+        ("--granularity=", "must be weight, kernel or ROWSxCOLUMNS, such as"),
+        ("--granularity=4x4 --method=deepr", "does not go with --method=deepr"),
+        (
+            "--granularity=4x4 --method=hashed",
+            "--granularity=4x4 does not go with --method=hashed",
+        ),
+        (
+            "--granularity=4x4 --model=wide_resnet",
+            "needs a network with sparse dense layers or 1x1 convolutions",
+        ),
+        (
+            "--granularity=4x4 --model=resnet50 --group_lasso=1",
+            "--group_lasso does not go with --granularity=4x4",
+        ),
         ("--group_lasso=1", "need a network with convolutions"),
         (
             "--granularity=kernel --model=resnet50 --method=deepr",
@@ -287,6 +305,13 @@ def test_runs_get_folders_of_their_own():
     wide = "--model=wide_resnet", "--dataset=cifar10"
     assert run_dir(*wide, "--depth=10", "--granularity=kernel") == (
         "runs/cifar10_wide_resnet_10_2_dsr_s0.9_kernel_e100_seed0"
+    )
+    assert run_dir("--granularity=16x16") == (
+        "runs/digits_lenet_300_100_dsr_s0.9_16x16_e100_seed0"
+    )
+    assert run_dir(*wide, "--granularity=4x4", "--sparse_logits") == (
+        "runs/cifar10_wide_resnet_28_2_dsr_s0.9_4x4_e100_seed0"
+        "_sparse_logits=True"
     )
     assert run_dir("--method=thin_dense", "--width=0.1") == (
         "runs/digits_lenet_300_100_w0.1_thin_dense_e100_seed0"

@@ -13,11 +13,23 @@ from dsr_tf.units import WEIGHT
 from dsr_tf.units import Granularity
 from dsr_tf.units import Units
 
-UNITS = st.builds(
-    Units,
-    st.lists(st.integers(1, 5), min_size=2, max_size=5).map(tuple),
-    st.sampled_from(GRANULARITIES),
-)
+SHAPES = st.lists(st.integers(1, 5), min_size=2, max_size=5).map(tuple)
+NAMED = st.builds(Units, SHAPES, st.sampled_from(GRANULARITIES))
+LENGTHS = st.integers(1, 9)
+
+
+@st.composite
+def blocks(draw):
+    """Draws units of blocks, with any axes as those of the inputs."""
+    shape = draw(SHAPES)
+    axes = st.permutations(range(len(shape))).flatmap(
+        lambda order: st.integers(0, len(order)).map(lambda n: order[:n])
+    )
+    given = draw(st.none() | axes.map(tuple))
+    return Units(shape, Granularity.of((draw(LENGTHS), draw(LENGTHS))), given)
+
+
+UNITS = NAMED | blocks()
 
 
 def kernel_of(units):
@@ -39,6 +51,76 @@ def test_units_of_slices():
     kernel = kernel_of(units)
     # The second input channel's slice to the first output.
     assert np.array_equal(units.rows(kernel)[:, 8], kernel[:, :, 1, 0].ravel())
+
+
+def test_units_of_blocks():
+    #  0  1  2 |  3  4  5
+    #  6  7  8 |  9 10 11
+    #  -------------------
+    # 12 13 14 | 15 16 17
+    # 18 19 20 | 21 22 23
+    units = Units((4, 6), Granularity.of((2, 3)))
+    assert (units.size, units.count, units.grid) == (6, 4, (2, 2))
+    assert units.matrix == (4, 6) and units.block == (2, 3)
+    rows = units.rows(np.arange(24).reshape(4, 6))
+    assert rows.T.tolist() == [
+        [0, 1, 2, 6, 7, 8],
+        [3, 4, 5, 9, 10, 11],
+        [12, 13, 14, 18, 19, 20],
+        [15, 16, 17, 21, 22, 23],
+    ]
+    mask = units.spread(np.array([[0, 1], [1, 0]]))
+    assert mask.tolist() == [[0, 0, 0, 1, 1, 1]] * 2 + [[1, 1, 1, 0, 0, 0]] * 2
+    assert units.magnitudes(np.arange(24.0).reshape(4, 6))[0] == 4
+    # int(.3 * 4 + .1) blocks of 6.
+    assert units.num_kept(0.7) == 6
+
+
+def test_units_of_blocks_whose_inputs_are_the_last_axes():
+    # Of shape (outputs, inputs): the matrix is its transpose.
+    #  0  2 | 4  6
+    #  1  3 | 5  7
+    units = Units((4, 2), Granularity.of((2, 2)), (1,))
+    assert units.matrix == (2, 4) and units.grid == (1, 2)
+    rows = units.rows(np.arange(8).reshape(4, 2))
+    assert rows.T.tolist() == [[0, 2, 1, 3], [4, 6, 5, 7]]
+
+
+@pytest.mark.parametrize(
+    "shape, asked, block",
+    [
+        ((784, 300), (32, 32), (28, 30)),
+        ((64, 10), (16, 16), (16, 10)),
+        # A prime number of inputs, and one that is short enough.
+        ((17, 13), (16, 16), (1, 13)),
+        ((1, 1, 8, 8), (16, 4), (8, 4)),
+        ((8, 8), (1, 8), (1, 8)),
+    ],
+)
+def test_blocks_have_the_length_of_the_largest_divisor(shape, asked, block):
+    units = Units(shape, Granularity.of(asked))
+    assert units.block == block
+    assert units.size == block[0] * block[1]
+    assert units.size * units.count == units.num_weights
+
+
+@given(blocks())
+def test_blocks_are_parts_of_the_matrix(units):
+    inputs = (
+        units.input_axes
+        if units.input_axes is not None
+        else tuple(range(len(units.shape) - 1))
+    )
+    others = [x for x in range(len(units.shape)) if x not in inputs]
+    kernel = kernel_of(units)
+    matrix = kernel.transpose((*inputs, *others)).reshape(units.matrix)
+    (rows, cols), (down, across) = units.block, units.grid
+    assert (down * rows, across * cols) == units.matrix
+    found = units.rows(kernel)
+    for unit in range(units.count):
+        i, j = divmod(unit, across)
+        part = matrix[i * rows : (i + 1) * rows, j * cols : (j + 1) * cols]
+        assert np.array_equal(found[:, unit], part.ravel())
 
 
 @given(UNITS)
@@ -96,15 +178,35 @@ def test_granularity_is_known_by_its_name(granularity):
     assert Granularity.of(granularity) is granularity
 
 
-@pytest.mark.parametrize("value", ["row", None, 1, (16, 16)])
+@pytest.mark.parametrize("value", [(16, 4), [16, 4], "16x4"])
+def test_granularity_of_a_block_has_one_name(value):
+    found = Granularity.of(value)
+    assert found == Granularity("16x4", None, (16, 4))
+    assert Granularity.of(str(found)) == Granularity.of(found) == found
+    assert Granularity.of(tuple(np.array([16, 4]))).block == (16, 4)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["row", None, 1, 16, "16", "0x4", "axb", "04x4", "4X4", "4x4x4", "-4x4"]
+    + ["4x4 ", "9" * 5000 + "x1", "", (), (4,), (4, 4, 4), (0, 4), (4, -1)]
+    + [(True, 4), (4.0, 4.0), ("4", "4"), {4, 8}, np.array([4, 4])],
+    ids=lambda value: repr(value)[:20],
+)
 def test_granularity_must_be_known(value):
-    with pytest.raises(ValueError, match=r"one of \('weight', 'kernel'\)"):
+    message = (
+        r"one of \('weight', 'kernel'\), or a pair of positive integers.*such "
+        r"as \(16, 16\) or '16x16'\. Received: granularity="
+    )
+    with pytest.raises(ValueError, match=message):
         Granularity.of(value)
 
 
 def test_granularity_must_be_among_the_allowed():
-    with pytest.raises(ValueError, match=r"one of \('weight',\)\. Received"):
+    with pytest.raises(ValueError, match=r"one of \('weight',\), or a pair"):
         Granularity.of("kernel", [WEIGHT])
+    with pytest.raises(ValueError, match=r"one of \('weight',\)\. Received"):
+        Granularity.of((2, 2), [WEIGHT], blocks=False)
 
 
 def test_layers_know_their_units_and_hold_plain_names():

@@ -311,7 +311,11 @@ def rows(tmp_path_factory):
         "hash_kernels": chosen
         | {"model": (dense, "other"), "sparsity": (0.5, "fraction")},
         "is_chief": {"strategy": (strategy, "other")},
-        "lenet_300_100": model | {"input_shape": ((4, 4, 1), "other")},
+        "lenet_300_100": model
+        | {
+            "input_shape": ((4, 4, 1), "other"),
+            "granularity": ("weight", "other"),
+        },
         "load_dense_weights": {
             "model": (network(layers.SparseDense, sparsity=0.5), "other"),
             "path": (folder / "dense.weights.h5", "path"),
