@@ -220,7 +220,7 @@ class Checkpoint(keras.callbacks.Callback):
         check_pictures(self)
         for layer in sparse_layers(self.model):
             # Which may be given other masks before its optimizer takes a step.
-            layer.kernel.meet(self.model.optimizer)
+            layer.trained_kernel.meet(self.model.optimizer)
         if is_chief(self.strategy):
             remove_unfinished(self.directory)
         self._scratch: tempfile.TemporaryDirectory[str] | None = None

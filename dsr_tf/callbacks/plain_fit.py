@@ -33,7 +33,7 @@ class PlainFit:
         self._model = model
         step = getattr(model.train_step, "__func__", None)
         self.is_plain = step is keras.Model.train_step
-        self._kernels = [layer.kernel for layer in layers if layer.built]
+        self._kernels = _kernels_under_masks(layers)
         self._is_new = True
         # The training function that masks kernels, and the one that does not.
         self._functions: tuple[Any, Any] = (None, None)
@@ -60,7 +60,7 @@ class PlainFit:
         self, model: keras.Model, layers: Sequence[SparseKernel]
     ) -> bool:
         """Tells whether it was made for a model and its layers."""
-        kernels = [layer.kernel for layer in layers if layer.built]
+        kernels = _kernels_under_masks(layers)
         return self._model is model and list(map(id, kernels)) == list(
             map(id, self._kernels)
         )
@@ -103,3 +103,8 @@ class PlainFit:
     def _trust_none(self) -> None:
         for kernel in self._kernels:
             kernel.trust(None)
+
+
+def _kernels_under_masks(layers: Sequence[SparseKernel]) -> list[Any]:
+    """Returns the kernels that a step could unmask."""
+    return [x.kernel for x in layers if x.built and x.storage == "masks"]

@@ -1,3 +1,9 @@
+from dsr_tf.layers.block_kernel import BlockKernel
+from dsr_tf.layers.block_layers import BlockConv1D
+from dsr_tf.layers.block_layers import BlockConv2D
+from dsr_tf.layers.block_layers import BlockConv3D
+from dsr_tf.layers.block_layers import BlockDense
+from dsr_tf.layers.block_layers import BlockEinsumDense
 from dsr_tf.layers.conv import SparseConv1D
 from dsr_tf.layers.conv import SparseConv2D
 from dsr_tf.layers.conv import SparseConv3D
@@ -15,6 +21,12 @@ from dsr_tf.layers.walk import budgeted_layers
 from dsr_tf.layers.walk import sparse_layers
 
 __all__ = [
+    "BlockConv1D",
+    "BlockConv2D",
+    "BlockConv3D",
+    "BlockDense",
+    "BlockEinsumDense",
+    "BlockKernel",
     "GroupLasso",
     "HashedConv2D",
     "HashedDense",

@@ -3,8 +3,10 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from dsr_tf.checks import checked_kind
+from dsr_tf.layers.sparse_kernel import SparseKernel
 from dsr_tf.layers.walk import sparse_layers
 
 
@@ -29,7 +31,7 @@ def copy_weights(source: keras.Model, target: keras.Model) -> None:
         new.assign(old)
     for layer in sparse_layers(target):
         # What its mask hides is not to come back under another one.
-        layer.kernel.assign(layer.kernel)
+        layer.assign_kernel(layer.kernel)
 
 
 def copy_masks(source: keras.Model, target: keras.Model) -> None:
@@ -67,9 +69,35 @@ def _check_built(source: keras.Model, target: keras.Model) -> None:
             )
 
 
+class _WholeKernel:
+    """A kernel of which blocks are stored, as a variable of dense shape."""
+
+    def __init__(self, layer: SparseKernel) -> None:
+        self._layer = layer
+        self.shape = layer.kernel_units.shape
+        self.path = layer.trained_kernel.path
+
+    def assign(self, kernel: Any) -> None:
+        self._layer.assign_kernel(kernel)
+
+    def __tf_tensor__(self, dtype: Any = None, name: Any = None) -> tf.Tensor:
+        return tf.convert_to_tensor(self._layer.kernel, dtype, name=name)
+
+
 def _weights(model: keras.Model) -> list[Any]:
-    masks = {id(layer.kernel_mask) for layer in sparse_layers(model)}
-    return [weight for weight in model.weights if id(weight) not in masks]
+    """Returns all weights of a model but masks, as those of a dense one."""
+    layers = sparse_layers(model)
+    left_out = {id(layer.placement) for layer in layers}
+    whole = {
+        id(layer.trained_kernel): _WholeKernel(layer)
+        for layer in layers
+        if layer.storage == "blocks"
+    }
+    return [
+        whole.get(id(weight), weight)
+        for weight in model.weights
+        if id(weight) not in left_out
+    ]
 
 
 def _paired(

@@ -1,7 +1,6 @@
 """Masks for weights that are there already, and layers that hold them."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from contextlib import contextmanager
 from contextlib import nullcontext
 from typing import Any
@@ -13,6 +12,7 @@ from keras.layers import Layer
 from dsr_tf.layers.kernel_mask import KernelMask
 from dsr_tf.layers.kernel_units import units_of
 from dsr_tf.layers.masked_variable import MaskedVariable
+from dsr_tf.layers.name_scopes import open_name_scopes
 from dsr_tf.layers.random_mask import first_mask
 from dsr_tf.layers.sparse_classes import SPARSE_OF
 from dsr_tf.layers.sparse_part import Sparsity
@@ -54,7 +54,10 @@ def add_mask(
         mask = first_mask(units, made.sparsity, made.seed)
     scope, _, _ = weight.path.rpartition("/")
     strategy = getattr(weight.value, "distribute_strategy", None)
-    with strategy.scope() if strategy else nullcontext(), _name_scope(scope):
+    with (
+        strategy.scope() if strategy else nullcontext(),
+        open_name_scopes(scope),
+    ):
         kernel_mask = KernelMask(mask, units, name)
         MaskedVariable.take_over(weight, kernel_mask)
     hold(layer, kernel_mask)
@@ -62,7 +65,7 @@ def add_mask(
 
 def hold(layer: Any, mask: KernelMask) -> None:
     """Gives a layer a mask, by its name."""
-    with _unlocked(layer):
+    with unlocked(layer):
         setattr(layer, mask.name, mask)
 
 
@@ -77,7 +80,7 @@ def drop(layer: Any, mask: KernelMask) -> None:
 
 
 @contextmanager
-def _unlocked(layer: Any) -> Iterator[None]:
+def unlocked(layer: Any) -> Iterator[None]:
     """Lets a built layer take a new variable.
 
     Private: nothing public lets it. Keras' own LoRA and quantization do so.
@@ -90,11 +93,3 @@ def _unlocked(layer: Any) -> Iterator[None]:
     finally:
         if locked:
             tracker.lock()
-
-
-@contextmanager
-def _name_scope(path: str) -> Iterator[None]:
-    with ExitStack() as stack:
-        for name in filter(None, path.split("/")):
-            stack.enter_context(keras.name_scope(name))
-        yield

@@ -1,6 +1,5 @@
 """The kernel of a sparse layer: 0 wherever its mask is, whatever comes."""
 
-import warnings
 from collections.abc import Sequence
 from typing import Any
 from weakref import WeakSet
@@ -20,7 +19,7 @@ from dsr_tf.layers.masked_reading import masked_kernel
 from dsr_tf.layers.masked_reading import readers
 from dsr_tf.layers.penalty import MaskedPenalty
 from dsr_tf.layers.slots import Slot
-from dsr_tf.layers.slots import slots_of
+from dsr_tf.layers.trained_variable import TrainedVariable
 
 # How far, relative to a weight, a constraint may move what obeys it already.
 # Keras adds 1e-7 to the norms that it divides by.
@@ -32,7 +31,7 @@ _MARGINS = {
 }
 
 
-class MaskedVariable(keras.Variable):
+class MaskedVariable(TrainedVariable):
     """A kernel that is 0 wherever its mask is, whatever is assigned to it.
 
     Its gradient is 0 there too, whatever operation it is given to.
@@ -196,10 +195,6 @@ class MaskedVariable(keras.Variable):
             average = slot.initial_value is None
             self._begin_anew(slot, ~(stayed if average else mask))
 
-    def meet(self, optimizer: keras.optimizers.Optimizer) -> None:
-        """Learns of an optimizer that trains the kernel."""
-        self._optimizers.add(innermost(optimizer))
-
     def trust(self, optimizer: keras.optimizers.Optimizer | None) -> None:
         """Says that an optimizer gets masked gradients alone, on clean slots.
 
@@ -216,23 +211,9 @@ class MaskedVariable(keras.Variable):
             self._trusted = ref(optimizer)
 
     @property
-    def is_trusting(self) -> bool:
+    def is_trusting(self) -> bool:  # type: ignore[override]
         """Whether it trusts an optimizer."""
         return self._trusted is not None
-
-    def slots(self) -> list[Slot]:
-        """Returns its slots in all optimizers that are known to train it."""
-        found: list[Slot] = []
-        for optimizer in self._optimizers:
-            try:
-                found += slots_of(optimizer).get(id(self), [])
-            except ValueError as error:
-                warnings.warn(
-                    f"The slots of `{self.path}` keep what they hold at "
-                    f"inactive positions: {error}",
-                    stacklevel=2,
-                )
-        return found
 
     def clean(self, slots: Sequence[Slot]) -> None:
         """Sets kernel and slots back at inactive positions."""

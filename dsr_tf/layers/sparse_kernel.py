@@ -2,16 +2,18 @@
 
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
-from dsr_tf.layers.kernel_mask import KernelMask
-from dsr_tf.layers.masked_variable import MaskedVariable
+from dsr_tf.layers.trained_variable import TrainedVariable
 from dsr_tf.units import Units
 
 
 class SparseKernel:
-    """A kernel, its mask, and how they were made.
+    """A kernel, where it is not 0, and how it was made.
+
+    It is stored under a mask, unless a class says otherwise.
 
     Attributes:
         name: Name of the layer, or of the layer and the kernel.
@@ -19,21 +21,23 @@ class SparseKernel:
         trainable: Whether optimizers train the kernel.
         kernel: The kernel, exactly 0 wherever its mask is False.
         kernel_mask: The mask, bool, of the kernel's shape.
-        kernel_units: The units that the mask moves.
+        kernel_units: The units that move.
         sparsity: Fraction of zeros in the first mask.
         granularity: The kind of its units.
         seed: Seed of the first mask.
+        storage: How it is stored, `"masks"` or `"blocks"`.
     """
 
     name: str
     built: bool
     trainable: bool
-    kernel: MaskedVariable
-    kernel_mask: KernelMask
+    kernel: Any
+    kernel_mask: Any
     kernel_units: Units
     sparsity: float
     granularity: str
     seed: int
+    storage: str = "masks"
 
     def set_mask(self, mask: Any) -> None:
         """Replaces the mask, and sets to 0 the weights it makes inactive.
@@ -51,6 +55,14 @@ class SparseKernel:
         """
         self.kernel_mask.assign(mask)
 
+    def assign_kernel(self, kernel: Any) -> None:
+        """Assigns weights, wherever the mask is True.
+
+        Args:
+            kernel: Array of the kernel's shape.
+        """
+        self.kernel.assign(kernel)
+
     @property
     def num_active(self) -> int:
         """Exact number of active weights."""
@@ -58,7 +70,7 @@ class SparseKernel:
 
     @property
     def unit_size(self) -> int:
-        """Number of weights that the mask moves as one."""
+        """Number of weights that move as one."""
         return self.kernel_units.size
 
     def num_kept(self, sparsity: float) -> int:
@@ -66,6 +78,11 @@ class SparseKernel:
         return self.kernel_units.num_kept(sparsity)
 
     @property
-    def trained_kernel(self) -> MaskedVariable:
-        """The variable that the optimizer trains: the kernel."""
+    def trained_kernel(self) -> TrainedVariable:
+        """The variable that the optimizer trains."""
         return self.kernel
+
+    @property
+    def placement(self) -> keras.Variable:
+        """The variable that says which units are active."""
+        return self.kernel_mask

@@ -17,11 +17,13 @@ class Sparsity:
         sparsity: Fraction of zeros in the first mask, in `[0, 1)`.
         granularity: Name of what the mask moves as one.
         seed: Seed of the first mask, a non-negative integer.
+        storage: How it is stored, `"masks"` or `"blocks"`.
     """
 
     sparsity: float
     granularity: str
     seed: int
+    storage: str = "masks"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import keras
 
+from dsr_tf.layers.block_kernel import BlockKernel
 from dsr_tf.layers.hashed_kernel import HashedKernel
 from dsr_tf.layers.masked_kernel import MaskedKernel
 from dsr_tf.layers.sparse_kernel import SparseKernel
@@ -39,6 +40,6 @@ def budgeted_parts(
     Args:
         layer: Any Keras layer. Layers inside it are left out.
     """
-    if isinstance(layer, MaskedKernel | HashedKernel):
+    if isinstance(layer, MaskedKernel | BlockKernel | HashedKernel):
         return [layer]
     return list(layer.sparse_parts) if isinstance(layer, Sparsified) else []

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,10 +18,10 @@ from dsr_tf.methods.method import check_finite
 from dsr_tf.methods.method import num_pruned
 from dsr_tf.methods.plan import Plan
 from dsr_tf.training.state import Arrays
-from dsr_tf.training.storage import apply_moves
-from dsr_tf.training.storage import assign_values
-from dsr_tf.training.storage import count_units
-from dsr_tf.training.storage import masked_tensors
+from dsr_tf.training.storages import all_tensors
+from dsr_tf.training.storages import apply_moves
+from dsr_tf.training.storages import count_units
+from dsr_tf.training.storages import storages
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,9 @@ class Program:
         self.is_counted = is_counted
         self.method = method
         self.layers = layers
-        self.slots = slots
-        self.arrays = [arrays.of(i) for i in range(len(layers))]
+        self.stored = storages(
+            layers, slots, [arrays.of(i) for i in range(len(layers))]
+        )
         self.names = tuple(names)
         self._sizes = np.array([layer.unit_size for layer in layers])
         self._at_once = tf.function(self._run, autograph=False)
@@ -128,8 +128,8 @@ class Program:
     def _score_specs(self) -> list[tf.TensorSpec]:
         if not self.method.needs_scores:
             return []
-        kernels = [layer.kernel for layer in self.layers]
-        return [tf.TensorSpec(x.shape, tf.float32) for x in kernels]
+        shapes = [layer.kernel_units.shape for layer in self.layers]
+        return [tf.TensorSpec(shape, tf.float32) for shape in shapes]
 
     @property
     def num_traces(self) -> int:
@@ -187,16 +187,9 @@ class Program:
         num_active: Sequence[tf.Tensor | None] = (),
         scores: Sequence[tf.Tensor | None] = (),
     ) -> MaskedContext:
-        unknown = [None] * len(self.layers)
         *numbers, num_steps = tf.unstack(packed, len(self.names) + 1)
         return MaskedContext(
-            masked_tensors(
-                self.layers,
-                self.slots,
-                self.arrays,
-                num_active or unknown,
-                scores or unknown,
-            ),
+            all_tensors(self.stored, num_active, scores),
             dict(zip(self.names, numbers, strict=True)),
             tf.cast(seed[1], tf.int64),
             num_steps,
@@ -213,8 +206,10 @@ class Program:
         values = self.method.rule.perturb(ctx, seed)
         if values is None:
             return ctx
-        tensors: Any = ctx.tensors
-        changed = assign_values(self.layers, tensors, values)
+        changed = [
+            one.assign_values(*row)
+            for one, *row in zip(self.stored, ctx.tensors, values, strict=True)
+        ]
         return MaskedContext(changed, ctx.numbers, ctx.step, ctx.num_steps)
 
     def _run(
@@ -250,7 +245,7 @@ class Program:
         self, gone: Sequence[tf.Tensor], growth: Sequence[Growth]
     ) -> tf.Tensor:
         """Returns the active units of each layer, if they are counted."""
-        apply_moves(self.layers, self.slots, self.arrays, gone, growth)
+        apply_moves(self.stored, gone, growth)
         if not self.is_counted:
             return tf.zeros([0], tf.int64)
-        return count_units(self.layers)
+        return count_units(self.stored)

@@ -36,8 +36,9 @@ from dsr_tf.training.replicas import Replicas
 from dsr_tf.training.state import Arrays
 from dsr_tf.training.state import Counters
 from dsr_tf.training.steps import read_step
-from dsr_tf.training.storage import masked_tensors
 from dsr_tf.training.storage import spread
+from dsr_tf.training.storages import all_tensors
+from dsr_tf.training.storages import storages
 from dsr_tf.training.targets import extent_of
 from dsr_tf.training.targets import strategy_of
 from dsr_tf.training.targets import trainable_layers
@@ -289,7 +290,7 @@ class Reallocator:
             FloatingPointError: With the first layer that holds such a weight.
         """
         for index, layer in enumerate(self.layers):
-            if not tf.reduce_all(tf.math.is_finite(layer.kernel.value)):
+            if not tf.reduce_all(tf.math.is_finite(layer.trained_kernel.value)):
                 self.counters.step = read_step(self.optimizer)
                 raise self._non_finite(index)
 
@@ -303,15 +304,9 @@ class Reallocator:
             self.arrays = other.arrays
 
     def _begin_arrays(self) -> None:
-        ctx = MaskedContext(
-            masked_tensors(
-                self.layers,
-                [()] * len(self.layers),
-                [self.arrays.of(i) for i in range(len(self.layers))],
-                [None] * len(self.layers),
-                [None] * len(self.layers),
-            )
-        )
+        arrays = [self.arrays.of(i) for i in range(len(self.layers))]
+        stored = storages(self.layers, [()] * len(self.layers), arrays)
+        ctx = MaskedContext(all_tensors(stored))
         seed = tf.constant([self.seed, 0], tf.int32)
         first = self.method.rule.begin(ctx, seed)
         self.arrays.assign(
@@ -330,13 +325,15 @@ class Reallocator:
 
     def _find_slots(self) -> None:
         own = slots_of(self.optimizer)
-        missing = [x.name for x in self.layers if id(x.kernel) not in own]
+        missing = [
+            x.name for x in self.layers if id(x.trained_kernel) not in own
+        ]
         if missing:
             raise ValueError(
                 "`optimizer` must train the kernels of all its layers. "
                 f"Received: layers {missing}, which it does not train"
             )
-        self._slots = [own[id(layer.kernel)] for layer in self.layers]
+        self._slots = [own[id(layer.trained_kernel)] for layer in self.layers]
         self._clean()
         self._replicas = Replicas(
             strategy_of(self.layers), self.layers, self._slots
@@ -350,8 +347,8 @@ class Reallocator:
         before the layers knew it.
         """
         for layer, slots in zip(self.layers, self._slots or [], strict=True):
-            layer.kernel.meet(self.optimizer)
-            layer.kernel.clean(slots)
+            layer.trained_kernel.meet(self.optimizer)
+            layer.trained_kernel.clean(slots)
 
     def _clean_others(self) -> None:
         """Does so in other optimizers that train the same layers."""
@@ -359,11 +356,11 @@ class Reallocator:
             mine = {id(slot.variable) for slot in own}
             others = [
                 slot
-                for slot in layer.kernel.slots()
+                for slot in layer.trained_kernel.slots()
                 if id(slot.variable) not in mine
             ]
             if others:
-                layer.kernel.clean(others)
+                layer.trained_kernel.clean(others)
 
     def _compiled(self, names: tuple[str, ...]) -> Program:
         """Returns the program, made once."""

@@ -34,8 +34,8 @@ class Replicas:
             (layer.name, variable)
             for layer, own in zip(layers, slots, strict=True)
             for variable in (
-                layer.kernel_mask,
-                layer.kernel,
+                layer.placement,
+                layer.trained_kernel,
                 *(slot.variable for slot in own),
             )
         ]

@@ -56,7 +56,7 @@ def _layers_of(model: keras.Model) -> list[SparseKernel]:
 
 def strategy_of(layers: Sequence[SparseKernel]) -> tf.distribute.Strategy:
     """Returns the strategy that layers were made under."""
-    value = layers[0].kernel.value
+    value = layers[0].trained_kernel.value
     # A variable of one device has none.
     own = getattr(value, "distribute_strategy", None)
     return own or tf.distribute.get_strategy()

@@ -1,0 +1,117 @@
+"""Layers that store blocks from now on, or the whole kernel again."""
+
+from contextlib import nullcontext
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from dsr_tf.layers.block_kernel import check_elementwise
+from dsr_tf.layers.block_kernel import first_positions
+from dsr_tf.layers.block_variable import BlockPositions
+from dsr_tf.layers.block_variable import BlockVariable
+from dsr_tf.layers.block_variable import stacked
+from dsr_tf.layers.kernel_units import units_of
+from dsr_tf.layers.mask_in_place import change_class
+from dsr_tf.layers.mask_in_place import unlocked
+from dsr_tf.layers.name_scopes import open_name_scopes
+from dsr_tf.layers.sparse_classes import BLOCK_OF
+from dsr_tf.layers.sparse_classes import PLAIN_OF
+from dsr_tf.layers.sparse_part import Sparsity
+from dsr_tf.units import Granularity
+
+_OWN = ("sparsity", "granularity", "seed", "kernel_units", "_num_blocks")
+_VARIABLES = ("kernel_blocks", "kernel_positions")
+
+
+def store_blocks(
+    layer: Any, made: Sparsity, mask: np.ndarray | None = None
+) -> None:
+    """Makes a plain layer one that stores blocks of its kernel alone.
+
+    Args:
+        layer: A built layer of a class that `BLOCK_OF` has, exactly.
+        made: How its kernel is made sparse.
+        mask: The first mask, of the kernel's shape; drawn by default.
+
+    Raises:
+        ValueError: If its penalty or constraint needs the dense kernel.
+    """
+    check_elementwise(layer)
+    kernel = layer.kernel
+    units = units_of(layer, kernel, Granularity.of(made.granularity))
+    if mask is None:
+        positions = first_positions(units, made.sparsity, made.seed)
+    else:
+        positions = np.flatnonzero(units.of_mask(mask))
+    scope, _, _ = kernel.path.rpartition("/")
+    columns = tf.gather(units.rows(kernel.value), positions, axis=1)
+    with _where(kernel), open_name_scopes(scope):
+        places = BlockPositions(positions, "kernel_positions")
+        blocks = BlockVariable(
+            places,
+            units,
+            kernel.constraint,
+            initializer=lambda *_, **__: stacked(units, columns),
+            shape=(len(positions), *units.block),
+            dtype=kernel.dtype,
+            trainable=kernel.trainable,
+            aggregation=kernel.aggregation,
+            name="kernel_blocks",
+        )
+    blocks.regularizer = kernel.regularizer
+    change_class(layer, BLOCK_OF[type(layer)])
+    layer.sparsity, layer.granularity = made.sparsity, made.granularity
+    layer.seed, layer.kernel_units, layer._num_blocks = made.seed, units, None
+    _exchange(layer, kernel, blocks)
+    with unlocked(layer):
+        layer.kernel_blocks, layer.kernel_positions = blocks, places
+
+
+def store_whole(layer: Any) -> None:
+    """Makes a layer that stores blocks a plain one, with the same weights.
+
+    Args:
+        layer: A built layer of a class of `BLOCK_OF`.
+    """
+    blocks, places = layer.kernel_blocks, layer.kernel_positions
+    whole = layer.kernel
+    scope, _, _ = blocks.path.rpartition("/")
+    with _where(blocks), open_name_scopes(scope):
+        kernel = keras.Variable(
+            lambda *_, **__: whole,
+            shape=layer.kernel_units.shape,
+            dtype=blocks.dtype,
+            trainable=blocks.trainable,
+            aggregation=blocks.aggregation,
+            name="kernel",
+        )
+    kernel.regularizer, kernel.constraint = blocks.regularizer, blocks._own
+    change_class(layer, PLAIN_OF[type(layer)])
+    _exchange(layer, blocks, kernel)
+    layer._untrack_variable(places)
+    for name in (*_OWN, *_VARIABLES):
+        layer.__dict__.pop(name, None)
+
+
+def _where(variable: Any) -> Any:
+    """Returns the scope of the strategy that a variable was made under."""
+    strategy = getattr(variable.value, "distribute_strategy", None)
+    return strategy.scope() if strategy else nullcontext()
+
+
+def _exchange(layer: Any, old: Any, new: Any) -> None:
+    """Gives a layer another kernel, in the same place among its weights.
+
+    Private: nothing public exchanges a weight. Optimizers are loaded by the
+    order of weights.
+    """
+    weights = layer._tracker.config["trainable_variables"][1]
+    index = [id(x) for x in weights].index(id(old))
+    layer._untrack_variable(old)
+    trainable, new.trainable = old.trainable, True
+    with unlocked(layer):
+        layer._kernel = new
+    new.trainable = trainable
+    weights.insert(index, weights.pop())

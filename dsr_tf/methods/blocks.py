@@ -1,0 +1,73 @@
+"""Sparse tensors of which only the active blocks are stored."""
+
+from collections.abc import Mapping
+from functools import cached_property
+
+import tensorflow as tf
+
+from dsr_tf.methods.context import SparseTensor
+
+
+class BlockTensor(SparseTensor):
+    """A tensor that is stored as its active blocks.
+
+    Args:
+        positions: Their positions, ascending, shape `(num_active,)`, int64.
+        blocks: Their weights, shape `(num_active, rows, columns)`, any
+            floating type.
+        num_units: Blocks in the tensor, active or not.
+        shape: Shape of the tensor.
+        slots: Slots of the optimizer, by name; one row for each active block.
+        arrays: Arrays of the method, by name, of shape `(num_units,)`.
+        growth_scores: Shape `(num_units,)`, float32, if the method needs them.
+    """
+
+    def __init__(
+        self,
+        positions: tf.Tensor,
+        blocks: tf.Tensor,
+        num_units: int,
+        shape: tuple[int, ...],
+        slots: Mapping[str, tf.Tensor] | None = None,
+        arrays: Mapping[str, tf.Tensor] | None = None,
+        growth_scores: tf.Tensor | None = None,
+    ) -> None:
+        self.positions = positions
+        self.blocks = blocks
+        self.num_units = num_units
+        self.unit_size = int(blocks.shape[1] * blocks.shape[2])
+        self.shape = shape
+        self.num_active = tf.size(positions, out_type=tf.int64)
+        self.slots = {k: _columns(x) for k, x in (slots or {}).items()}
+        self.arrays = {
+            name: tf.gather(array, positions)
+            for name, array in (arrays or {}).items()
+        }
+        self.growth_scores = growth_scores
+
+    @cached_property
+    def values(self) -> tf.Tensor:
+        columns = _columns(self.blocks)
+        return columns[0] if self.unit_size == 1 else columns
+
+    @cached_property
+    def mask(self) -> tf.Tensor:
+        """Which units are active: shape `(num_units,)`, bool."""
+        ones = tf.ones_like(self.positions, tf.int8)
+        shape = tf.constant([self.num_units], tf.int64)
+        # As numbers: no GPU scatters bool.
+        return tf.scatter_nd(self.positions[:, None], ones, shape) > 0
+
+    @cached_property
+    def magnitudes(self) -> tf.Tensor:
+        return tf.reduce_mean(tf.abs(self.blocks), axis=(1, 2))
+
+    @property
+    def is_finite(self) -> tf.Tensor:
+        return tf.reduce_all(tf.math.is_finite(self.blocks))
+
+
+def _columns(blocks: tf.Tensor) -> tf.Tensor:
+    """Returns a column for each block."""
+    size = blocks.shape[1:].num_elements()
+    return tf.transpose(tf.reshape(blocks, [-1, size]))
