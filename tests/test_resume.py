@@ -6,6 +6,7 @@ import pytest
 
 from dsr_tf import runs
 from dsr_tf.data import load_images
+from dsr_tf.layers import sparse_layers
 from dsr_tf.schedules import Linear
 from tests import configs
 from tests.event_file import read
@@ -63,6 +64,25 @@ def test_an_interrupted_run_goes_on_and_says_from_where(
     # The last one alone stays, for more epochs.
     (index,) = (folder / "checkpoints").glob("*.index")
     assert index.name == "checkpoint-4.index"
+
+
+def test_an_interrupted_run_of_blocks_goes_on(tmp_path, monkeypatch, capsys):
+    blocks = {"granularity": "16x16", "num_pruned": 3}
+    monkeypatch.setattr(run_module, "EpochLine", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        runs.run(config(tmp_path / "run", **blocks))
+    monkeypatch.undo()
+    summary = runs.run(config(tmp_path / "run", **blocks))
+    assert "resuming after epoch 2/4" in capsys.readouterr().out
+    whole = runs.run(config(tmp_path / "whole", **blocks))
+    for name in ("train_seconds", "reallocation_seconds"):
+        assert summary.pop(name) > 0 and whole.pop(name) > 0
+    assert summary == whole and whole["weights_moved"] > 0
+    model = keras.models.load_model(tmp_path / "run" / "model.keras")
+    for layer, size in zip(sparse_layers(model), (240, 150, 100), strict=True):
+        units = layer.kernel_units
+        assert units.size == size and str(units.granularity) == "16x16"
+        units.of_mask(layer.kernel_mask.numpy())
 
 
 def test_a_run_of_other_flags_is_refused_with_the_differences(folder):

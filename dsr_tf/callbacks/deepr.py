@@ -31,7 +31,7 @@ class DeepR(Reallocate):
     Raises:
         ValueError: If an argument is out of its range; when training begins,
             if the model has no trainable sparse layer, or one that moves
-            slices.
+            slices or blocks.
         FloatingPointError: At a step, if a weight is NaN or infinite.
 
     Example:

@@ -17,8 +17,8 @@ class DSR(Reallocate):
 
     Args:
         num_pruned: Number of weights to prune in a reallocation, or of slices
-            where slices move as one; at least 1 and below the budget. The
-            threshold adapts to it.
+            or blocks where these move as one; at least 1 and below the budget.
+            The threshold adapts to it.
         period: Optimizer steps between reallocations;
             `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`.
         tolerance: Fraction of `num_pruned` by which the number of pruned

@@ -12,8 +12,8 @@ class GradualPruning(Reallocate):
 
     The model must be trained, and have sparse layers with `sparsity=0`. After
     the last prune the layers together hold exactly as many weights as new
-    sparse layers of that sparsity would. No weight is regrown. Slices that move
-    as one stay whole, so the count may end lower by less than one slice.
+    sparse layers of that sparsity would. No weight is regrown. Slices or blocks
+    that move as one stay whole, so the count may end lower by less than one.
 
     Args:
         sparsity: Fraction of zeros at the end, in `[0, 1)`.

@@ -14,11 +14,11 @@ State = dict[str, float]
 class SparseTensor:
     """One sparse tensor: its active units, without how they are stored.
 
-    A unit moves as one: it is a weight, or all weights of a slice. Units have
-    positions: numbers from 0 to `num_units - 1`, in the order of the flattened
-    tensor. A storage derives from this class. It must define `num_active`,
-    `positions`, `values`, `slots` and `arrays`, and may override the other
-    members by faster ones.
+    A unit moves as one: it is a weight, or all weights of a slice or a block.
+    Units have positions: numbers from 0 to `num_units - 1`, in the order of the
+    flattened tensor, or row by row of its blocks. A storage derives from this
+    class. It must define `num_active`, `positions`, `values`, `slots` and
+    `arrays`, and may override the other members by faster ones.
 
     Attributes:
         shape: Shape of the tensor.

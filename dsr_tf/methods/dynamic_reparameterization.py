@@ -43,8 +43,8 @@ class Settings:
 
     num_pruned: int = count(
         150,
-        "Number of weights, or of slices, to prune in a reallocation. The "
-        "threshold adapts to it.",
+        "Number of weights, or of slices or blocks, to prune in a "
+        "reallocation. The threshold adapts to it.",
     )
     tolerance: float = fraction(
         0.1,

@@ -176,7 +176,7 @@ class AdaptiveThreshold(Prune):
             raise ValueError(
                 "`num_pruned` must be smaller than the budget, which is the "
                 "number of active weights of the model's sparse layers, or of "
-                "active slices where slices move as one. "
+                "active slices or blocks where these move as one. "
                 f"Received: num_pruned={self.num_pruned}, budget={budget}"
             )
 
