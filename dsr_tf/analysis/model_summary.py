@@ -24,6 +24,8 @@ class LayerSummary:
             for one example and over all calls; None if not known.
         sparse_multiply_adds: Multiply-adds that are left if zeros are skipped.
         state: `"sparse"`, `"hashed"` or `"dense"`.
+        storage: How it is stored: `"masks"`, `"blocks"` or `"hashed"`; None if
+            it is dense.
         reason: Why it is dense, in a model with sparse or hashed layers.
     """
 
@@ -37,6 +39,7 @@ class LayerSummary:
     multiply_adds: int | None
     sparse_multiply_adds: int | None
     state: str
+    storage: str | None
     reason: str | None
 
 

@@ -21,6 +21,7 @@ from dsr_tf.graph.kinds import is_kernel
 from dsr_tf.graph.places import Place
 from dsr_tf.graph.places import dense_reasons
 from dsr_tf.graph.places import places
+from dsr_tf.layers import BlockKernel
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import SparseKernel
 from dsr_tf.layers import budgeted_layers
@@ -137,6 +138,7 @@ def _row(
         multiply_adds=None if uses is None else uses * weights,
         sparse_multiply_adds=None if uses is None else uses * left,
         state=state,
+        storage=_storage(layer),
         reason=reason(place) if dense and reason else None,
     )
 
@@ -146,14 +148,14 @@ def _totals(
     weights: Sequence[keras.Variable],
     masks: Sequence[keras.Variable],
 ) -> Totals:
-    saved = {"sparse": 0, "hashed": 0, "dense": 0}
+    saved = {"masks": 0, "blocks": 0, "hashed": 0, None: 0}
     for row in rows:
-        saved[row.state] += row.weights - row.active
+        saved[row.storage] += row.weights - row.active
     parameters = _count(weights)
     return Totals(
         parameters=parameters,
-        active_parameters=parameters - saved["sparse"],
-        dense_parameters=parameters + saved["hashed"],
+        active_parameters=parameters - saved["masks"],
+        dense_parameters=parameters + saved["hashed"] + saved["blocks"],
         mask_entries=_count(masks),
         bytes=_bytes(weights),
         mask_bytes=_bytes(masks),
@@ -176,10 +178,17 @@ def _state(layer: keras.layers.Layer) -> str:
     return "sparse" if budgeted_parts(layer) else "dense"
 
 
+def _storage(layer: keras.layers.Layer) -> str | None:
+    if isinstance(layer, HashedKernel):
+        return "hashed"
+    stored = [x.storage for x in budgeted_parts(layer)]  # type: ignore
+    return stored[0] if stored else None
+
+
 def _kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
     """Returns the kernels that a layer holds itself, as they are trained."""
     parts = [x.trained_kernel for x in budgeted_parts(layer) if x.built]
-    if isinstance(layer, HashedKernel) and parts:
+    if isinstance(layer, HashedKernel | BlockKernel) and parts:
         return parts
     known = {id(x) for x in parts}
     return [w for w in own_weights(layer) if id(w) in known or is_kernel(w)]
@@ -197,14 +206,14 @@ def _num_budgeted(layer: keras.layers.Layer) -> int:
 
 
 def _shapes(layer: keras.layers.Layer) -> tuple[tuple[int, ...], ...]:
-    if isinstance(layer, HashedKernel):
-        return (tuple(layer.bank_index.shape),)
+    if isinstance(layer, HashedKernel | BlockKernel):
+        return (layer.kernel_shape,)
     return tuple(tuple(kernel.shape) for kernel in _kernels(layer))
 
 
 def _masks(layer: SparseKernel | HashedKernel) -> list[keras.Variable]:
     if isinstance(layer, SparseKernel):
-        return [layer.kernel_mask]
+        return [layer.placement]
     return [layer.bank_index, layer.bank_order, layer.map_seed]
 
 

@@ -97,7 +97,8 @@ class Contents:
                 single.read(readable).expect_partial()
         self._replicas.assign(self._variables())
         for layer in sparse_layers(self._model):
-            layer.kernel_mask.renew_numbers()
+            if layer.storage == "masks":
+                layer.kernel_mask.renew_numbers()
 
     def _always(self) -> dict[str, Any]:
         moves = self._moves

@@ -117,6 +117,10 @@ class Reallocate(keras.callbacks.Callback):
         known = self._reallocators.get(model)
         if known and _is_of(known, model):
             return known
+        if not model.optimizer.built:
+            # Blocks need slots before anything is traced with them.
+            with model.distribute_strategy.scope():
+                model.optimizer.build(model.trainable_variables)
         new = Reallocator(
             model,
             model.optimizer,
@@ -136,6 +140,9 @@ class Reallocate(keras.callbacks.Callback):
         reallocator = self._current = self.reallocator_of(self.model)
         reallocator.check()
         reallocator.begin()
+        if reallocator.has_freed_slots:
+            reallocator.has_freed_slots = False
+            self.model.make_train_function(force=True)
         check_trainable(self.model)
         layers = reallocator.layers
         if not (known := self._plain_fit) or not known.serves(

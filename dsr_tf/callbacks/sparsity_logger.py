@@ -150,7 +150,7 @@ class SparsityLogger(keras.callbacks.Callback):
         self._writer = None
 
     def _scalars(self) -> Iterator[tuple[str, float]]:
-        sizes = [math.prod(x.kernel.shape) for x in self._layers.values()]
+        sizes = [math.prod(x.kernel_shape) for x in self._layers.values()]
         counts = [layer.num_active for layer in self._layers.values()]
         rows = zip(self._layers, counts, sizes, strict=True)
         for name, count, size in rows:
@@ -217,7 +217,12 @@ def _named_layers(model: keras.Model) -> dict[str, Any]:
     Those with several sparse kernels have a path for each.
     """
     found = [
-        (place.path if x is place.layer else f"{place.path}/{x.kernel.name}", x)
+        (
+            place.path
+            if x is place.layer
+            else f"{place.path}/{x.trained_kernel.name}",
+            x,
+        )
         for place in places(model)
         for x in budgeted_parts(place.layer)
     ]
@@ -229,9 +234,13 @@ def _named_layers(model: keras.Model) -> dict[str, Any]:
     }
 
 
+def _own(part: Any) -> str:
+    return part.trained_kernel.name
+
+
 def _weights(layer: Any) -> np.ndarray:
     """Returns the weights that a layer holds: active ones, or its bank."""
     weights = keras.ops.convert_to_numpy(layer.trained_kernel)
-    if not isinstance(layer, SparseKernel):
+    if not isinstance(layer, SparseKernel) or layer.storage == "blocks":
         return weights
     return weights[keras.ops.convert_to_numpy(layer.kernel_mask) != 0]

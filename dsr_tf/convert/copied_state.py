@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from keras.layers import Layer
 
+from dsr_tf.layers.block_variable import BlockPositions
 from dsr_tf.layers.kernel_mask import KernelMask
 from dsr_tf.layers.tree import all_layers
 
@@ -60,7 +61,11 @@ def check_shared(model: Layer, copies: Sequence[tuple[Layer, Layer]]) -> None:
 
 
 def _plain(layer: Layer) -> list[keras.Variable]:
-    return [x for x in layer.weights if not isinstance(x, KernelMask)]
+    return [
+        x
+        for x in layer.weights
+        if not isinstance(x, KernelMask | BlockPositions)
+    ]
 
 
 def _copy_learned(old: Any, new: Any) -> None:

@@ -16,6 +16,7 @@ from dsr_tf.graph.kinds import hashed_twin
 from dsr_tf.graph.kinds import sparse_twin
 from dsr_tf.graph.places import places
 from dsr_tf.graph.search import is_graph
+from dsr_tf.layers import BlockKernel
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import MaskedKernel
 from dsr_tf.layers import copy_weights
@@ -25,6 +26,8 @@ from dsr_tf.layers.sparsified import mask_weights
 from dsr_tf.layers.tree import all_layers
 from dsr_tf.layers.tree import own_weights
 from dsr_tf.units import Granularity
+
+_SPARSE = (MaskedKernel, BlockKernel)
 
 
 def with_sparse_kernels(
@@ -50,7 +53,7 @@ def with_sparse_kernels(
         return sparse_twin(layer, made[id(layer.kernel)])
 
     def copy(old: Layer, new: Layer) -> None:
-        if isinstance(new, MaskedKernel) and has_sparse_class(old):
+        if isinstance(new, _SPARSE) and has_sparse_class(old):
             if keep_largest:
                 mask = _largest(old, old.kernel, made[id(old.kernel)])
                 new.set_mask(mask)

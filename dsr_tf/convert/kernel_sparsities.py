@@ -77,6 +77,7 @@ def all_made(
     sparsities: Mapping[int, float],
     units: Mapping[int, Units],
     seeds: Mapping[int, int],
+    stored: Mapping[int, str] | None = None,
 ) -> dict[int, Sparsity]:
     """Returns how each kernel is made sparse, by `id(kernel)`.
 
@@ -84,9 +85,15 @@ def all_made(
         sparsities: Fraction of zeros of each kernel to make sparse.
         units: Units of each kernel.
         seeds: Seed of the first mask of each.
+        stored: How each is stored; under masks by default.
     """
     return {
-        key: Sparsity(sparsity, str(units[key].granularity), seeds[key])
+        key: Sparsity(
+            sparsity,
+            str(units[key].granularity),
+            seeds[key],
+            stored[key] if stored else "masks",
+        )
         for key, sparsity in sparsities.items()
     }
 

@@ -21,10 +21,12 @@ from dsr_tf.convert.select import Candidate
 from dsr_tf.convert.select import candidates
 from dsr_tf.convert.select import select
 from dsr_tf.convert.small_blocks import warn_of_small_blocks
+from dsr_tf.convert.stored import STORAGES
+from dsr_tf.convert.stored import storages
 from dsr_tf.graph.kinds import is_kernel
 from dsr_tf.graph.places import dense_reasons
 from dsr_tf.graph.places import places
-from dsr_tf.layers.masked_variable import MaskedVariable
+from dsr_tf.layers.trained_variable import TrainedVariable
 from dsr_tf.layers.tree import own_weights
 from dsr_tf.units import Granularity
 from dsr_tf.units import GranularityLike
@@ -40,6 +42,7 @@ def sparsify(
     keep: str = "random",
     seed: int = 0,
     in_place: bool = False,
+    storage: str = "masks",
 ) -> keras.Model:
     """Makes a sparse copy of a Keras model.
 
@@ -86,6 +89,11 @@ def sparsify(
         seed: Non-negative integer. Equal seeds give equal masks.
         in_place: Whether to make the model itself sparse instead of a copy,
             for models that cannot be copied.
+        storage: `"masks"`: kernels keep their dense shape, under a mask.
+            `"blocks"`, with a `granularity` of blocks: layers store active
+            blocks alone, and compute with them, which saves time and memory in
+            training. That goes for `Dense`, `EinsumDense` (so for attention)
+            and 1×1 convolutions; a warning names the others, which keep masks.
 
     Returns:
         A new model, or the model itself.
@@ -106,13 +114,16 @@ def sparsify(
     moved = Granularity.of(granularity)
     checked_choice("keep", keep, ("random", "magnitude"))
     checked_switch("in_place", in_place)
+    checked_choice("storage", storage, STORAGES)
     chosen = select(model, candidates(model), include, exclude)
     warn_of_small_blocks(model, chosen, moved)
     kernels = [kernel for x in chosen for kernel in x.kernels]
+    units = kernel_units(chosen, moved)
     made = all_made(
         kernel_sparsities(model, chosen, sparsity, distribution, moved),
-        kernel_units(chosen, moved),
+        units,
         kernel_seeds(kernels, seed),
+        storages(model, chosen, units, storage, moved),
     )
     if include is None:
         _warn_of_little(model, chosen)
@@ -128,7 +139,7 @@ def _warn_of_little(model: keras.Model, chosen: Sequence[Candidate]) -> None:
     for place in places(model):
         for weight in filter(is_kernel, own_weights(place.layer)):
             size = math.prod(weight.shape)
-            if id(weight) in own or isinstance(weight, MaskedVariable):
+            if id(weight) in own or isinstance(weight, TrainedVariable):
                 sparse += size
             else:
                 text = f"{place.path} ({size:,}: {reason(place)})"

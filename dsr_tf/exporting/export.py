@@ -20,10 +20,12 @@ from dsr_tf.exporting.tflite import ENCODINGS
 from dsr_tf.exporting.tflite import TOLERANCES
 from dsr_tf.exporting.tflite import write_tflite
 from dsr_tf.files import replacing
+from dsr_tf.layers import BlockKernel
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.layers import sparse_layers
 from dsr_tf.layers.name_scopes import closed_name_scopes
+from dsr_tf.layers.plain_again import under_masks
 
 WRITERS: dict[str, Callable[..., str | None]] = {
     "saved_model": write_packed,
@@ -96,7 +98,7 @@ def export(
     options = _options(format, quantize, encoding, inputs)
     if representative is not None:
         options |= _representative(format, representative)
-    with replacing(path) as partial, closed_name_scopes():
+    with replacing(path) as partial, closed_name_scopes(), under_masks(model):
         note = WRITERS[format](model, partial, **options)
     if verbose:
         line = _size_line(model, path)
@@ -178,9 +180,9 @@ def _size_line(model: keras.Model, path: Path) -> str:
 def _dense_bytes(model: keras.Model) -> int:
     """Returns the bytes of a model's weights, zeros included."""
     total = 0
-    own = {id(layer.kernel_mask) for layer in sparse_layers(model)}
+    own = {id(layer.placement) for layer in sparse_layers(model)}
     for layer in budgeted_layers(model):
-        if isinstance(layer, HashedKernel):
+        if isinstance(layer, HashedKernel | BlockKernel):
             total += keras.ops.convert_to_numpy(layer.kernel).nbytes
             own |= {id(w) for w in layer.weights if w is not layer.bias}
     arrays = [w for w in model.weights if id(w) not in own]

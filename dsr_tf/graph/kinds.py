@@ -8,9 +8,10 @@ import keras
 
 from dsr_tf import layers
 from dsr_tf.layers.kernel_mask import KernelMask
-from dsr_tf.layers.masked_variable import MaskedVariable
+from dsr_tf.layers.sparse_classes import BLOCK_OF
 from dsr_tf.layers.sparse_classes import SPARSE_OF
 from dsr_tf.layers.sparse_part import Sparsity
+from dsr_tf.layers.trained_variable import TrainedVariable
 from dsr_tf.layers.tree import own_weights
 
 Kinds = Mapping[type[keras.layers.Layer], Any]
@@ -20,7 +21,7 @@ HASHED_OF = {
 }
 DENSE_OF = {
     new: dense
-    for kinds in (SPARSE_OF, HASHED_OF)
+    for kinds in (SPARSE_OF, BLOCK_OF, HASHED_OF)
     for dense, new in kinds.items()
 }
 # Weights that may have several axes, and are added to inputs or scale them.
@@ -72,8 +73,8 @@ def why_dense(layer: keras.layers.Layer) -> str:
     if possible := possible_kernels(layer):
         names = ", ".join(f"'{x.name}'" for x in possible)
         return f"{names}: sparse if `include` names its layer"
-    masked = any(isinstance(x, MaskedVariable) for x in own_weights(layer))
-    return "sparse already" if masked else "no kernel"
+    sparse = any(isinstance(x, TrainedVariable) for x in own_weights(layer))
+    return "sparse already" if sparse else "no kernel"
 
 
 def _has_lora(layer: keras.layers.Layer) -> bool:
@@ -104,8 +105,10 @@ def sparse_twin(
     layer: keras.layers.Layer, made: Sparsity
 ) -> keras.layers.Layer:
     """Makes a sparse layer with the arguments and name of a Keras layer."""
-    kind: Any = SPARSE_OF[type(layer)]
-    return kind.from_config({**layer.get_config(), **asdict(made)})
+    arguments = asdict(made)
+    classes = BLOCK_OF if arguments.pop("storage") == "blocks" else SPARSE_OF
+    kind: Any = classes[type(layer)]
+    return kind.from_config({**layer.get_config(), **arguments})
 
 
 def hashed_twin(

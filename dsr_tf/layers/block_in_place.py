@@ -1,5 +1,7 @@
 """Layers that store blocks from now on, or the whole kernel again."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextlib import nullcontext
 from typing import Any
 
@@ -7,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dsr_tf.layers.block_kernel import BlockKernel
 from dsr_tf.layers.block_kernel import check_elementwise
 from dsr_tf.layers.block_kernel import first_positions
 from dsr_tf.layers.block_variable import BlockPositions
@@ -19,10 +22,14 @@ from dsr_tf.layers.name_scopes import open_name_scopes
 from dsr_tf.layers.sparse_classes import BLOCK_OF
 from dsr_tf.layers.sparse_classes import PLAIN_OF
 from dsr_tf.layers.sparse_part import Sparsity
+from dsr_tf.layers.tree import all_layers
 from dsr_tf.units import Granularity
 
-_OWN = ("sparsity", "granularity", "seed", "kernel_units", "_num_blocks")
-_VARIABLES = ("kernel_blocks", "kernel_positions")
+# What layers that store blocks hold besides.
+_OWN = (
+    *("sparsity", "granularity", "seed", "kernel_units", "_num_blocks"),
+    *("kernel_blocks", "kernel_positions"),
+)
 
 
 def store_blocks(
@@ -75,8 +82,7 @@ def store_whole(layer: Any) -> None:
     Args:
         layer: A built layer of a class of `BLOCK_OF`.
     """
-    blocks, places = layer.kernel_blocks, layer.kernel_positions
-    whole = layer.kernel
+    blocks, places, whole = layer.kernel_blocks, layer.placement, layer.kernel
     scope, _, _ = blocks.path.rpartition("/")
     with _where(blocks), open_name_scopes(scope):
         kernel = keras.Variable(
@@ -91,8 +97,37 @@ def store_whole(layer: Any) -> None:
     change_class(layer, PLAIN_OF[type(layer)])
     _exchange(layer, blocks, kernel)
     layer._untrack_variable(places)
-    for name in (*_OWN, *_VARIABLES):
+    for name in _OWN:
         layer.__dict__.pop(name, None)
+
+
+@contextmanager
+def stored_whole(model: keras.layers.Layer) -> Iterator[list[Any]]:
+    """Stores whole kernels for a while, where blocks are stored.
+
+    Args:
+        model: A model, or layer.
+
+    Yields:
+        The layers, which are plain for that time.
+    """
+    layers: list[Any] = [
+        x for x in all_layers(model) if isinstance(x, BlockKernel) and x.built
+    ]
+    kept = [
+        (type(x), {name: x.__dict__[name] for name in _OWN}) for x in layers
+    ]
+    for layer in layers:
+        store_whole(layer)
+    try:
+        yield layers
+    finally:
+        for layer, (kind, attributes) in zip(layers, kept, strict=True):
+            _exchange(layer, layer._kernel, attributes["kernel_blocks"])
+            change_class(layer, kind)
+            with unlocked(layer):
+                for name, value in attributes.items():
+                    setattr(layer, name, value)
 
 
 def _where(variable: Any) -> Any:

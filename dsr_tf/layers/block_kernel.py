@@ -305,6 +305,15 @@ def first_positions(
     return np.flatnonzero(random_mask(units.grid, sparsity, seed))
 
 
+def elementwise_only(layer: Any) -> bool:
+    """Tells whether penalty and constraint of a kernel need no dense kernel."""
+    try:
+        check_elementwise(layer)
+    except ValueError:
+        return False
+    return True
+
+
 def check_elementwise(layer: Any) -> None:
     """Refuses a penalty or constraint that needs the dense kernel.
 

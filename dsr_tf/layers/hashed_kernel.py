@@ -172,6 +172,11 @@ class HashedKernel(keras.layers.Layer):
         self.bank.assign(_sampled(ops.convert_to_tensor(kernel), positions))
 
     @property
+    def kernel_shape(self) -> tuple[int, ...]:
+        """Shape of the kernel."""
+        return tuple(self.bank_index.shape)
+
+    @property
     def num_active(self) -> int:
         """Exact number of values in the bank."""
         return int(self.bank.shape[0])

@@ -54,10 +54,8 @@ def add_mask(
         mask = first_mask(units, made.sparsity, made.seed)
     scope, _, _ = weight.path.rpartition("/")
     strategy = getattr(weight.value, "distribute_strategy", None)
-    with (
-        strategy.scope() if strategy else nullcontext(),
-        open_name_scopes(scope),
-    ):
+    where = strategy.scope() if strategy else nullcontext()
+    with where, open_name_scopes(scope):
         kernel_mask = KernelMask(mask, units, name)
         MaskedVariable.take_over(weight, kernel_mask)
     hold(layer, kernel_mask)

@@ -69,6 +69,11 @@ class SparseKernel:
         return int(np.count_nonzero(ops.convert_to_numpy(self.kernel_mask)))
 
     @property
+    def kernel_shape(self) -> tuple[int, ...]:
+        """Shape of the kernel, zeros included."""
+        return self.kernel_units.shape
+
+    @property
     def unit_size(self) -> int:
         """Number of weights that move as one."""
         return self.kernel_units.size

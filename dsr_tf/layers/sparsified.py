@@ -11,24 +11,27 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 import keras
 import numpy as np
 from keras.layers import Layer
 
+from dsr_tf.layers.block_in_place import store_blocks
+from dsr_tf.layers.block_kernel import BlockKernel
 from dsr_tf.layers.mask_in_place import add_mask
 from dsr_tf.layers.mask_in_place import become_known
 from dsr_tf.layers.mask_in_place import change_class
 from dsr_tf.layers.masked_kernel import dense_file
 from dsr_tf.layers.masked_kernel import no_lora
 from dsr_tf.layers.masked_kernel import no_quantization
-from dsr_tf.layers.masked_variable import MaskedVariable
 from dsr_tf.layers.sparse_classes import PLAIN_OF
 from dsr_tf.layers.sparse_classes import SPARSE_OF
 from dsr_tf.layers.sparse_part import Entry
 from dsr_tf.layers.sparse_part import SparsePart
 from dsr_tf.layers.sparse_part import Sparsity
+from dsr_tf.layers.trained_variable import TrainedVariable
 from dsr_tf.layers.tree import all_layers
 from dsr_tf.layers.tree import own_weights
 
@@ -65,7 +68,7 @@ class Sparsified:
             **plain["config"],
             "sparsified": {
                 **{name: plain[name] for name in names},
-                "entries": [asdict(x) for x in self.__dict__["_entries"]],
+                "entries": _described(self),
             },
         }
 
@@ -172,7 +175,7 @@ def mask_weights(
         for x in entries
     }
     if [x.layer for x in entries] == [0] and _has_own_class(layer, entries):
-        become_known(layer, entries[0].made, given[0, entries[0].weight])
+        _become_known(layer, entries[0].made, given[0, entries[0].weight])
         return
     _become(layer, entries)
     _mask(layer, entries, given)
@@ -183,6 +186,18 @@ def plain_class(kind: type[Layer]) -> type[Layer]:
     if issubclass(kind, Sparsified):
         return kind.__mro__[2]
     return PLAIN_OF.get(kind, kind)
+
+
+def _described(layer: Any) -> list[dict[str, Any]]:
+    """Returns the entries of a layer, with the blocks that there are now."""
+    every, entries = all_layers(layer), []
+    for entry in layer.__dict__["_entries"]:
+        inner, made = every[entry.layer], entry.made
+        if isinstance(inner, BlockKernel) and inner.built:
+            share = inner.num_active / inner.kernel_units.num_weights
+            made = replace(made, sparsity=1 - share)
+        entries.append(asdict(replace(entry, made=made)))
+    return entries
 
 
 def _unpickled(kind: type[Layer], method: str, *arguments: Any) -> Layer:
@@ -197,6 +212,11 @@ def _weight(layer: Layer, entry: Entry) -> keras.Variable:
 def _has_own_class(layer: Layer, entries: Sequence[Entry]) -> bool:
     names = [x.name for x in entries]
     return type(layer) in SPARSE_OF and names == ["kernel"]
+
+
+def _become_known(layer: Any, made: Sparsity, mask: np.ndarray | None) -> None:
+    convert = store_blocks if made.storage == "blocks" else become_known
+    convert(layer, made, mask)
 
 
 def _become(layer: Any, entries: Sequence[Entry]) -> None:
@@ -243,11 +263,11 @@ def _mask(
             for x in entries
             # Others were made sparse where they were made.
             if x.layer == index
-            and not isinstance(weights[x.weight], MaskedVariable)
+            and not isinstance(weights[x.weight], TrainedVariable)
         ]
         first = [masks.get((index, x.weight)) for x in own]
         if index and _has_own_class(inner, own):
-            become_known(inner, own[0].made, first[0])
+            _become_known(inner, own[0].made, first[0])
             continue
         if index and own:
             inside = [Entry(0, x.weight, x.name, x.made) for x in own]

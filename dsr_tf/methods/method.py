@@ -125,6 +125,11 @@ class Method:
         return Stateless(self.prune)
 
     @property
+    def keeps_counts(self) -> bool:
+        """Whether every tensor keeps its number of active units."""
+        return self.grow is not None and self.allocate is None
+
+    @property
     def needs_scores(self) -> bool:
         """Whether `grow` reads the growth scores of all units."""
         return getattr(self.grow, "needs_scores", False)

@@ -100,7 +100,7 @@ def summarize(
 
 
 def _layer_summary(layer: Any, start: int) -> dict[str, Any]:
-    shape = tuple(layer.kernel.shape)
+    shape = layer.kernel_shape
     return {
         "name": layer.name,
         "shape": list(shape),

@@ -61,7 +61,7 @@ def start_models(
 def _prunes(model: keras.Model) -> bool:
     """Tells whether masks of a network hide anything."""
     return any(
-        layer.num_active < math.prod(layer.kernel.shape)
+        layer.num_active < math.prod(layer.kernel_shape)
         for layer in sparse_layers(model)
     )
 

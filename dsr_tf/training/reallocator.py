@@ -78,6 +78,8 @@ class Reallocator:
         counters: What was done so far, and the numbers that the method
             remembers.
         arrays: What the method remembers of every unit.
+        has_freed_slots: Whether slots have become others than a function may
+            have been traced with, so that blocks can go from layer to layer.
 
     Raises:
         ValueError: If an argument is out of its range, there is no trainable
@@ -130,6 +132,7 @@ class Reallocator:
         self._program: Program | None = None
         self._growth_scores = _checked_scores(method, growth_scores)
         self._epoch: int | None = None
+        self.has_freed_slots = False
         self.check()
         self.begin()
 
@@ -167,6 +170,7 @@ class Reallocator:
         # A new optimizer counts from 0 again.
         counters.last_step = min(counters.last_step, counters.step)
         self._has_begun = self.is_built
+        self._free_slots()
         if self._has_begun:
             self._begin_arrays()
             # Slots of an earlier training can hold anything.
@@ -339,6 +343,26 @@ class Reallocator:
             strategy_of(self.layers), self.layers, self._slots
         )
         self._compare_replicas()
+
+    def _free_slots(self) -> None:
+        """Lets slots follow blocks that go from layer to layer.
+
+        What was traced with their slots before must be traced anew.
+        """
+        layers = [x for x in self.layers if x.storage == "blocks"]
+        if self.method.keeps_counts or not layers:
+            return
+        if not self.is_built or not self.optimizer.built:
+            raise ValueError(
+                "`model` and `optimizer` must be built before blocks that are "
+                "stored alone go from layer to layer. Call "
+                "`optimizer.build(model.trainable_variables)` first. Received: "
+                f"layer '{layers[0].name}', which stores blocks"
+            )
+        own = slots_of(self.optimizer)
+        for kernel in (layer.trained_kernel for layer in layers):
+            freed = kernel.free_slots(own.get(id(kernel), []))
+            self.has_freed_slots |= freed
 
     def _clean(self) -> None:
         """Sets back what slots hold where no weight is.
