@@ -138,9 +138,11 @@ class BlockKernel(SparseKernel, keras.layers.Layer):
         """
         blocks = ops.convert_to_tensor(self.kernel_blocks)
         positions = tf.convert_to_tensor(self.kernel_positions)
-        grid: Any = self.kernel_units.grid
+        units = self.kernel_units
         inputs = ops.cast(inputs, blocks.dtype)
-        return block_product(inputs, blocks, positions, grid)
+        expected = units.num_kept(self.sparsity) // units.size
+        grid: Any = units.grid
+        return block_product(inputs, blocks, positions, grid, expected)
 
     def finish(self, outputs: Any) -> Any:
         """Adds the bias, and applies the activation."""

@@ -6,31 +6,93 @@ from typing import Any
 
 import tensorflow as tf
 
-# Blocks with fewer rows are multiplied several at a time, up to so many rows:
-# smaller products cost more than what they save.
-_ROWS = 64
+# Blocks are multiplied several at a time, up to so many rows: smaller products
+# cost more than what they save.
+_LENGTH = 64
 
 
 @dataclass(frozen=True)
 class _Groups:
-    """Blocks of one row or column of the grid, a few at a time.
-
-    A block that is none, which fills up a group, has the number of blocks as
-    its index. Each of a number of keys is that of the group's row or column.
+    """Blocks with the same row or column of the grid, a few at a time.
 
     Args:
         blocks: Indices of the blocks of each group, shape `(groups, size)`.
-        keys: Ascending; the last one is the largest that there can be.
-        places: Where each block is, among all of all groups.
+            What fills up a group has the number of blocks as its index.
+        keys: Row or column of each group, ascending. The last group has the
+            last one, and may be empty.
+        places: Where each block is, among all of all groups; None where blocks
+            are not in the order of their keys.
     """
 
     blocks: tf.Tensor
     keys: tf.Tensor
-    places: tf.Tensor
+    places: tf.Tensor | None
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where blocks are, and how they are multiplied.
+
+    Args:
+        positions: Position of each block in the grid.
+        grid: Number of blocks from inputs to outputs.
+        expected: About how many blocks there are.
+        compiled: Whether XLA compiles this.
+    """
+
+    positions: tf.Tensor
+    grid: tuple[int, int]
+    expected: int
+    compiled: bool
+
+    @property
+    def sources(self) -> tf.Tensor:
+        """Row of each block in the grid."""
+        return self.positions // self.grid[1]
+
+    @property
+    def targets(self) -> tf.Tensor:
+        """Column of each block in the grid."""
+        return self.positions % self.grid[1]
+
+    def by_source(self, length: int) -> _Groups:
+        """Groups blocks by row, so that `length` times a group is enough."""
+        size = self._size(length, self.grid[0])
+        return _grouped(self.sources, None, self.grid[0], size)
+
+    def by_target(self, length: int) -> _Groups:
+        """Groups blocks by column."""
+        size = self._size(length, self.grid[1])
+        order = tf.argsort(self.targets, stable=True)
+        ordered = tf.gather(self.targets, order)
+        return _grouped(ordered, order, self.grid[1], size)
+
+    def _size(self, length: int, num_keys: int) -> int:
+        """Returns how many blocks are multiplied at a time."""
+        return max(1, min(_LENGTH // length, self.expected // num_keys))
+
+    def summed(
+        self, parts: tf.Tensor, keys: tf.Tensor, num_keys: int
+    ) -> tf.Tensor:
+        """Adds up the parts with equal keys, in float32 or wider."""
+        dtype = parts.dtype
+        if dtype.size < 4:
+            parts = tf.cast(parts, tf.float32)
+        if self.compiled:
+            # XLA has no other sum of segments; on a CPU it is a slow one.
+            total = tf.math.unsorted_segment_sum(parts, keys, num_keys)
+        else:
+            total = tf.math.segment_sum(parts, keys)
+        total.set_shape([num_keys, *parts.shape[1:]])
+        return tf.cast(total, dtype)
 
 
 def block_product(
-    inputs: Any, blocks: Any, positions: Any, grid: tuple[int, int]
+    inputs: Any,
+    blocks: Any,
+    positions: Any,
+    grid: tuple[int, int],
+    expected: int,
 ) -> tf.Tensor:
     """Multiplies inputs by a kernel that is 0 but for some blocks.
 
@@ -44,102 +106,92 @@ def block_product(
             int64.
         grid: Number of blocks from inputs to outputs: `inputs // rows`, and
             `outputs // columns`.
+        expected: About how many blocks there are. Results differ in rounding
+            with it, and so it should not change in a training.
 
     Returns:
         Shape `(batch, outputs)`.
     """
-    compiled = is_compiled_by_xla()
+    layout = _Layout(
+        tf.convert_to_tensor(positions), grid, expected, is_compiled_by_xla()
+    )
 
-    # Values, not variables: a custom gradient refuses those.
     @tf.custom_gradient
     def product(inputs: tf.Tensor, blocks: tf.Tensor) -> tuple[Any, Any]:
-        def grad(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return _gradients(
-                upstream, inputs, blocks, positions, grid, compiled
-            )
+        return _product(inputs, blocks, layout), lambda upstream: _gradients(
+            upstream, inputs, blocks, layout
+        )
 
-        return _product(inputs, blocks, positions, grid, compiled), grad
-
+    # Values, not variables: a custom gradient refuses those.
     return product(tf.convert_to_tensor(inputs), tf.convert_to_tensor(blocks))
 
 
 def _product(
-    inputs: tf.Tensor,
-    blocks: tf.Tensor,
-    positions: tf.Tensor,
-    grid: tuple[int, int],
-    compiled: bool,
+    inputs: tf.Tensor, blocks: tf.Tensor, layout: _Layout
 ) -> tf.Tensor:
-    _, rows, columns = blocks.shape
-    sources, targets = positions // grid[1], positions % grid[1]
-    groups = _grouped(targets, grid[1], _group_size(rows))
+    rows = blocks.shape[1]
+    groups = layout.by_target(rows)
     parts = tf.matmul(
         _stacked(_padded(blocks), groups.blocks),
-        _gathered(_split(inputs, rows), sources, groups.blocks),
+        _gathered(_split(inputs, rows), layout.sources, groups.blocks),
         transpose_a=True,
     )
-    return _joined(_summed(parts, groups.keys, grid[1], compiled))
+    return _joined(layout.summed(parts, groups.keys, layout.grid[1]))
 
 
 def _gradients(
-    upstream: tf.Tensor,
-    inputs: tf.Tensor,
-    blocks: tf.Tensor,
-    positions: tf.Tensor,
-    grid: tuple[int, int],
-    compiled: bool,
+    upstream: tf.Tensor, inputs: tf.Tensor, blocks: tf.Tensor, layout: _Layout
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns the gradients of the inputs and of the blocks."""
     _, rows, columns = blocks.shape
-    sources, targets = positions // grid[1], positions % grid[1]
-    outer = _split(upstream, columns)
-    # By outputs, as in the product, of which TensorFlow then keeps the inputs.
-    groups = _grouped(targets, grid[1], _group_size(rows))
-    products = tf.matmul(
-        _gathered(_split(inputs, rows), sources, groups.blocks),
-        tf.gather(outer, groups.keys),
-        transpose_b=True,
+    groups = layout.by_source(columns)
+    outer = _gathered(_split(upstream, columns), layout.targets, groups.blocks)
+    own = tf.gather(_split(inputs, rows), groups.keys)
+    products = tf.matmul(outer, own, transpose_b=True)
+    of_blocks = tf.gather(
+        tf.reshape(products, [-1, columns, rows]), groups.places
     )
-    all_blocks = tf.reshape(products, [-1, rows, columns])
-    of_blocks = tf.gather(all_blocks, groups.places)
-    groups = _grouped(sources, grid[0], _group_size(columns))
     turned = tf.transpose(_padded(blocks), [0, 2, 1])
-    parts = tf.matmul(
-        _stacked(turned, groups.blocks),
-        _gathered(outer, targets, groups.blocks),
-        transpose_a=True,
-    )
-    return _joined(_summed(parts, groups.keys, grid[0], compiled)), of_blocks
+    parts = tf.matmul(_stacked(turned, groups.blocks), outer, transpose_a=True)
+    of_inputs = layout.summed(parts, groups.keys, layout.grid[0])
+    return _joined(of_inputs), tf.transpose(of_blocks, [0, 2, 1])
 
 
-def _group_size(rows: int) -> int:
-    return max(1, _ROWS // rows)
-
-
-def _grouped(keys: tf.Tensor, num_keys: int, size: int) -> _Groups:
+def _grouped(
+    keys: tf.Tensor, order: tf.Tensor | None, num_keys: int, size: int
+) -> _Groups:
     """Groups blocks with equal keys, at most `size` of them.
 
     The number of groups follows from that of the blocks alone, so that XLA
-    knows it; the last group is always there, and may be empty.
+    knows it.
+
+    Args:
+        keys: Ascending.
+        order: Index of the block of each key; None if they are in order.
+        num_keys: Number of keys that there can be.
+        size: Blocks in a group.
     """
     count = tf.shape(keys)[0]
-    order = tf.argsort(keys, stable=True)
-    ordered = tf.gather(keys, order)
     number = tf.range(count)
-    rank = number - tf.searchsorted(ordered, ordered)
+    keys = tf.cast(keys, tf.int32)
+    index = number if order is None else order
+    if size == 1:
+        blocks = tf.pad(index, [[0, 1]], constant_values=count)
+        keys = tf.pad(keys, [[0, 1]], constant_values=num_keys - 1)
+        places = number if order is None else None
+        return _Groups(blocks[:, None], keys, places)
+    rank = number - tf.searchsorted(keys, keys)
     group = tf.cumsum(tf.cast(rank % size == 0, tf.int32)) - 1
     places = group * size + rank % size
     num_groups = (count + num_keys * (size - 1)) // size + 1
     blocks = tf.tensor_scatter_nd_update(
-        tf.fill([num_groups * size], count), places[:, None], order
+        tf.fill([num_groups * size], count), places[:, None], index
     )
     group_keys = tf.tensor_scatter_nd_update(
-        tf.fill([num_groups], num_keys - 1),
-        group[:, None],
-        tf.cast(ordered, tf.int32),
+        tf.fill([num_groups], num_keys - 1), group[:, None], keys
     )
-    back = tf.scatter_nd(order[:, None], places, [count])
-    return _Groups(tf.reshape(blocks, [-1, size]), group_keys, back)
+    blocks = tf.reshape(blocks, [-1, size])
+    return _Groups(blocks, group_keys, places if order is None else None)
 
 
 def _padded(blocks: tf.Tensor) -> tf.Tensor:
@@ -150,49 +202,30 @@ def _padded(blocks: tf.Tensor) -> tf.Tensor:
 def _stacked(blocks: tf.Tensor, indices: tf.Tensor) -> tf.Tensor:
     """Returns the blocks of each group, one under the other."""
     _, rows, columns = blocks.shape
-    size = indices.shape[1]
-    return tf.reshape(tf.gather(blocks, indices), [-1, size * rows, columns])
+    stacked = tf.gather(blocks, indices)
+    return tf.reshape(stacked, [-1, indices.shape[1] * rows, columns])
 
 
-def _split(values: tf.Tensor, rows: int) -> tf.Tensor:
-    """Returns the columns of a batch as rows, several for each block."""
-    return tf.reshape(
-        tf.transpose(values),
-        [values.shape[1] // rows, rows, tf.shape(values)[0]],
-    )
+def _split(values: tf.Tensor, length: int) -> tf.Tensor:
+    """Returns the columns of a batch as rows, `length` for each block."""
+    shape = [values.shape[1] // length, length, tf.shape(values)[0]]
+    return tf.reshape(tf.transpose(values), shape)
 
 
 def _gathered(
     values: tf.Tensor, sources: tf.Tensor, indices: tf.Tensor
 ) -> tf.Tensor:
     """Returns what the blocks of each group are multiplied by."""
-    rows, size = values.shape[1], indices.shape[1]
-    # What a block of zeros is multiplied by does not matter, if it is finite.
-    own = tf.gather(tf.pad(sources, [[0, 1]]), indices)
-    batch = tf.shape(values)[2]
-    return tf.reshape(tf.gather(values, own), [-1, size * rows, batch])
-
-
-def _summed(
-    parts: tf.Tensor, keys: tf.Tensor, num_keys: int, compiled: bool
-) -> tf.Tensor:
-    """Adds up the parts with equal keys, in float32 or wider."""
-    dtype = parts.dtype
-    if dtype.size < 4:
-        parts = tf.cast(parts, tf.float32)
-    if compiled:
-        # XLA has no other sum of segments; on a CPU it is the slower one.
-        total = tf.math.unsorted_segment_sum(parts, keys, num_keys)
-    else:
-        total = tf.math.segment_sum(parts, keys)
-    total.set_shape([num_keys, *parts.shape[1:]])
-    return tf.cast(total, dtype)
+    # A block of zeros is multiplied by the first: that does not matter.
+    own = tf.gather(values, tf.gather(tf.pad(sources, [[0, 1]]), indices))
+    length = indices.shape[1] * values.shape[1]
+    return tf.reshape(own, [-1, length, tf.shape(values)[2]])
 
 
 def _joined(sums: tf.Tensor) -> tf.Tensor:
     """Returns a batch, given the rows of `_split`."""
-    keys, rows, _ = sums.shape
-    return tf.transpose(tf.reshape(sums, [keys * rows, tf.shape(sums)[2]]))
+    keys, length, _ = sums.shape
+    return tf.transpose(tf.reshape(sums, [keys * length, tf.shape(sums)[2]]))
 
 
 def is_compiled_by_xla() -> bool:
