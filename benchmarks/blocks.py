@@ -165,7 +165,9 @@ def step(
         {
             "dense": Training(network.make(), network, steps),
             "dense, XLA": Training(network.make(), network, steps, True),
-            "blocks": Training(blocked(network, density, block), network, steps),
+            "blocks": Training(
+                blocked(network, density, block), network, steps
+            ),
         },
         rounds,
     )
@@ -284,14 +286,23 @@ def measure(rounds: int, quick: bool) -> dict[str, Any]:
 
 def show(results: dict[str, Any]) -> None:
     command.table(
-        ["network", "density", "block", "times as fast", "faster dense", "step"],
+        [
+            "network",
+            "density",
+            "block",
+            "times as fast",
+            "faster dense",
+            "step",
+        ],
         (
             [
                 row["network"],
                 f"{row['density']:g}",
                 f"{row['block']}x{row['block']}",
                 timing.ranged(row["times_as_fast"], 1),
-                row["faster"].replace("dense, ", "").replace("dense", "default"),
+                row["faster"]
+                .replace("dense, ", "")
+                .replace("dense", "default"),
                 f"{1000 * row['seconds']['median']:.1f} ms",
             ]
             for row in results["steps"]

@@ -26,6 +26,12 @@ class LayerSummary:
         state: `"sparse"`, `"hashed"` or `"dense"`.
         storage: How it is stored: `"masks"`, `"blocks"` or `"hashed"`; None if
             it is dense.
+        granularity: What moves as one in it: `"weight"`, `"kernel"`, or the
+            rows and columns of a block, such as `"28x32"`; None if it is not
+            sparse.
+        step_cost: About what a training step of the layer costs with stored
+            blocks, of the dense layer (`layers.step_cost`); None of others,
+            which cost what a dense layer does.
         reason: Why it is dense, in a model with sparse or hashed layers.
     """
 
@@ -40,6 +46,8 @@ class LayerSummary:
     sparse_multiply_adds: int | None
     state: str
     storage: str | None
+    granularity: str | None
+    step_cost: float | None
     reason: str | None
 
 
@@ -100,10 +108,26 @@ class ModelSummary:
     sparse: Totals
     model: Totals
 
+    @property
+    def step_cost(self) -> float | None:
+        """About what a step of the sparse part costs, of dense layers.
+
+        Layers count by their weights. None if no layer stores blocks.
+        """
+        sparse = [row for row in self.layers if row.state == "sparse"]
+        if all(row.step_cost is None for row in sparse):
+            return None
+        costs = [
+            row.weights * (1.0 if row.step_cost is None else row.step_cost)
+            for row in sparse
+        ]
+        return sum(costs) / sum(row.weights for row in sparse)
+
     def to_dict(self) -> dict[str, Any]:
         """Returns all numbers as dicts, lists, strings, numbers and None."""
         return {
             "name": self.name,
+            "step_cost": self.step_cost,
             "layers": [_plain(layer) for layer in self.layers],
             "other_parameters": self.other_parameters,
             "sparse": _plain(self.sparse) | {"sparsity": self.sparse.sparsity},

@@ -25,6 +25,7 @@ from dsr_tf.layers import BlockKernel
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import SparseKernel
 from dsr_tf.layers import budgeted_layers
+from dsr_tf.layers.step_cost import step_cost
 from dsr_tf.layers.tree import all_layers
 from dsr_tf.layers.tree import own_weights
 from dsr_tf.layers.walk import budgeted_parts
@@ -139,6 +140,8 @@ def _row(
         sparse_multiply_adds=None if uses is None else uses * left,
         state=state,
         storage=_storage(layer),
+        granularity=_granularity(layer),
+        step_cost=_step_cost(layer),
         reason=reason(place) if dense and reason else None,
     )
 
@@ -183,6 +186,24 @@ def _storage(layer: keras.layers.Layer) -> str | None:
         return "hashed"
     stored = [x.storage for x in budgeted_parts(layer)]  # type: ignore
     return stored[0] if stored else None
+
+
+def _granularity(layer: keras.layers.Layer) -> str | None:
+    """Returns what moves as one, of the first sparse kernel of a layer."""
+    for part in budgeted_parts(layer):
+        if isinstance(part, SparseKernel) and part.built:
+            units = part.kernel_units
+            if units.granularity.block is None:
+                return str(units.granularity)
+            return "x".join(map(str, units.block))
+    return None
+
+
+def _step_cost(layer: keras.layers.Layer) -> float | None:
+    if not isinstance(layer, BlockKernel) or not layer.built:
+        return None
+    units = layer.kernel_units
+    return step_cost(units, layer.num_active / units.num_weights)
 
 
 def _kernels(layer: keras.layers.Layer) -> list[keras.Variable]:

@@ -65,8 +65,17 @@ def _layer_cells(layer: LayerSummary) -> list[str]:
         "" if share is None else f"{share:.4f}",
         _number(layer.multiply_adds),
         _number(layer.sparse_multiply_adds),
-        layer.reason or layer.state,
+        layer.reason or _state(layer),
     ]
+
+
+def _state(layer: LayerSummary) -> str:
+    """Returns the state of a layer, with what moves as one in it."""
+    if layer.granularity in (None, "weight"):
+        return layer.state
+    units = "slices" if layer.granularity == "kernel" else layer.granularity
+    stored = ", stored" if layer.storage == "blocks" else ""
+    return f"{layer.state}, {units}{stored}"
 
 
 def _sums(summary: ModelSummary) -> list[list[str]]:
@@ -97,6 +106,11 @@ def _lines(summary: ModelSummary) -> list[str]:
     lines = [_bytes_line("whole model", summary.model)]
     if summary.sparse.parameters:
         lines.insert(0, _bytes_line("sparse part", summary.sparse))
+    if (cost := summary.step_cost) is not None:
+        lines.append(
+            f"sparse part: a training step costs about {cost:.2f} of dense "
+            "layers, by what was measured at 128 rows of inputs on two cores"
+        )
     if not summary.model.multiply_adds_complete:
         lines.append("?: not known. >=: a sum that leaves out unknown numbers.")
     return lines

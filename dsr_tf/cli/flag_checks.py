@@ -175,6 +175,17 @@ def _blocks_need_a_matrix(values: Values) -> str | None:
     return None
 
 
+@check("granularity", "storage")
+def _stored_blocks_are_blocks(values: Values) -> str | None:
+    block = Granularity.of(values["granularity"]).block
+    if block is None and values["storage"] != "masks":
+        return (
+            f"--storage={values['storage']} needs blocks, such as "
+            "--granularity=32x32"
+        )
+    return None
+
+
 @check("granularity", "group_lasso")
 def _blocks_are_no_slices(values: Values) -> str | None:
     block = Granularity.of(values["granularity"]).block

@@ -25,6 +25,7 @@ NAMED = (
     "seed",
     "sparsity",
     "stop_epoch",
+    "storage",
     "train_examples",
     "width",
 )
@@ -117,6 +118,10 @@ def _budget(budget: Budget) -> Iterator[str]:
         yield budget.distribution
     if budget.granularity != "weight":
         yield budget.granularity
+    if budget.storage == "blocks":
+        yield "stored"
+    elif budget.storage == "auto":
+        yield "auto"
 
 
 def _start(start: Start) -> Iterator[str]:

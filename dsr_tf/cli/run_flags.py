@@ -98,6 +98,14 @@ BUDGET = (
         "of the largest divisors of their numbers below.",
         serializer=flags.ArgumentSerializer(),
     ),
+    flags.DEFINE_enum(
+        "storage",
+        "masks",
+        ["masks", "blocks", "auto"],
+        "How kernels are stored. masks: whole, under a mask. blocks: their "
+        "active blocks alone, which saves time and memory in training. auto: "
+        "blocks where they make a step faster.",
+    ),
 )
 TRAINING = (
     flags.DEFINE_integer("epochs", 100, "Epochs to train.", lower_bound=1),

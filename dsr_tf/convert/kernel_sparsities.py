@@ -77,7 +77,7 @@ def all_made(
     sparsities: Mapping[int, float],
     units: Mapping[int, Units],
     seeds: Mapping[int, int],
-    stored: Mapping[int, str] | None = None,
+    stored: Mapping[int, str],
 ) -> dict[int, Sparsity]:
     """Returns how each kernel is made sparse, by `id(kernel)`.
 
@@ -85,14 +85,14 @@ def all_made(
         sparsities: Fraction of zeros of each kernel to make sparse.
         units: Units of each kernel.
         seeds: Seed of the first mask of each.
-        stored: How each is stored; under masks by default.
+        stored: How each is stored.
     """
     return {
         key: Sparsity(
             sparsity,
             str(units[key].granularity),
             seeds[key],
-            stored[key] if stored else "masks",
+            stored[key],
         )
         for key, sparsity in sparsities.items()
     }

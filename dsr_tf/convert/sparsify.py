@@ -21,7 +21,7 @@ from dsr_tf.convert.select import Candidate
 from dsr_tf.convert.select import candidates
 from dsr_tf.convert.select import select
 from dsr_tf.convert.small_blocks import warn_of_small_blocks
-from dsr_tf.convert.stored import STORAGES
+from dsr_tf.convert.stored import check_stored
 from dsr_tf.convert.stored import storages
 from dsr_tf.graph.kinds import is_kernel
 from dsr_tf.graph.places import dense_reasons
@@ -94,6 +94,8 @@ def sparsify(
             blocks alone, and compute with them, which saves time and memory in
             training. That goes for `Dense`, `EinsumDense` (so for attention)
             and 1×1 convolutions; a warning names the others, which keep masks.
+            `"auto"`: blocks where that makes a training step faster, by what
+            was measured of layers of such a size, density and block.
 
     Returns:
         A new model, or the model itself.
@@ -114,16 +116,17 @@ def sparsify(
     moved = Granularity.of(granularity)
     checked_choice("keep", keep, ("random", "magnitude"))
     checked_switch("in_place", in_place)
-    checked_choice("storage", storage, STORAGES)
+    check_stored(storage, moved)
     chosen = select(model, candidates(model), include, exclude)
     warn_of_small_blocks(model, chosen, moved)
     kernels = [kernel for x in chosen for kernel in x.kernels]
     units = kernel_units(chosen, moved)
+    sparsities = kernel_sparsities(model, chosen, sparsity, distribution, moved)
     made = all_made(
-        kernel_sparsities(model, chosen, sparsity, distribution, moved),
+        sparsities,
         units,
         kernel_seeds(kernels, seed),
-        storages(model, chosen, units, storage, moved),
+        storages(model, chosen, units, sparsities, storage, moved),
     )
     if include is None:
         _warn_of_little(model, chosen)

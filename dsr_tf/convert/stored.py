@@ -7,21 +7,42 @@ from typing import Any
 import keras
 from absl import logging
 
+from dsr_tf.checks import checked_choice
 from dsr_tf.convert.select import Candidate
 from dsr_tf.layers.block_kernel import elementwise_only
 from dsr_tf.layers.sparse_classes import BLOCK_OF
+from dsr_tf.layers.step_cost import step_cost
 from dsr_tf.units import Granularity
 from dsr_tf.units import Units
 
-STORAGES = ("masks", "blocks")
+STORAGES = ("masks", "blocks", "auto")
+# What was measured is noisy, and other machines differ.
+_FASTER = 0.9
 # Layers that a warning names.
 _MOST = 5
+
+
+def check_stored(storage: str, granularity: Granularity) -> None:
+    """Raises a ValueError if kernels cannot be stored so.
+
+    Args:
+        storage: As in `sparsify`.
+        granularity: What moves as one.
+    """
+    checked_choice("storage", storage, STORAGES)
+    if storage != "masks" and granularity.block is None:
+        raise ValueError(
+            "`granularity` must be that of blocks, such as (32, 32), unless "
+            f"`storage='masks'`. Received: granularity={str(granularity)!r}, "
+            f"storage={storage!r}"
+        )
 
 
 def storages(
     model: keras.Model,
     chosen: Sequence[Candidate],
     units: Mapping[int, Units],
+    sparsities: Mapping[int, float],
     storage: str,
     granularity: Granularity,
 ) -> dict[int, str]:
@@ -31,25 +52,26 @@ def storages(
         model: The model.
         chosen: Its layers to make sparse.
         units: The units of each kernel.
-        storage: `"masks"`, or `"blocks"` wherever blocks can be stored.
+        sparsities: Fraction of zeros of each kernel.
+        storage: `"masks"`; `"blocks"` wherever blocks can be stored; or
+            `"auto"`: where that makes a training step faster.
         granularity: What moves as one, as it was asked for.
-
-    Raises:
-        ValueError: If blocks are to be stored, and there are none.
     """
-    if storage == "blocks" and granularity.block is None:
-        raise ValueError(
-            "`granularity` must be that of blocks, such as (32, 32), where "
-            f"`storage='blocks'`. Received: granularity={str(granularity)!r}"
-        )
     stored: dict[int, str] = {}
     left: list[str] = []
     for candidate in chosen:
         for kernel in candidate.kernels:
-            fits = can_store_blocks(candidate.layer, kernel, units[id(kernel)])
-            stored[id(kernel)] = storage if fits else "masks"
+            key = id(kernel)
+            if key not in sparsities:
+                continue
+            fits = can_store_blocks(candidate.layer, kernel, units[key])
             if not fits:
                 left.append(candidate.place.path)
+            if fits and storage == "auto":
+                density = 1 - sparsities[key]
+                fits = step_cost(units[key], density) < _FASTER
+            blocks = fits and storage != "masks"
+            stored[key] = "blocks" if blocks else "masks"
     if storage == "blocks" and left:
         _warn(model, left, len(stored))
     return stored

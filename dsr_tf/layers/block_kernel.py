@@ -162,7 +162,7 @@ class BlockKernel(SparseKernel, keras.layers.Layer):
         units = self._units
         count = tf.shape(self.kernel_positions)[0]
         # As numbers: a GPU scatters no bool.
-        return self._spread(tf.ones([units.size, count], tf.int8)) > 0
+        return self._spread(tf.ones([units.size, count])) > 0
 
     @property
     def _units(self) -> Units:

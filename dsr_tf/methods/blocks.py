@@ -53,7 +53,7 @@ class BlockTensor(SparseTensor):
     @cached_property
     def mask(self) -> tf.Tensor:
         """Which units are active: shape `(num_units,)`, bool."""
-        ones = tf.ones_like(self.positions, tf.int8)
+        ones = tf.ones_like(self.positions, tf.float32)
         shape = tf.constant([self.num_units], tf.int64)
         # As numbers: no GPU scatters bool.
         return tf.scatter_nd(self.positions[:, None], ones, shape) > 0

@@ -9,6 +9,7 @@ from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_number
 from dsr_tf.checks import checked_switch
 from dsr_tf.checks import is_integer
+from dsr_tf.convert.stored import check_stored
 from dsr_tf.units import WEIGHT
 from dsr_tf.units import Granularity
 from dsr_tf.units import GranularityLike
@@ -51,6 +52,7 @@ def check_budget(
     distribution: str,
     hashed: bool,
     granularity: GranularityLike = "weight",
+    storage: str = "masks",
     group_lasso: float = 0.0,
 ) -> None:
     """Refuses budgets that no network can have.
@@ -60,6 +62,7 @@ def check_budget(
         distribution: `"uniform"` or `"erk"`.
         hashed: Whether kernels share values instead of holding zeros.
         granularity: What the masks move as one.
+        storage: How kernels are stored, as in `sparsify`.
         group_lasso: Factor of the norms of the convolutions' slices.
 
     Raises:
@@ -71,6 +74,7 @@ def check_budget(
         checked_fraction("sparsity", sparsity)
     checked_choice("distribution", distribution, ("uniform", "erk"))
     moved = Granularity.of(granularity)
+    check_stored(storage, moved)
     if checked_switch("hashed", hashed) and moved != WEIGHT:
         raise ValueError(
             f"`granularity` must be '{WEIGHT}' where kernels are hashed: their "

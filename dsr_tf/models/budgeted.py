@@ -11,6 +11,7 @@ from dsr_tf.convert.kernel_sparsities import kernel_sparsities
 from dsr_tf.convert.kernel_sparsities import kernel_units
 from dsr_tf.convert.select import candidates
 from dsr_tf.convert.small_blocks import warn_of_small_blocks
+from dsr_tf.convert.stored import storages
 from dsr_tf.units import Granularity
 from dsr_tf.units import GranularityLike
 
@@ -22,6 +23,7 @@ def budgeted(
     distribution: str = "uniform",
     hashed: bool = False,
     granularity: GranularityLike = "weight",
+    storage: str = "masks",
 ) -> keras.Model:
     """Makes a network of plain Keras layers sparse.
 
@@ -35,6 +37,7 @@ def budgeted(
             its own. `"erk"`: as in `sparsify`.
         hashed: Whether kernels share values instead of holding zeros.
         granularity: What the masks move as one, as in `sparsify`.
+        storage: How kernels are stored, as in `sparsify`.
     """
     moved = Granularity.of(granularity)
     if sparsity is None:
@@ -51,4 +54,6 @@ def budgeted(
         )
     if hashed:
         return with_hashed_kernels(model, sparsities, seeds)
-    return with_sparse_kernels(model, all_made(sparsities, units, seeds))
+    stored = storages(model, chosen, units, sparsities, storage, moved)
+    made = all_made(sparsities, units, seeds, stored)
+    return with_sparse_kernels(model, made)

@@ -23,6 +23,7 @@ def lenet_300_100(
     seed: int = 0,
     distribution: str = "uniform",
     granularity: GranularityLike = "weight",
+    storage: str = "masks",
 ) -> keras.Model:
     """Builds the multilayer perceptron of the paper's MNIST experiments.
 
@@ -46,6 +47,8 @@ def lenet_300_100(
             kernels together have it, and large kernels are sparser.
         granularity: The unit that masks move: `"weight"`, or blocks such as
             `(16, 16)`.
+        storage: How kernels are stored, as in `sparsify`: `"masks"`,
+            `"blocks"` or `"auto"`.
 
     Returns:
         A model from images to logits.
@@ -57,7 +60,7 @@ def lenet_300_100(
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Appendix A.
     """
     check_network(input_shape, num_classes, width)
-    check_budget(sparsity, distribution, hashed, granularity)
+    check_budget(sparsity, distribution, hashed, granularity, storage)
     plain = PlainLayers(l1, l2, seed=seed)
     inputs = keras.Input(input_shape)
     x = layers.Flatten()(inputs)
@@ -69,5 +72,11 @@ def lenet_300_100(
         x = batch_norm(name=f"norm_{i}")(x)
     model = keras.Model(inputs, x, name="lenet_300_100")
     return budgeted(
-        model, plain.mask_seeds, sparsity, distribution, hashed, granularity
+        model,
+        plain.mask_seeds,
+        sparsity,
+        distribution,
+        hashed,
+        granularity,
+        storage,
     )

@@ -24,6 +24,7 @@ def resnet50(
     sparsity: float | None = 0.8,
     hashed: bool = False,
     granularity: GranularityLike = "weight",
+    storage: str = "masks",
     l1: float = 0.0,
     l2: float = 0.0,
     group_lasso: float = 0.0,
@@ -52,6 +53,8 @@ def resnet50(
         seed: Seed of masks and weights.
         distribution: `"uniform"`: every kernel has this sparsity. `"erk"`: all
             kernels together have it, and large kernels are sparser.
+        storage: How kernels are stored, as in `sparsify`: `"masks"`,
+            `"blocks"` or `"auto"`.
 
     Returns:
         A model from images to logits.
@@ -64,7 +67,9 @@ def resnet50(
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Appendix A.
     """
     check_network(input_shape, num_classes, width, is_image=True)
-    check_budget(sparsity, distribution, hashed, granularity, group_lasso)
+    check_budget(
+        sparsity, distribution, hashed, granularity, storage, group_lasso
+    )
     plain = PlainLayers(l1, l2, group_lasso, seed)
     inputs = keras.Input(input_shape)
     x = plain.conv(inputs, scaled(64, width), 7, 2, sparse=False, name="conv_1")
@@ -80,7 +85,13 @@ def resnet50(
     x = plain.dense(num_classes, name="logits")(x)
     model = keras.Model(inputs, x, name="resnet50")
     return budgeted(
-        model, plain.mask_seeds, sparsity, distribution, hashed, granularity
+        model,
+        plain.mask_seeds,
+        sparsity,
+        distribution,
+        hashed,
+        granularity,
+        storage,
     )
 
 

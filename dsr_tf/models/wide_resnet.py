@@ -24,6 +24,7 @@ def wide_resnet(
     sparsity: float | None = 0.9,
     hashed: bool = False,
     granularity: GranularityLike = "weight",
+    storage: str = "masks",
     sparse_logits: bool = False,
     l1: float = 0.0,
     l2: float = 0.0,
@@ -58,6 +59,8 @@ def wide_resnet(
         seed: Seed of masks and weights.
         distribution: `"uniform"`: every kernel has this sparsity. `"erk"`: all
             kernels together have it, and large kernels are sparser.
+        storage: How kernels are stored, as in `sparsify`: `"masks"`,
+            `"blocks"` or `"auto"`.
 
     Returns:
         A model from images to logits.
@@ -76,7 +79,9 @@ def wide_resnet(
         )
     checked_switch("sparse_logits", sparse_logits)
     check_network(input_shape, num_classes, width, is_image=True)
-    check_budget(sparsity, distribution, hashed, granularity, group_lasso)
+    check_budget(
+        sparsity, distribution, hashed, granularity, storage, group_lasso
+    )
     plain = PlainLayers(l1, l2, group_lasso, seed)
     inputs = keras.Input(input_shape)
     x = plain.conv(inputs, 16, 3, sparse=False, name="conv_1")
@@ -91,7 +96,13 @@ def wide_resnet(
     x = plain.dense(num_classes, sparse=sparse_logits, name="logits")(x)
     model = keras.Model(inputs, x, name=f"wrn_{depth}_{width:g}")
     return budgeted(
-        model, plain.mask_seeds, sparsity, distribution, hashed, granularity
+        model,
+        plain.mask_seeds,
+        sparsity,
+        distribution,
+        hashed,
+        granularity,
+        storage,
     )
 
 

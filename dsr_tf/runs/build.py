@@ -75,6 +75,7 @@ def _network(
         l1=training.l1,
         l2=training.l2,
         granularity=config.budget.granularity,
+        storage=config.budget.storage,
         **arguments,
     )
 

@@ -60,12 +60,14 @@ class Budget:
         distribution: How the budget is split between layers at the start:
             `"uniform"` or `"erk"`.
         granularity: Name of the unit that masks move.
+        storage: How kernels are stored, as in `sparsify`.
     """
 
     method: str
     sparsity: float
     distribution: str
     granularity: str
+    storage: str = "masks"
 
     @property
     def record(self) -> Record:

@@ -44,7 +44,7 @@ class BlockStorage(Storage):
         before = tf.convert_to_tensor(self.layer.kernel_positions.value)
         goes = tf.scatter_nd(
             tf.searchsorted(before, gone)[:, None],
-            tf.ones_like(gone, tf.int8),
+            tf.ones_like(gone, tf.float32),
             tf.shape(before),
         )
         # One that comes and is there already is left to be found as an error.
