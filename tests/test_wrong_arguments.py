@@ -180,6 +180,7 @@ def rows(tmp_path_factory):
         "l2": (0.0, "number"),
         "seed": (0, "count"),
         "distribution": ("uniform", "other"),
+        "storage": ("masks", "other"),
     }
     convolutional = model | {
         "input_shape": ((32, None, 3), "other"),
@@ -197,6 +198,11 @@ def rows(tmp_path_factory):
         "granularity": ("weight", "other"),
         "seed": (None, "count?"),
     }
+    blocks = masked | {"granularity": ((8, 8), "other")}
+    einsum = {
+        "equation": ("ab,bc->ac", "keras"),
+        "output_shape": (3, "keras"),
+    }
     hashed = {"sparsity": (0.5, "fraction"), "seed": (None, "seed?")}
     units = {"units": (3, "keras")}
     conv = {"filters": (3, "keras"), "kernel_size": (1, "keras")}
@@ -204,6 +210,12 @@ def rows(tmp_path_factory):
     return {
         "AdaptiveThreshold": threshold,
         "AtRandom": {"stddev": (0.0, "number")},
+        "BlockConv1D": conv | blocks,
+        "BlockConv2D": conv | blocks,
+        "BlockConv3D": conv | blocks,
+        "BlockDense": units | blocks,
+        "BlockEinsumDense": einsum | blocks,
+        "BlockKernel": blocks,
         "ByEpoch": {"entries": (((0, 0.5),), "other")},
         "ByScore": {},
         "Checkpoint": reallocation
@@ -268,11 +280,7 @@ def rows(tmp_path_factory):
         "SparseConv2D": conv | masked,
         "SparseConv3D": conv | masked,
         "SparseDense": units | masked,
-        "SparseEinsumDense": {
-            "equation": ("ab,bc->ac", "keras"),
-            "output_shape": (3, "keras"),
-        }
-        | masked,
+        "SparseEinsumDense": einsum | masked,
         "SparsityLogger": reallocation
         | {
             "log_dir": (folder / "logs", "path"),
@@ -358,6 +366,7 @@ def rows(tmp_path_factory):
             "sparsity": (0.5, "fraction"),
             "distribution": ("uniform", "other"),
             "granularity": ("weight", "other"),
+            "storage": ("masks", "other"),
             "keep": ("random", "other"),
             "in_place": (False, "switch"),
         },

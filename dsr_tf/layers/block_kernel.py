@@ -15,6 +15,7 @@ from dsr_tf.layers.block_variable import BlockPositions
 from dsr_tf.layers.block_variable import BlockVariable
 from dsr_tf.layers.block_variable import in_columns
 from dsr_tf.layers.block_variable import stacked
+from dsr_tf.layers.first_blocks import first_blocks
 from dsr_tf.layers.kernel_mask import checked_mask
 from dsr_tf.layers.kernel_units import input_axes
 from dsr_tf.layers.masked_kernel import no_lora
@@ -36,7 +37,7 @@ class BlockKernel(SparseKernel, keras.layers.Layer):
     step makes a dense kernel. `kernel` and `kernel_mask` are computed when they
     are read, and cannot be assigned: use `assign_kernel` and `set_mask`.
 
-    The kernel is initialized as a dense one, of which the blocks are kept.
+    Blocks are initialized with the scale that the dense kernel would have.
 
     Args:
         *args: Arguments of the Keras layer. The regularizer of the kernel is
@@ -112,9 +113,7 @@ class BlockKernel(SparseKernel, keras.layers.Layer):
         initializer = keras.initializers.get(initializer or "glorot_uniform")
 
         def initialize(_: Any, dtype: Any) -> Any:
-            kernel = ops.convert_to_tensor(initializer(shape, dtype=dtype))
-            own = tf.gather(units.rows(kernel), positions, axis=1)
-            return stacked(units, own)
+            return first_blocks(initializer, units, positions, dtype)
 
         kwargs["name"] = "kernel_blocks"
         blocks = BlockVariable(
@@ -325,14 +324,14 @@ def check_elementwise(layer: Any) -> None:
     Raises:
         ValueError: If it has one.
     """
-    regularizer = layer.kernel_regularizer
+    regularizer = getattr(layer, "kernel_regularizer", None)
     if regularizer is not None and not is_simple(regularizer):
         raise ValueError(
             "`kernel_regularizer` must be None, L1, L2 or L1L2 where only "
             "blocks are stored: others need the dense kernel. Store masks "
             f"instead. Received: {regularizer} in layer '{layer.name}'"
         )
-    constraint = layer.kernel_constraint
+    constraint = getattr(layer, "kernel_constraint", None)
     if constraint is not None and type(constraint) is not _NON_NEGATIVE:
         raise ValueError(
             "`kernel_constraint` must be None or NonNeg where only blocks are "
