@@ -147,6 +147,12 @@ def _gradients(
     groups = layout.by_source(columns)
     outer = _gathered(_split(upstream, columns), layout.targets, groups.blocks)
     own = tf.gather(_split(inputs, rows), groups.keys)
+    if groups.blocks.shape[1] == 1:
+        # In order, and so without a copy of the blocks that is turned.
+        of_blocks = tf.matmul(own, outer, transpose_b=True)[:-1]
+        parts = tf.matmul(_padded(blocks), outer)
+        of_inputs = layout.summed(parts, groups.keys, layout.grid[0])
+        return _joined(of_inputs), of_blocks
     products = tf.matmul(outer, own, transpose_b=True)
     of_blocks = tf.gather(
         tf.reshape(products, [-1, columns, rows]), groups.places
