@@ -13,6 +13,7 @@ from dsr_tf.callbacks.plain_fit import PlainFit
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_seed
+from dsr_tf.layers import sparse_layers
 from dsr_tf.methods import Method
 from dsr_tf.schedules import ByEpoch
 from dsr_tf.schedules import Constant
@@ -117,10 +118,7 @@ class Reallocate(keras.callbacks.Callback):
         known = self._reallocators.get(model)
         if known and _is_of(known, model):
             return known
-        if not model.optimizer.built:
-            # Blocks need slots before anything is traced with them.
-            with model.distribute_strategy.scope():
-                model.optimizer.build(model.trainable_variables)
+        self._build_optimizer(model)
         new = Reallocator(
             model,
             model.optimizer,
@@ -133,6 +131,14 @@ class Reallocate(keras.callbacks.Callback):
             new.continue_from(known)
         self._reallocators[model] = new
         return new
+
+    def _build_optimizer(self, model: keras.Model) -> None:
+        """Makes the slots of blocks before anything is traced with them."""
+        stored = [x for x in sparse_layers(model) if x.storage == "blocks"]
+        if not stored or self.method.keeps_counts or model.optimizer.built:
+            return
+        with model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_variables)
 
     def on_train_begin(self, logs: Any = None) -> None:
         self._check_alone()
