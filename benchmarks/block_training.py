@@ -19,7 +19,6 @@ from dsr_tf.data import load_images
 from dsr_tf.layers import sparse_layers
 
 BATCH_SIZE = 100
-LEARNING_RATE = 1e-3
 # The share of the training after which masks stay as they are.
 MOVING = 0.75
 # What is trained on, and tested, where settings are chosen.
@@ -37,6 +36,7 @@ class Run:
         density: Share of the weights that the sparse kernels keep.
         seed: Of weights, masks, moves and the order of images.
         epochs: Epochs.
+        learning_rate: Rate of Adam, in all epochs.
         period: Steps between reallocations.
         drop_fraction: Share of the active units that a reallocation moves;
             None where nothing moves.
@@ -50,6 +50,7 @@ class Run:
     density: float
     seed: int
     epochs: int
+    learning_rate: float
     period: int
     drop_fraction: float | None
     tested: str
@@ -125,7 +126,7 @@ def _compiled(run: Run, data: ImageSet, steps: int) -> keras.Model:
             seed=run.seed,
         )
     model.compile(
-        keras.optimizers.Adam(LEARNING_RATE),
+        keras.optimizers.Adam(run.learning_rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         steps_per_execution=math.gcd(steps, run.period),
