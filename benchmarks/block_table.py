@@ -15,6 +15,7 @@ def show(records: Records) -> None:
     """Prints the mean and the spread over seeds, for each network."""
     tested = [row for row in records if row["tested"] != "choice"]
     for network in _ordered(row["network"] for row in tested):
+        print()
         _show_network([row for row in tested if row["network"] == network])
 
 

@@ -116,15 +116,7 @@ def accuracy(run: Run) -> float:
 
 
 def _compiled(run: Run, data: ImageSet, steps: int) -> keras.Model:
-    model = NETWORKS[run.network](data.image_shape, data.num_classes)
-    if run.method != "dense":
-        model = dsr_tf.sparsify(
-            model,
-            1 - run.density,
-            exclude=DENSE[run.network],
-            granularity=run.granularity,
-            seed=run.seed,
-        )
+    model = sparse_network(run, data.image_shape, data.num_classes)
     model.compile(
         keras.optimizers.Adam(run.learning_rate),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -133,3 +125,19 @@ def _compiled(run: Run, data: ImageSet, steps: int) -> keras.Model:
         jit_compile=False,
     )
     return model
+
+
+def sparse_network(
+    run: Run, input_shape: tuple[int, ...], num_classes: int
+) -> keras.Model:
+    """Returns the network of a run, which is dense if its method says so."""
+    model = NETWORKS[run.network](input_shape, num_classes)
+    if run.method == "dense":
+        return model
+    return dsr_tf.sparsify(
+        model,
+        1 - run.density,
+        exclude=DENSE[run.network],
+        granularity=run.granularity,
+        seed=run.seed,
+    )
