@@ -1,8 +1,9 @@
-"""Runs all benchmarks, one after another.
+"""Runs all benchmarks but the longest, one after another.
 
     python -m benchmarks.all [--rounds=9] [--quick] [--json=PATH]
 
-Quick, all together take a minute or two, and say only that they run.
+Quick, all together take a minute or two, and say only that they run; then
+`block_accuracy` is among them.
 """
 
 import os
@@ -12,6 +13,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from typing import Any
 
 from benchmarks import artifacts
+from benchmarks import block_accuracy
 from benchmarks import command
 from benchmarks import epoch
 from benchmarks import memory
@@ -31,11 +33,14 @@ BENCHMARKS = {
     "artifacts": artifacts,
     "profile": profile,
 }
+# These take hours, and are run by themselves.
+ONLY_QUICK = {"block_accuracy": block_accuracy}
 
 
 def measure(rounds: int, quick: bool) -> dict[str, Any]:
     results = {}
-    for name, benchmark in BENCHMARKS.items():
+    benchmarks = BENCHMARKS | (ONLY_QUICK if quick else {})
+    for name, benchmark in benchmarks.items():
         print(f"\n{benchmark.__doc__.splitlines()[0]}\n", flush=True)
         results[name] = benchmark.measure(rounds, quick)
         benchmark.show(results[name])

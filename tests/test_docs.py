@@ -121,5 +121,5 @@ def test_files_that_a_page_names_exist(page):
 def test_readme_links_every_page():
     readme = (ROOT / "README.md").read_text()
     files = [*PAGES, *DOCS.glob("*.py")]
-    assert len(PAGES) == 8
+    assert len(PAGES) == 9
     assert all(f"(docs/{file.name})" in readme for file in files)
