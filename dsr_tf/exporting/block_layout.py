@@ -1,0 +1,138 @@
+"""Blocks of a kernel as a file that computes with them holds them."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from dsr_tf.layers.block_variable import stacked
+from dsr_tf.units import Units
+
+# Blocks with fewer rows are multiplied several at a time, up to so many rows:
+# smaller products cost more than what they save.
+_ROWS = 64
+
+
+@dataclass(frozen=True)
+class BlockLayout:
+    """Blocks in groups, each of one column of the grid, and their places.
+
+    Blocks of zeros fill up the groups.
+
+    Args:
+        weights: The blocks of a group side by side, each transposed: shape
+            `(groups, columns, size * rows)`.
+        sources: Which rows of the grid they are in, int32, shape
+            `(groups, size)`.
+        targets: The column of each group, int32, ascending; the last one is the
+            last of the grid.
+        grid: Number of blocks from inputs to outputs.
+    """
+
+    weights: np.ndarray
+    sources: np.ndarray
+    targets: np.ndarray
+    grid: tuple[int, int]
+
+    @classmethod
+    def of(
+        cls, kernel: np.ndarray, mask: np.ndarray, units: Units
+    ) -> "BlockLayout":
+        """Returns the layout of a kernel.
+
+        Args:
+            kernel: The kernel, of any shape.
+            mask: Its mask, equal throughout each block.
+            units: Its blocks.
+        """
+        positions = np.flatnonzero(units.of_mask(mask))
+        blocks = stacked(units, units.rows(kernel)[:, positions])
+        down, across = units.grid
+        sources, targets = np.divmod(positions, across)
+        order = np.argsort(targets, kind="stable")
+        size = max(1, _ROWS // units.block[0])
+        group, place, keys = _grouped(targets[order], across, size)
+        rows, columns = units.block
+        weights = np.zeros((len(keys), columns, size, rows), kernel.dtype)
+        weights[group, :, place] = blocks[order].transpose(0, 2, 1)
+        of_groups = np.zeros((len(keys), size), "int32")
+        of_groups[group, place] = sources[order]
+        joined = weights.reshape(len(keys), columns, size * rows)
+        return cls(joined, of_groups, keys, (down, across))
+
+    def product(self, inputs: Any, weights: tf.Tensor) -> tf.Tensor:
+        """Multiplies inputs by the kernel.
+
+        Args:
+            inputs: Shape `(batch, inputs)`.
+            weights: The weights, as read from the file.
+
+        Returns:
+            Shape `(batch, outputs)`.
+        """
+        groups, columns, width = weights.shape
+        batch, (down, across) = tf.shape(inputs)[0], self.grid
+        rows = tf.reshape(tf.transpose(inputs), [down, -1, batch])
+        own = tf.gather(rows, self.sources)
+        own = tf.reshape(own, [groups, width, batch])
+        parts = _parts(own, weights, inputs.shape[0])
+        sums = tf.reshape(
+            _summed(parts, self.targets), [across * columns, batch]
+        )
+        return tf.transpose(sums)
+
+
+def _grouped(
+    targets: np.ndarray, across: int, size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Groups blocks by their columns, at most `size` of them.
+
+    Args:
+        targets: Columns of the blocks, ascending.
+        across: Number of columns.
+        size: Most blocks of a group.
+
+    Returns:
+        The group of each block, its place in it, and the column of each group.
+    """
+    rank = np.arange(len(targets)) - np.searchsorted(targets, targets)
+    begins = rank % size == 0
+    keys = targets[begins].tolist()
+    # The sum of groups has as many rows as the last of them says.
+    if not keys or keys[-1] != across - 1:
+        keys.append(across - 1)
+    return np.cumsum(begins) - 1, rank % size, np.asarray(keys, "int32")
+
+
+def _parts(own: tf.Tensor, weights: tf.Tensor, batch: int | None) -> tf.Tensor:
+    """Returns what each group adds: `(groups, columns, batch)`.
+
+    A product of one row is the faster one where the row comes first. Both ways
+    are right for any batch.
+
+    Args:
+        own: What the groups are multiplied by, `(groups, width, batch)`.
+        weights: Shape `(groups, columns, width)`.
+        batch: The number of rows, if it is known.
+    """
+
+    def of_one() -> tf.Tensor:
+        row = tf.transpose(own, [0, 2, 1])
+        products = tf.matmul(row, weights, transpose_b=True)
+        return tf.transpose(products, [0, 2, 1])
+
+    def of_many() -> tf.Tensor:
+        return tf.matmul(weights, own)
+
+    if batch is not None:
+        return of_one() if batch == 1 else of_many()
+    return tf.cond(tf.shape(own)[2] == 1, of_one, of_many)
+
+
+def _summed(parts: tf.Tensor, targets: np.ndarray) -> tf.Tensor:
+    """Adds up the parts of equal columns, in float32 or wider."""
+    dtype = parts.dtype
+    if dtype.size < 4:
+        parts = tf.cast(parts, tf.float32)
+    return tf.cast(tf.math.segment_sum(parts, targets), dtype)
