@@ -72,15 +72,15 @@ class BlockLayout:
             Shape `(batch, outputs)`.
         """
         groups, columns, width = weights.shape
-        batch, (down, across) = tf.shape(inputs)[0], self.grid
-        rows = tf.reshape(tf.transpose(inputs), [down, -1, batch])
-        own = tf.gather(rows, self.sources)
-        own = tf.reshape(own, [groups, width, batch])
-        parts = _parts(own, weights, inputs.shape[0])
-        sums = tf.reshape(
-            _summed(parts, self.targets), [across * columns, batch]
+        down, across = self.grid
+        # Sizes that are inferred: to compute them would take as long as much
+        # of the product of one row does.
+        rows = tf.reshape(
+            tf.transpose(inputs), [down, inputs.shape[1] // down, -1]
         )
-        return tf.transpose(sums)
+        own = tf.reshape(tf.gather(rows, self.sources), [groups, width, -1])
+        sums = _summed(tf.matmul(weights, own), self.targets)
+        return tf.transpose(tf.reshape(sums, [across * columns, -1]))
 
 
 def _grouped(
@@ -103,31 +103,6 @@ def _grouped(
     if not keys or keys[-1] != across - 1:
         keys.append(across - 1)
     return np.cumsum(begins) - 1, rank % size, np.asarray(keys, "int32")
-
-
-def _parts(own: tf.Tensor, weights: tf.Tensor, batch: int | None) -> tf.Tensor:
-    """Returns what each group adds: `(groups, columns, batch)`.
-
-    A product of one row is the faster one where the row comes first. Both ways
-    are right for any batch.
-
-    Args:
-        own: What the groups are multiplied by, `(groups, width, batch)`.
-        weights: Shape `(groups, columns, width)`.
-        batch: The number of rows, if it is known.
-    """
-
-    def of_one() -> tf.Tensor:
-        row = tf.transpose(own, [0, 2, 1])
-        products = tf.matmul(row, weights, transpose_b=True)
-        return tf.transpose(products, [0, 2, 1])
-
-    def of_many() -> tf.Tensor:
-        return tf.matmul(weights, own)
-
-    if batch is not None:
-        return of_one() if batch == 1 else of_many()
-    return tf.cond(tf.shape(own)[2] == 1, of_one, of_many)
 
 
 def _summed(parts: tf.Tensor, targets: np.ndarray) -> tf.Tensor:

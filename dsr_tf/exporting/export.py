@@ -13,7 +13,7 @@ from dsr_tf.checks import checked_switch
 from dsr_tf.convert.clone import check_built
 from dsr_tf.exporting.arrays import write_csr
 from dsr_tf.exporting.arrays import write_npz
-from dsr_tf.exporting.block_serving import has_blocks
+from dsr_tf.exporting.block_serving import can_serve_blocks
 from dsr_tf.exporting.functional import as_functional
 from dsr_tf.exporting.saved_model import write_dense
 from dsr_tf.exporting.saved_model import write_packed
@@ -80,9 +80,11 @@ def export(
             outputs of 8 bits, as microcontrollers take them, with dense
             kernels.
         compute: For `"saved_model"`: `"dense"` unpacks all kernels to dense
-            ones at loading. With `"blocks"`, layers with blocks, under masks or
-            stored alone, compute with these, and never have a dense kernel:
-            `Dense`, `EinsumDense` and 1×1 convolutions.
+            ones at loading. With `"blocks"`, the layers that are faster so
+            compute with their blocks, stored under masks or alone, and have no
+            dense kernel: `Dense`, `EinsumDense` and 1×1 convolutions of at
+            least 512×512 weights, of which at most a quarter is not 0, in
+            blocks of at least 8×8.
 
     Raises:
         ValueError: If an argument is out of its range, the model cannot be
@@ -174,11 +176,13 @@ def _check_default(format: str, only: str, options: dict[str, Any]) -> None:
 
 
 def _check_blocks(model: keras.Model) -> None:
-    if not has_blocks(model):
+    if not can_serve_blocks(model):
         raise ValueError(
-            "`compute` must be 'dense' for a model without blocks. Blocks are "
-            "those of `Dense`, `EinsumDense` and 1×1 convolutions, with a "
-            "granularity such as (32, 32). Received: compute='blocks', model "
+            "`compute` must be 'dense' for a model without layers that are "
+            "faster with blocks: `Dense`, `EinsumDense` and 1×1 convolutions "
+            "of at least 262,144 weights, of which at most a quarter is not "
+            "0, with blocks of at least 8×8. Convert it with a granularity "
+            "such as (32, 32). Received: compute='blocks', model "
             f"'{model.name}'"
         )
 

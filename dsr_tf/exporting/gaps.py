@@ -49,12 +49,13 @@ def pack(array: np.ndarray) -> Packed:
 
 
 def _coded(stream: bytes) -> bytes:
-    """Codes gaps; those inside blocks are runs of zeros.
+    """Codes gaps, by whichever strategy takes fewer bytes.
 
-    A search for other repeated strings would take time and find none.
+    Gaps of blocks repeat from row to row. In those of single weights, a search
+    for repeated strings finds some that take more bytes than they save.
     """
     coded = []
-    for strategy in (zlib.Z_HUFFMAN_ONLY, zlib.Z_RLE):
+    for strategy in (zlib.Z_HUFFMAN_ONLY, zlib.Z_DEFAULT_STRATEGY):
         coder = zlib.compressobj(9, strategy=strategy)
         coded.append(coder.compress(stream) + coder.flush())
     return min(coded, key=len)

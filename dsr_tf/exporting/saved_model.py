@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,6 +16,7 @@ from dsr_tf.checks import first_line
 from dsr_tf.convert.clone import clone_with
 from dsr_tf.convert.clone import copy_all
 from dsr_tf.convert.densify import copy_out
+from dsr_tf.exporting.block_serving import ServedBlocks
 from dsr_tf.exporting.block_serving import computing_with_blocks
 from dsr_tf.exporting.block_serving import served_blocks
 from dsr_tf.exporting.comparison import as_array
@@ -60,7 +62,7 @@ def write_packed(
     path: Path,
     representative: Any = None,
     compute: str = "dense",
-) -> None:
+) -> str | None:
     """Writes a SavedModel with sparse kernels packed.
 
     Loading it unpacks the kernels, to dense ones or to blocks.
@@ -70,7 +72,10 @@ def write_packed(
         path: Folder to write.
         representative: Inputs to compare it on, as `predict` takes them; None
             to draw some.
-        compute: `"dense"`, or `"blocks"` for the layers that have some.
+        compute: `"dense"`, or `"blocks"` for the layers that are faster so.
+
+    Returns:
+        How many kernels compute with blocks, if any.
 
     Raises:
         RuntimeError: If its outputs differ from the model's.
@@ -81,16 +86,26 @@ def write_packed(
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         blocks = served_blocks(served, folder) if compute == "blocks" else []
-        unpacked = {id(x.layer.kernel): x.weights for x in blocks}
-        for kernel in [x.kernel for x in sparse_layers(served)]:
-            if id(kernel) not in unpacked:
-                array = keras.ops.convert_to_numpy(kernel.value)
-                unpacked[id(kernel)] = UnpackedVariable.of(
-                    array, kernel.path, folder
-                )
+        unpacked = _unpacked(served, blocks, folder)
         traced = computing_with_blocks(blocks)
         write_graph(served, path, unpacked, traced=traced)
     _compare(path, model, inputs)
+    if not blocks:
+        return None
+    return f"{len(blocks)} of {len(unpacked)} kernels compute with blocks"
+
+
+def _unpacked(
+    model: keras.Model, blocks: Sequence[ServedBlocks], folder: Path
+) -> dict[int, UnpackedVariable]:
+    """Returns what a file has instead of each sparse kernel, by `id`."""
+    unpacked = {id(x.layer.kernel): x.weights for x in blocks}
+    for kernel in [x.kernel for x in sparse_layers(model)]:
+        if id(kernel) not in unpacked:
+            array = keras.ops.convert_to_numpy(kernel.value)
+            variable = UnpackedVariable.of(array, kernel.path, folder)
+            unpacked[id(kernel)] = variable
+    return unpacked
 
 
 def without_hashes(model: keras.Model) -> keras.Model:
