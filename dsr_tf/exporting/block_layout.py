@@ -21,8 +21,8 @@ class BlockLayout:
     Blocks of zeros fill up the groups.
 
     Args:
-        weights: The blocks of a group side by side, each transposed: shape
-            `(groups, columns, size * rows)`.
+        weights: The blocks of each group, one under the other: shape
+            `(groups, size * rows, columns)`.
         sources: Which rows of the grid they are in, int32, shape
             `(groups, size)`.
         targets: The column of each group, int32, ascending; the last one is the
@@ -54,11 +54,11 @@ class BlockLayout:
         size = max(1, _ROWS // units.block[0])
         group, place, keys = _grouped(targets[order], across, size)
         rows, columns = units.block
-        weights = np.zeros((len(keys), columns, size, rows), kernel.dtype)
-        weights[group, :, place] = blocks[order].transpose(0, 2, 1)
+        weights = np.zeros((len(keys), size, rows, columns), kernel.dtype)
+        weights[group, place] = blocks[order]
         of_groups = np.zeros((len(keys), size), "int32")
         of_groups[group, place] = sources[order]
-        joined = weights.reshape(len(keys), columns, size * rows)
+        joined = weights.reshape(len(keys), size * rows, columns)
         return cls(joined, of_groups, keys, (down, across))
 
     def product(self, inputs: Any, weights: tf.Tensor) -> tf.Tensor:
@@ -71,7 +71,7 @@ class BlockLayout:
         Returns:
             Shape `(batch, outputs)`.
         """
-        groups, columns, width = weights.shape
+        groups, width, columns = weights.shape
         down, across = self.grid
         # Sizes that are inferred: to compute them would take as long as much
         # of the product of one row does.
@@ -79,8 +79,10 @@ class BlockLayout:
             tf.transpose(inputs), [down, inputs.shape[1] // down, -1]
         )
         own = tf.reshape(tf.gather(rows, self.sources), [groups, width, -1])
-        sums = _summed(tf.matmul(weights, own), self.targets)
-        return tf.transpose(tf.reshape(sums, [across * columns, -1]))
+        # Other orders of factors and axes take longer for one row.
+        parts = tf.matmul(own, weights, transpose_a=True)
+        sums = tf.transpose(_summed(parts, self.targets), [1, 0, 2])
+        return tf.reshape(sums, [-1, across * columns])
 
 
 def _grouped(
