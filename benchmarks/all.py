@@ -12,6 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 from typing import Any
 
 from benchmarks import artifacts
+from benchmarks import block_files
 from benchmarks import command
 from benchmarks import epoch
 from benchmarks import memory
@@ -29,6 +30,7 @@ BENCHMARKS = {
     "memory": memory,
     "start": start,
     "artifacts": artifacts,
+    "block_files": block_files,
     "profile": profile,
 }
 
