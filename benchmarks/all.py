@@ -14,6 +14,9 @@ from typing import Any
 
 from benchmarks import artifacts
 from benchmarks import block_accuracy
+from benchmarks import block_costs
+from benchmarks import block_files
+from benchmarks import blocks
 from benchmarks import command
 from benchmarks import epoch
 from benchmarks import memory
@@ -31,6 +34,9 @@ BENCHMARKS = {
     "memory": memory,
     "start": start,
     "artifacts": artifacts,
+    "blocks": blocks,
+    "block_costs": block_costs,
+    "block_files": block_files,
     "profile": profile,
 }
 # These take hours, and are run by themselves.

@@ -47,13 +47,13 @@ def missing() -> str | None:
             "no Arm processor: ARM_RUN must name a program that runs Python "
             f"scripts on one; there is no {PROGRAM}"
         )
-    ended = _run("-c", "import ai_edge_litert.interpreter")
+    ended = run("-c", "import ai_edge_litert.interpreter")
     if not ended.returncode:
         return None
     return f"no Arm processor: {PROGRAM} fails ({_last_line(ended.stderr)})"
 
 
-def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(PROGRAM), *arguments],
         stdin=subprocess.DEVNULL,
@@ -76,7 +76,7 @@ def outcome(
         given, found = (Path(folder) / f"{x}.npz" for x in ("given", "found"))
         np.savez(given, **{input_names(model)[0]: example})
         try:
-            ended = _run(interpreter.__file__, *map(str, (path, given, found)))
+            ended = run(interpreter.__file__, *map(str, (path, given, found)))
         except subprocess.TimeoutExpired:
             return f"runs for over {SECONDS} seconds"
         if ended.returncode:

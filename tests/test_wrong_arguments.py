@@ -314,6 +314,7 @@ def rows(tmp_path_factory):
             "verbose": (False, "switch"),
             "encoding": ("auto", "other"),
             "inputs": (None, "other?"),
+            "compute": ("dense", "other"),
         },
         "gradual_pruning": gradual,
         "hash_kernels": chosen

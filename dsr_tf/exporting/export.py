@@ -13,6 +13,7 @@ from dsr_tf.checks import checked_switch
 from dsr_tf.convert.clone import check_built
 from dsr_tf.exporting.arrays import write_csr
 from dsr_tf.exporting.arrays import write_npz
+from dsr_tf.exporting.block_serving import can_serve_blocks
 from dsr_tf.exporting.functional import as_functional
 from dsr_tf.exporting.saved_model import write_dense
 from dsr_tf.exporting.saved_model import write_packed
@@ -46,6 +47,7 @@ def export(
     verbose: bool = True,
     encoding: str = "auto",
     inputs: str | None = None,
+    compute: str = "dense",
 ) -> None:
     """Writes a sparse model as a file that loads without this library.
 
@@ -77,6 +79,12 @@ def export(
         inputs: For `"tflite"` with `quantize="int8"`: `"int8"` makes in- and
             outputs of 8 bits, as microcontrollers take them, with dense
             kernels.
+        compute: For `"saved_model"`: `"dense"` unpacks all kernels to dense
+            ones at loading. With `"blocks"`, the layers that are faster so
+            compute with their blocks, stored under masks or alone, and have no
+            dense kernel: `Dense`, `EinsumDense` and 1×1 convolutions of at
+            least 512×512 weights, of which at most a quarter is not 0, in
+            blocks of at least 8×8.
 
     Raises:
         ValueError: If an argument is out of its range, the model cannot be
@@ -95,7 +103,9 @@ def export(
     _check(model, path, overwrite)
     if format not in ("npz", "csr"):
         model = as_functional(model)
-    options = _options(format, quantize, encoding, inputs)
+    options = _options(format, quantize, encoding, inputs, compute)
+    if compute == "blocks":
+        _check_blocks(model)
     if representative is not None:
         options |= _representative(format, representative)
     with replacing(path) as partial, closed_name_scopes(), under_masks(model):
@@ -128,15 +138,22 @@ def _check(model: keras.Model, path: Path, overwrite: bool) -> None:
 
 
 def _options(
-    format: str, quantize: str | None, encoding: str, inputs: str | None
+    format: str,
+    quantize: str | None,
+    encoding: str,
+    inputs: str | None,
+    compute: str,
 ) -> dict[str, Any]:
     checked_choice("quantize", quantize, tuple(TOLERANCES))
     checked_choice("encoding", encoding, ENCODINGS)
     checked_choice("inputs", inputs, (None, "int8"))
+    checked_choice("compute", compute, ("dense", "blocks"))
     options = {"quantize": quantize, "encoding": encoding, "inputs": inputs}
+    if format != "saved_model":
+        _check_default(format, "saved_model", {"compute": compute})
     if format != "tflite":
-        _check_default(format, options)
-        return {}
+        _check_default(format, "tflite", options)
+        return {"compute": compute} if format == "saved_model" else {}
     if inputs is not None and (quantize != "int8" or encoding == "sparse"):
         raise ValueError(
             "`inputs` must be None, unless `quantize='int8'` and the encoding "
@@ -146,15 +163,28 @@ def _options(
     return options
 
 
-def _check_default(format: str, options: dict[str, Any]) -> None:
-    """Refuses what only TFLite has, for another format."""
+def _check_default(format: str, only: str, options: dict[str, Any]) -> None:
+    """Refuses what only one format has, for another format."""
     usual = {"quantize": None, "encoding": "auto", "inputs": None}
+    usual |= {"compute": "dense"}
     for name, value in options.items():
         if value != usual[name]:
             raise ValueError(
                 f"`{name}` must be {usual[name]!r}, unless the format is "
-                f"'tflite'. Received: {name}={value!r}, format={format!r}"
+                f"{only!r}. Received: {name}={value!r}, format={format!r}"
             )
+
+
+def _check_blocks(model: keras.Model) -> None:
+    if not can_serve_blocks(model):
+        raise ValueError(
+            "`compute` must be 'dense' for a model without layers that are "
+            "faster with blocks: `Dense`, `EinsumDense` and 1×1 convolutions "
+            "of at least 262,144 weights, of which at most a quarter is not "
+            "0, with blocks of at least 8×8. Convert it with a granularity "
+            "such as (32, 32). Received: compute='blocks', model "
+            f"'{model.name}'"
+        )
 
 
 def _representative(format: str, given: Any) -> dict[str, Any]:

@@ -45,13 +45,20 @@ def pack(array: np.ndarray) -> Packed:
     ends = np.cumsum(gaps // _LONG + 1)
     stream = np.full(ends[-1] if len(ends) else 0, _LONG, np.uint8)
     stream[ends - 1] = gaps % _LONG
-    # A search for repeated strings would take time and find none.
-    coder = zlib.compressobj(9, strategy=zlib.Z_HUFFMAN_ONLY)
-    return Packed(
-        array.shape,
-        flat[positions],
-        coder.compress(stream.tobytes()) + coder.flush(),
-    )
+    return Packed(array.shape, flat[positions], _coded(stream.tobytes()))
+
+
+def _coded(stream: bytes) -> bytes:
+    """Codes gaps, by whichever strategy takes fewer bytes.
+
+    Gaps of blocks repeat from row to row. In those of single weights, a search
+    for repeated strings finds some that take more bytes than they save.
+    """
+    coded = []
+    for strategy in (zlib.Z_HUFFMAN_ONLY, zlib.Z_DEFAULT_STRATEGY):
+        coder = zlib.compressobj(9, strategy=strategy)
+        coded.append(coder.compress(stream) + coder.flush())
+    return min(coded, key=len)
 
 
 def unpack(packed: Packed) -> np.ndarray:

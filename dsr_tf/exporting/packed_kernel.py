@@ -1,11 +1,15 @@
 """Kernels that are packed in a SavedModel, and unpacked when it is loaded."""
 
+import hashlib
 import math
+import re
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from dsr_tf.exporting.gaps import Packed
+from dsr_tf.exporting.gaps import pack
 
 
 class UnpackedVariable(tf.saved_model.experimental.TrackableResource):
@@ -31,6 +35,26 @@ class UnpackedVariable(tf.saved_model.experimental.TrackableResource):
         self._dtype = tf.as_dtype(packed.values.dtype)
         self._num_bytes = packed.values.nbytes
         self._initialize()
+
+    @classmethod
+    def of(
+        cls, array: np.ndarray, path: str, folder: Path
+    ) -> "UnpackedVariable":
+        """Packs an array into a file of a folder.
+
+        Args:
+            array: The value of the variable.
+            path: What it is called in the model.
+            folder: Where the file is until the SavedModel has its copy.
+        """
+        packed = pack(array)
+        # Loaders keep variables by name, of all models together: equal names
+        # only for equal arrays.
+        shape = str(packed.shape).encode()
+        content = packed.values.tobytes() + packed.gaps + shape
+        digest = hashlib.sha256(content).hexdigest()
+        name = re.sub(r"\W", "_", path) + f"_{digest[:16]}"
+        return cls(folder / f"{name}.bin", packed, name)
 
     # The names of the next two are `TrackableResource`'s.
     def _create_resource(self) -> tf.Tensor:

@@ -1,9 +1,10 @@
 """SavedModels of sparse models: packed, and dense."""
 
-import hashlib
-import re
 import tempfile
 from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from dsr_tf.checks import first_line
 from dsr_tf.convert.clone import clone_with
 from dsr_tf.convert.clone import copy_all
 from dsr_tf.convert.densify import copy_out
+from dsr_tf.exporting.block_serving import ServedBlocks
+from dsr_tf.exporting.block_serving import computing_with_blocks
+from dsr_tf.exporting.block_serving import served_blocks
 from dsr_tf.exporting.comparison import as_array
 from dsr_tf.exporting.comparison import difference
 from dsr_tf.exporting.comparison import outputs_of
@@ -24,7 +28,6 @@ from dsr_tf.exporting.drawn_inputs import drawn_inputs
 from dsr_tf.exporting.examples import Batch
 from dsr_tf.exporting.examples import batches_of
 from dsr_tf.exporting.examples import first_examples
-from dsr_tf.exporting.gaps import pack
 from dsr_tf.exporting.packed_kernel import UnpackedVariable
 from dsr_tf.exporting.signature import input_names
 from dsr_tf.exporting.signature import output_names
@@ -55,17 +58,24 @@ def write_dense(
 
 
 def write_packed(
-    model: keras.Model, path: Path, representative: Any = None
-) -> None:
+    model: keras.Model,
+    path: Path,
+    representative: Any = None,
+    compute: str = "dense",
+) -> str | None:
     """Writes a SavedModel with sparse kernels packed.
 
-    Loading it unpacks the kernels. The loaded model is a dense one.
+    Loading it unpacks the kernels, to dense ones or to blocks.
 
     Args:
-        model: A built sequential or functional model.
+        model: A built sequential or functional model, its blocks under masks.
         path: Folder to write.
         representative: Inputs to compare it on, as `predict` takes them; None
             to draw some.
+        compute: `"dense"`, or `"blocks"` for the layers that are faster so.
+
+    Returns:
+        How many kernels compute with blocks, if any.
 
     Raises:
         RuntimeError: If its outputs differ from the model's.
@@ -73,13 +83,29 @@ def write_packed(
     inputs = _inputs(model, representative)
     served = without_hashes(model)
     # Files for the kernels, until the SavedModel has its copies.
-    with tempfile.TemporaryDirectory() as folder:
-        unpacked = {
-            id(layer.kernel): _unpacked(layer.kernel, Path(folder))
-            for layer in sparse_layers(served)
-        }
-        write_graph(served, path, unpacked)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        blocks = served_blocks(served, folder) if compute == "blocks" else []
+        unpacked = _unpacked(served, blocks, folder)
+        traced = computing_with_blocks(blocks)
+        write_graph(served, path, unpacked, traced=traced)
     _compare(path, model, inputs)
+    if not blocks:
+        return None
+    return f"{len(blocks)} of {len(unpacked)} kernels compute with blocks"
+
+
+def _unpacked(
+    model: keras.Model, blocks: Sequence[ServedBlocks], folder: Path
+) -> dict[int, UnpackedVariable]:
+    """Returns what a file has instead of each sparse kernel, by `id`."""
+    unpacked = {id(x.layer.kernel): x.weights for x in blocks}
+    for kernel in [x.kernel for x in sparse_layers(model)]:
+        if id(kernel) not in unpacked:
+            array = keras.ops.convert_to_numpy(kernel.value)
+            variable = UnpackedVariable.of(array, kernel.path, folder)
+            unpacked[id(kernel)] = variable
+    return unpacked
 
 
 def without_hashes(model: keras.Model) -> keras.Model:
@@ -93,6 +119,7 @@ def write_graph(
     path: Path,
     unpacked: Mapping[int, UnpackedVariable] | None = None,
     any_float: bool = True,
+    traced: AbstractContextManager[None] | None = None,
 ) -> None:
     """Writes a SavedModel with the signatures that `Model.export` writes.
 
@@ -106,6 +133,7 @@ def write_graph(
             `id(kernel)`.
         any_float: Whether inputs that are floats of another width than 32 bits
             stay so.
+        traced: What holds while the model is traced.
     """
     served, unpacked = tf.Module(), unpacked or {}
     served.resources = [*unpacked.values(), *_tables(model)]
@@ -128,7 +156,8 @@ def write_graph(
         return dict(zip(output_names(outputs), flat, strict=True))
 
     served.serve = serve
-    with reading({key: x.read for key, x in unpacked.items()}):
+    readers = {key: x.read for key, x in unpacked.items()}
+    with reading(readers), traced or nullcontext():
         signature = named.get_concrete_function(**{x.name: x for x in specs})
         signatures = {"serve": signature, "serving_default": signature}
         try:
@@ -177,16 +206,6 @@ def _compare(path: Path, model: keras.Model, inputs: Batch) -> None:
             "The SavedModel must give the outputs of the model. Nothing was "
             f"written. Received: a SavedModel that {text}"
         )
-
-
-def _unpacked(kernel: Any, folder: Path) -> UnpackedVariable:
-    packed_kernel = pack(keras.ops.convert_to_numpy(kernel.value))
-    # Loaders keep variables by name, of all models together: equal names only
-    # for equal kernels.
-    content = packed_kernel.values.tobytes() + packed_kernel.gaps
-    digest = hashlib.sha256(content).hexdigest()
-    name = re.sub(r"\W", "_", kernel.path) + f"_{digest[:16]}"
-    return UnpackedVariable(folder / f"{name}.bin", packed_kernel, name)
 
 
 def _plain_hashed(layer: Layer) -> Layer | None:
