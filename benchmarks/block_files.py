@@ -172,7 +172,7 @@ def on_arm(
 
 
 def measure(rounds: int, quick: bool) -> dict[str, Any]:
-    width, batches = (512, (1,)) if quick else (WIDTH, BATCHES)
+    width, batches = (1024, (1,)) if quick else (WIDTH, BATCHES)
     rows = [
         row
         for block in (BLOCKS[1:] if quick else BLOCKS)

@@ -21,7 +21,7 @@ from dsr_tf.units import Units
 
 RNG = np.random.default_rng(0)
 STORAGES = pytest.mark.parametrize("storage", ["masks", "blocks"])
-WIDTH = 512
+WIDTH = 768
 
 
 @pytest.fixture
@@ -324,7 +324,7 @@ def test_other_values_are_refused(tmp_path, arguments, message):
 @pytest.mark.parametrize(
     "changed",
     [
-        {"width": 256},
+        {"width": 512},
         {"block": (4, 32)},
         {"block": (32, 4)},
         {"sparsity": 0.7},

@@ -21,7 +21,7 @@ from dsr_tf.layers.tree import all_layers
 # Where blocks take less time than a dense kernel, as measured on processors
 # with one row, 32 and 256 rows: what has fewer weights, or shorter blocks, or
 # more of them, is left dense.
-_LEAST_WEIGHTS = 512 * 512
+_LEAST_WEIGHTS = 512 * 1024
 _SHORTEST = 8
 _MOST_KEPT = 1 / 4
 _SERVED_OF: dict[type[Any], type[BlockKernel]] = {

@@ -83,7 +83,7 @@ def export(
             ones at loading. With `"blocks"`, the layers that are faster so
             compute with their blocks, stored under masks or alone, and have no
             dense kernel: `Dense`, `EinsumDense` and 1×1 convolutions of at
-            least 512×512 weights, of which at most a quarter is not 0, in
+            least 512×1024 weights, of which at most a quarter is not 0, in
             blocks of at least 8×8.
 
     Raises:
@@ -180,7 +180,7 @@ def _check_blocks(model: keras.Model) -> None:
         raise ValueError(
             "`compute` must be 'dense' for a model without layers that are "
             "faster with blocks: `Dense`, `EinsumDense` and 1×1 convolutions "
-            "of at least 262,144 weights, of which at most a quarter is not "
+            "of at least 524,288 weights, of which at most a quarter is not "
             "0, with blocks of at least 8×8. Convert it with a granularity "
             "such as (32, 32). Received: compute='blocks', model "
             f"'{model.name}'"
