@@ -24,16 +24,30 @@ def fingerprint(tensor: tf.Tensor) -> tf.Tensor:
     a probability of about `2**-64`. The order of the sum does not matter.
 
     Args:
-        tensor: A tensor of numbers, of known shape.
+        tensor: A tensor of numbers, of known shape but for the first axis.
 
     Returns:
         Scalar, int64.
     """
-    num_columns = tensor.shape[-1] if tensor.shape.rank else 1
+    num_columns = (tensor.shape[-1] if tensor.shape.rank else 1) or 1
     rows = tf.reshape(bits(tensor), [-1, num_columns])
-    num_rows = rows.shape[0]
     sums = tf.reduce_sum(rows * _odd_numbers(num_columns, seed=0), axis=1)
-    return tf.reduce_sum(sums * _odd_numbers(num_rows, seed=1))
+    if rows.shape[0] is None:
+        return _of_any_length(sums)
+    return tf.reduce_sum(sums * _odd_numbers(rows.shape[0], seed=1))
+
+
+def _of_any_length(numbers: tf.Tensor) -> tf.Tensor:
+    """Returns a number that depends on some numbers, and on how many."""
+    # One more, so that zeros at the end count.
+    numbers = tf.concat([numbers, [1]], axis=0)
+    first, second = _odd_numbers(2, seed=1)
+    mixed = first * tf.range(1, tf.size(numbers, tf.int64) + 1)
+    mixed = second * tf.bitwise.bitwise_xor(
+        mixed, tf.bitwise.right_shift(mixed, tf.constant(29, tf.int64))
+    )
+    odd = tf.bitwise.bitwise_or(mixed, tf.constant(1, tf.int64))
+    return tf.reduce_sum(numbers * odd)
 
 
 def bits(tensor: tf.Tensor) -> tf.Tensor:

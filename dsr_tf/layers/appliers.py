@@ -1,5 +1,7 @@
 """Which optimizer changes a kernel, and what it can leave there."""
 
+import inspect
+
 import keras
 
 # Private: nothing public tells a variable which optimizer is changing it.
@@ -30,6 +32,21 @@ def applying_optimizer() -> keras.optimizers.Optimizer | None:
     caller = getattr(stack[-1], "caller", None) if stack else None
     is_one = isinstance(caller, keras.optimizers.Optimizer)
     return caller if is_one else None
+
+
+def is_building_optimizer() -> bool:
+    """Tells whether an optimizer is making its slots.
+
+    It counts as built already, and nothing else tells.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_code.co_name == "build" and isinstance(
+            frame.f_locals.get("self"), keras.optimizers.Optimizer
+        ):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def innermost(

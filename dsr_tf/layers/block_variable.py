@@ -9,8 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from dsr_tf.layers.appliers import applying_optimizer
+from dsr_tf.layers.appliers import is_building_optimizer
 from dsr_tf.layers.elastic import ElasticVariable
 from dsr_tf.layers.elastic import make_elastic
+from dsr_tf.layers.elastic import outside_of_graphs
 from dsr_tf.layers.slots import Slot
 from dsr_tf.layers.trained_variable import TrainedVariable
 from dsr_tf.units import Units
@@ -72,6 +74,23 @@ class BlockVariable(ElasticVariable, TrainedVariable):
     def constraint(self, value: Any) -> None:
         self._own = keras.constraints.get(value)
 
+    def assign(self, value: Any) -> Any:
+        """Assigns blocks, as many as there are positions, in any order of both.
+
+        They obey the constraint, wherever they come from.
+        """
+        return super().assign(value if self._own is None else self._own(value))
+
+    @property
+    def overwrite_with_gradient(self) -> bool:
+        """Always False. Optimizers ask for it before they use their slots."""
+        optimizer = applying_optimizer()
+        if optimizer is not None and not is_building_optimizer():
+            self.meet(optimizer)
+            # Before anything is traced with them.
+            outside_of_graphs(lambda: self.clean(self.slots()))
+        return False
+
     def move(self, positions: Any, fresh: Any = None) -> None:
         """Moves blocks, and their slots in all optimizers that are known.
 
@@ -103,32 +122,48 @@ class BlockVariable(ElasticVariable, TrainedVariable):
             What is assigned.
         """
         before = tf.convert_to_tensor(self.positions.value)
-        places = tf.minimum(
-            tf.searchsorted(before, positions), tf.shape(before)[0] - 1
-        )
-        stays = tf.equal(tf.gather(before, places), positions)[:, None, None]
         old = tf.convert_to_tensor(self.value)
         new = tf.zeros([], old.dtype) if fresh is None else fresh
-        blocks = tf.where(stays, tf.gather(old, places), new)
-        assigned = [blocks]
-        for slot in slots:
-            start = blocks
-            if slot.initial_value is not None:
-                start = tf.constant(slot.initial_value)
-            held = slot.variable.value
-            value = tf.where(
-                tf.reshape(stays, [-1, *[1] * (held.shape.rank - 1)]),
-                tf.gather(held, places),
-                tf.cast(start, held.dtype),
-            )
-            slot.variable.assign(value)
-            assigned.append(value)
+        blocks = _moved(old, before, positions, new)
+        moved = [self._moved_slot(x, before, positions, blocks) for x in slots]
         self.assign(blocks)
         self.positions.assign(positions)
-        return assigned
+        return [blocks, *moved]
+
+    def bring_along(self, slots: Sequence[Slot], before: Any) -> None:
+        """Moves slots after the blocks were moved without them.
+
+        Args:
+            slots: Slots of the blocks.
+            before: The positions that the blocks had.
+        """
+        self.free_slots(slots)
+        for slot in slots:
+            self._moved_slot(slot, before, self.positions.value, self.value)
+
+    def _moved_slot(
+        self, slot: Slot, before: Any, positions: Any, blocks: Any
+    ) -> tf.Tensor:
+        """Moves one slot, and returns what it holds then."""
+        held = tf.convert_to_tensor(slot.variable.value)
+        start = tf.cast(_start(slot, blocks), held.dtype)
+        value = _moved(held, before, positions, start)
+        slot.variable.assign(value)
+        return value
 
     def clean(self, slots: Sequence[Slot]) -> None:
-        """Does nothing: there is nothing where no block is."""
+        """Begins slots anew that were made for another number of blocks.
+
+        Others hold nothing where no block is.
+        """
+        count = self.positions.shape[0]
+        for slot in slots:
+            variable, start = slot.variable, _start(slot, self.value)
+            make_elastic(variable, start)
+            if variable.shape[0] != count:
+                shape = [count, *variable.shape[1:]]
+                start = tf.cast(start, variable.dtype)
+                variable.assign(tf.broadcast_to(start, shape))
 
     def free_slots(self, slots: Sequence[Slot]) -> bool:
         """Lets slots follow a change of the number of blocks.
@@ -138,6 +173,35 @@ class BlockVariable(ElasticVariable, TrainedVariable):
             traced anew.
         """
         return any([make_elastic(slot.variable) for slot in slots])
+
+
+def _start(slot: Slot, blocks: Any) -> Any:
+    """Returns what a slot begins with."""
+    if slot.initial_value is None:
+        return tf.convert_to_tensor(blocks)
+    return tf.constant(slot.initial_value)
+
+
+def _moved(
+    values: tf.Tensor, before: tf.Tensor, positions: Any, fresh: Any
+) -> tf.Tensor:
+    """Returns an entry for each of the new positions.
+
+    Args:
+        values: An entry for each block that there was, of any shape.
+        before: Where these were, ascending, int64.
+        positions: Where blocks are now, ascending, int64.
+        fresh: An entry for each of these, where there was none, or for all.
+    """
+    places = tf.minimum(
+        tf.searchsorted(before, positions), tf.shape(before)[0] - 1
+    )
+    stays = tf.equal(tf.gather(before, places), positions)
+    return tf.where(
+        tf.reshape(stays, [-1, *[1] * (values.shape.rank - 1)]),
+        tf.gather(values, places),
+        fresh,
+    )
 
 
 def stacked(units: Units, rows: Any) -> Any:

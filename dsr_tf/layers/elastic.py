@@ -1,5 +1,7 @@
 """Variables whose first axis may change its length."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
@@ -25,7 +27,10 @@ class ElasticVariable(keras.Variable):
         """The shape that it has now."""
         # Optimizers make slots of it while they are traced.
         with tf.init_scope():
-            return tf.TensorShape(_first(self._value).read_value().shape)
+            found = _first(self._value).read_value().shape
+        # It has no value yet if it was made where a function is traced.
+        has_value = self._value.shape.is_compatible_with(found)
+        return tf.TensorShape(found) if has_value else super().shape
 
     def assign(self, value: Any) -> Any:
         """Assigns values with any number of rows.
@@ -42,15 +47,31 @@ class ElasticVariable(keras.Variable):
                 f"`value` must have the shape {tuple(self._value.shape)} of "
                 f"'{self.path}'. Received: value.shape={tuple(value.shape)}"
             )
+        value = self._lengthened(value)
         self._value.assign(value)
         return value
 
+    def _lengthened(self, value: tf.Tensor) -> tf.Tensor:
+        """Gives equal numbers the length that there is when a graph runs.
 
-def make_elastic(variable: keras.Variable) -> bool:
+        Keras sets accumulated gradients to zeros of the shape that they had
+        when it was traced.
+        """
+        if tf.executing_eagerly() or value.shape[0] is None:
+            return value
+        known = tf.get_static_value(value)
+        if known is None or not known.size or (known != known.flat[0]).any():
+            return value
+        return tf.fill(tf.shape(self._value), value[(0,) * value.shape.rank])
+
+
+def make_elastic(variable: keras.Variable, start: Any = 0.0) -> bool:
     """Lets the first axis of a variable change, in place.
 
     Args:
         variable: A variable with one axis or more.
+        start: What it begins with, if it was made in a function that is being
+            traced, and has no value yet.
 
     Returns:
         Whether it could not before. Functions that were traced with it until
@@ -64,8 +85,11 @@ def make_elastic(variable: keras.Variable) -> bool:
         variable.__class__ = ElasticVariable
     strategy = getattr(old, "distribute_strategy", None)
     with tf.init_scope(), strategy.scope() if strategy else nullcontext():
+        value = tf.identity(old)
+        if not old.shape.is_compatible_with(value.shape):
+            value = tf.broadcast_to(tf.cast(start, old.dtype), old.shape)
         variable._value = tf.Variable(
-            tf.identity(old),
+            value,
             shape=tf.TensorShape([None, *old.shape[1:]]),
             trainable=old.trainable,
             name=variable.name,
@@ -74,6 +98,19 @@ def make_elastic(variable: keras.Variable) -> bool:
             synchronization=old.synchronization,
         )
     return True
+
+
+def outside_of_graphs(function: Callable[[], Any]) -> Any:
+    """Calls a function that makes variables, at once, and returns its result.
+
+    Variables that are made while a function of TensorFlow is traced for the
+    first time have no value until that has ended, in `tf.init_scope` too.
+    """
+    if tf.executing_eagerly():
+        return function()
+    # What is traced is known to each thread alone.
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        return pool.submit(function).result()
 
 
 def _first(variable: Any) -> Any:

@@ -221,6 +221,15 @@ class MaskedVariable(TrainedVariable):
         for slot in slots:
             self._begin_anew(slot, ~self.mask.value)
 
+    def bring_along(self, slots: Sequence[Slot], before: Any) -> None:
+        """Sets slots back after weights were moved without them.
+
+        Args:
+            slots: Slots of the kernel.
+            before: The mask that there was.
+        """
+        self.clean(slots)
+
     def has_outside(self) -> bool:
         """Tells whether it holds weights outside its mask."""
         return self._has_outside(tf.convert_to_tensor(self.value))

@@ -8,10 +8,15 @@ from weakref import WeakKeyDictionary
 import keras
 import numpy as np
 
+from dsr_tf.layers.elastic import ElasticVariable
+
 
 @dataclass(frozen=True)
 class Slot:
-    """One variable that an optimizer keeps, of the shape of a weight tensor.
+    """One variable that an optimizer keeps for the entries of a weight tensor.
+
+    It has the shape of the tensor. Of one whose first axis may change its
+    length, it has that axis, whatever others it has.
 
     Args:
         variable: The slot.
@@ -58,7 +63,7 @@ def slots_of(
         optimizer: A built optimizer.
 
     Returns:
-        Slots of the shape of the variable, by `id(variable)`.
+        Slots of each variable, by `id(variable)`.
 
     Raises:
         ValueError: If it is not built, or cannot be made again from its config.
@@ -88,14 +93,15 @@ def find_slots(
     order as the first one's.
 
     Slots of another shape, such as the row and column statistics of Adafactor,
-    have no entry for a single weight, and are left out.
+    have no entry for a single weight, and are left out; but for a variable
+    whose first axis may change its length, those that have this axis follow it.
 
     Args:
         optimizer: A built optimizer.
         variables: The variables it was built with, in that order.
 
     Returns:
-        Slots of the shape of the variable, one list a variable.
+        The slots, one list a variable.
 
     Raises:
         ValueError: If the optimizer was built with other variables, or cannot
@@ -117,10 +123,25 @@ def find_slots(
         [
             Slot(actual, _first_value(small), _name(small, stand_in))
             for small, actual in pairs
-            if small.shape == stand_in.shape
+            if _has_entries(small, stand_in, variable)
         ]
-        for stand_in in stand_ins
+        for stand_in, variable in zip(stand_ins, variables, strict=True)
     ]
+
+
+def _has_entries(
+    slot: keras.Variable, stand_in: keras.Variable, variable: keras.Variable
+) -> bool:
+    """Tells whether a slot of a stand-in has entries that go with a variable's.
+
+    Args:
+        slot: A variable of the optimizer that was built on stand-ins.
+        stand_in: Stands for the variable.
+        variable: The variable.
+    """
+    if isinstance(variable, ElasticVariable):
+        return tuple(slot.shape[:1]) == tuple(stand_in.shape[:1])
+    return slot.shape == stand_in.shape
 
 
 # No optimizer starts with this, so a slot that does was given the weight.

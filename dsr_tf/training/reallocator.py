@@ -267,6 +267,7 @@ class Reallocator:
         numbers = rule.numbers(counters.method, self.moment())
         seed = tf.constant([self.seed, counters.step], tf.int32)
         program = self._compiled(tuple(numbers))
+        others = self._others()
         try:
             done = program(
                 numbers,
@@ -279,7 +280,8 @@ class Reallocator:
             raise self._non_finite(
                 error.index, " No mask was changed."
             ) from None
-        self._clean_others()
+        for layer, slots, before in others:
+            layer.trained_kernel.bring_along(slots, before)
         counters.method = rule.next_state(counters.method, done.num_pruned)
         counters.unspent = done.unspent
         counters.num_reallocations += 1
@@ -374,8 +376,12 @@ class Reallocator:
             layer.trained_kernel.meet(self.optimizer)
             layer.trained_kernel.clean(slots)
 
-    def _clean_others(self) -> None:
-        """Does so in other optimizers that train the same layers."""
+    def _others(self) -> list[tuple[SparseKernel, list[Slot], tf.Tensor]]:
+        """Returns slots in other optimizers that train the same layers.
+
+        With them, the layers and where their weights are.
+        """
+        found = []
         for layer, own in zip(self.layers, self._slots or [], strict=True):
             mine = {id(slot.variable) for slot in own}
             others = [
@@ -384,7 +390,8 @@ class Reallocator:
                 if id(slot.variable) not in mine
             ]
             if others:
-                layer.trained_kernel.clean(others)
+                found.append((layer, others, tf.identity(layer.placement)))
+        return found
 
     def _compiled(self, names: tuple[str, ...]) -> Program:
         """Returns the program, made once."""
