@@ -81,7 +81,16 @@ def store_whole(layer: Any) -> None:
 
     Args:
         layer: A built layer of a class of `BLOCK_OF`.
+
+    Raises:
+        ValueError: If its class is one of a user's own.
     """
+    if type(layer) not in PLAIN_OF:
+        raise ValueError(
+            "A layer that stores blocks must be of a class of this library, "
+            "not of one that extends it, to be converted or exported. "
+            f"Received: layer '{layer.name}' of class {type(layer).__name__}"
+        )
     blocks, places, whole = layer.kernel_blocks, layer.placement, layer.kernel
     scope, _, _ = blocks.path.rpartition("/")
     with _where(blocks), open_name_scopes(scope):
