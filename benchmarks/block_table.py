@@ -23,8 +23,10 @@ def _show_network(rows: list[Mapping[str, Any]]) -> None:
     dense = [row for row in rows if row["method"] == "dense"]
     sparse = [row for row in rows if row["method"] != "dense"]
     print(f"{rows[0]['network']}, dense: {spread(dense)}\n")
-    densities = sorted({row["density"] for row in sparse}, reverse=True)
-    columns = [(x, method) for x in densities for method in _LABELS]
+    found = {(row["density"], row["method"]) for row in sparse}
+    densities = sorted({density for density, _ in found}, reverse=True)
+    every = [(x, method) for x in densities for method in _LABELS]
+    columns = [column for column in every if column in found]
     command.table(
         ["granularity", *(f"{x:g}, {_LABELS[name]}" for x, name in columns)],
         (

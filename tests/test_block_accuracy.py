@@ -76,7 +76,7 @@ def test_out_in_no_folder_is_refused(tmp_path, capsys):
 
 def test_table_has_mean_and_spread_of_test_images(capsys, trained):
     given = [
-        "--methods=dense,dsr",
+        "--methods=dense,static,dsr",
         "--granularities=weight,16x16",
         "--densities=0.1",
     ]
@@ -90,10 +90,10 @@ def test_table_has_mean_and_spread_of_test_images(capsys, trained):
         "",
         "mlp, dense: 98.00 ± 1.41",
         "",
-        "| granularity | 0.1, static | 0.1, SET | 0.1, DSR |",
-        "|---|---|---|---|",
-        "| weight | – | – | 98.00 ± 1.41 |",
-        "| 16x16 | – | – | 97.00 |",
+        "| granularity | 0.1, static | 0.1, DSR |",
+        "|---|---|---|",
+        "| weight | 98.00 ± 1.41 | 98.00 ± 1.41 |",
+        "| 16x16 | 98.00 ± 1.41 | 97.00 |",
         "",
     ]
 
@@ -110,6 +110,24 @@ def test_dsr_moves_a_share_of_the_blocks(granularity, blocks):
     assert sum(active) == blocks
     (moves,) = block_training.dsr_moves(run, model)
     assert moves.method.prune.num_pruned == round(0.3 * blocks)
+
+
+def test_table_shows_what_is_still_to_run(capsys, trained):
+    given = ["--densities=0.1", "--granularities=weight,8x8"]
+    runs = planned(parsed([*given, "--methods=set"]))
+    more = planned(parsed([*given, "--methods=dsr"]))[:1]
+    records = run_all([*runs, *more], None)
+    capsys.readouterr()
+    block_table.show(records)
+    assert capsys.readouterr().out.split("\n")[1:] == [
+        "mlp, dense: –",
+        "",
+        "| granularity | 0.1, SET | 0.1, DSR |",
+        "|---|---|---|",
+        "| weight | 97.00 | 97.00 |",
+        "| 8x8 | 97.00 | – |",
+        "",
+    ]
 
 
 def test_measure_is_quick_alone():
