@@ -244,7 +244,7 @@ class BlockKernel(SparseKernel, keras.layers.Layer):
                 f"class saved, with {sorted(expected)}. "
                 f"Received: {sorted(store.keys())}"
             )
-        shape = tuple(np.asarray(store["kernel_shape"]).tolist())
+        shape = tuple(np.atleast_1d(store["kernel_shape"]).tolist())
         positions = np.asarray(store["kernel_positions"])
         blocks = np.asarray(store["kernel_blocks"])
         if shape != units.shape or blocks.shape[1:] != units.block:
@@ -253,8 +253,7 @@ class BlockKernel(SparseKernel, keras.layers.Layer):
                 f"{units.shape} and blocks of {units.block}. Received: shape "
                 f"{shape} and blocks of {blocks.shape[1:]}"
             )
-        in_order = (np.diff(positions, prepend=-1) > 0).all()
-        if not in_order or len(blocks) != len(positions) or not len(blocks):
+        if positions.shape != blocks.shape[:1] or not _ascend(positions):
             raise ValueError(
                 f"Layer '{self.name}' must load a block for each of its "
                 "positions, which ascend. The file is damaged"
@@ -304,6 +303,13 @@ def first_positions(
     if count is not None:
         sparsity = 1 - count / units.count
     return np.flatnonzero(random_mask(units.grid, sparsity, seed))
+
+
+def _ascend(positions: np.ndarray) -> bool:
+    """Tells whether these are positions of one block or more, in order."""
+    if not len(positions) or positions.dtype.kind not in "iu":
+        return False
+    return bool((np.diff(positions, prepend=-1) > 0).all())
 
 
 def elementwise_only(layer: Any) -> bool:

@@ -14,6 +14,7 @@ class ElasticVariable(keras.Variable):
 
     Functions that were traced with it, checkpoints and replicas take the new
     length over; XLA compiles again what it had compiled for another length.
+    It is made of an initializer and a shape, not of a value.
     """
 
     # Private: how Keras makes the variable of TensorFlow that it holds.
@@ -100,6 +101,8 @@ def make_elastic(variable: keras.Variable, start: Any = 0.0) -> bool:
     return True
 
 
+# Else a function of one's own that TensorFlow converts warns of the thread.
+@tf.autograph.experimental.do_not_convert
 def outside_of_graphs(function: Callable[[], Any]) -> Any:
     """Calls a function that makes variables, at once, and returns its result.
 
