@@ -124,6 +124,7 @@ def test_second_run_is_refused(finished):
         ("--granularity=axb", "must be weight, kernel or ROWSxCOLUMNS, such"),
         ("--granularity=4x4x4", "must be weight, kernel or ROWSxCOLUMNS, suc"),
         ("--granularity=", "must be weight, kernel or ROWSxCOLUMNS, such as"),
+        ("--storage=blocks", "--storage=blocks needs blocks, such as --granu"),
         ("--granularity=4x4 --method=deepr", "does not go with --method=deepr"),
         (
             "--granularity=4x4 --method=hashed",
