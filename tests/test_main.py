@@ -181,6 +181,7 @@ def test_second_run_is_refused(finished):
         ("--noprune_across_tensors", "it belongs to --method=compressed"),
         ("--num_prunes=20 --period=5", "--num_prunes has no effect"),
         ("--quantize=int8", "--quantize needs --format=tflite"),
+        ("--compute=blocks --format=npz", "needs --format=saved_model"),
         ("--encoding=dense", "--encoding needs --format=tflite"),
         ("--inputs=int8", "--inputs needs --format=tflite"),
         ("--format=tflite --inputs=int8", "=int8 needs --quantize=int8"),

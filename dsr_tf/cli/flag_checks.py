@@ -102,6 +102,13 @@ def _tflite_has_options(values: Values) -> str | None:
     return None
 
 
+@check("mode", "format", "compute")
+def _saved_models_compute(values: Values) -> str | None:
+    if values["compute"] != "dense" and values["format"] != "saved_model":
+        return f"--compute={values['compute']} needs --format=saved_model"
+    return None
+
+
 @check("method", "tensorboard")
 def _logged_have_a_budget(values: Values) -> str | None:
     if values["tensorboard"] and _record(values).kernels == "dense":

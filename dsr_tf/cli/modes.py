@@ -25,6 +25,7 @@ def export() -> None:
         flags.FLAGS.overwrite,
         flags.FLAGS.encoding,
         flags.FLAGS.inputs,
+        flags.FLAGS.compute,
     )
     print(f"written to      {path}")
 

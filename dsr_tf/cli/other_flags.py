@@ -95,6 +95,13 @@ EXPORT = (
         "encoded dense, as microcontrollers need it; it needs "
         "--quantize=int8.",
     ),
+    flags.DEFINE_enum(
+        "compute",
+        "dense",
+        ["dense", "blocks"],
+        "How the saved_model export computes. blocks: large layers whose "
+        "weights move in blocks multiply by these.",
+    ),
 )
 EVALUATE = (
     flags.DEFINE_string(

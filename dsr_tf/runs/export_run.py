@@ -34,6 +34,7 @@ def export_run(
     overwrite: bool = False,
     encoding: str = "auto",
     inputs: str | None = None,
+    compute: str = "dense",
 ) -> Path:
     """Exports the network of a run into the run's folder.
 
@@ -46,6 +47,7 @@ def export_run(
         overwrite: Whether an earlier export may be replaced.
         encoding: As in `dsr_tf.export`.
         inputs: As in `dsr_tf.export`.
+        compute: As in `dsr_tf.export`.
 
     Returns:
         Path of the export.
@@ -59,8 +61,9 @@ def export_run(
     checked_choice("quantize", quantize, tuple(TOLERANCES))
     checked_choice("encoding", encoding, ENCODINGS)
     checked_choice("inputs", inputs, (None, "int8"))
+    checked_choice("compute", compute, ("dense", "blocks"))
     checked_switch("overwrite", overwrite)
-    path = folder / export_name(format, quantize, encoding, inputs)
+    path = folder / export_name(format, quantize, encoding, inputs, compute)
     if not is_finished(folder):
         raise ValueError(
             "`run_dir` must be the folder of a finished run. "
@@ -87,6 +90,7 @@ def export_run(
             overwrite,
             encoding=encoding,
             inputs=inputs,
+            compute=compute,
         )
         return path
 

@@ -21,11 +21,13 @@ def export_name(
     quantize: str | None = None,
     encoding: str = "auto",
     inputs: str | None = None,
+    compute: str = "dense",
 ) -> str:
     """Returns the name of an export; exports that differ have their own."""
     start, dot, ending = EXPORTS[format].partition(".")
     chosen = encoding if encoding != "auto" else None
-    parts = [quantize, inputs and f"{inputs}_inputs", chosen]
+    computes = compute if compute != "dense" else None
+    parts = [quantize, inputs and f"{inputs}_inputs", chosen, computes]
     return "_".join([start, *filter(None, parts)]) + dot + ending
 
 
@@ -34,5 +36,6 @@ def exports(folder: Path) -> list[Path]:
     chosen = itertools.product(TOLERANCES, ENCODINGS, (None, "int8"))
     names = {export_name(format) for format in EXPORTS}
     names |= {export_name("tflite", *each) for each in chosen}
+    names.add(export_name("saved_model", compute="blocks"))
     paths = [folder / name for name in sorted(names)]
     return [path for path in paths if os.path.lexists(path)]
