@@ -7,6 +7,7 @@ from typing import Any
 import keras
 from absl import logging
 
+from dsr_tf.convert.holders import held_by_several
 from dsr_tf.convert.select import Candidate
 from dsr_tf.layers.block_kernel import elementwise_only
 from dsr_tf.layers.sparse_classes import BLOCK_OF
@@ -44,9 +45,12 @@ def storages(
         )
     stored: dict[int, str] = {}
     left: list[str] = []
+    shared = held_by_several(model) if storage == "blocks" else set()
     for candidate in chosen:
         for kernel in candidate.kernels:
-            fits = can_store_blocks(candidate.layer, kernel, units[id(kernel)])
+            fits = id(kernel) not in shared and can_store_blocks(
+                candidate.layer, kernel, units[id(kernel)]
+            )
             stored[id(kernel)] = storage if fits else "masks"
             if not fits:
                 left.append(candidate.place.path)
@@ -78,7 +82,8 @@ def _warn(model: keras.Model, left: Sequence[str], count: int) -> None:
     logging.warning(
         "%d of %d kernels of model '%s' keep a mask, which saves neither time "
         "nor memory: %s%s. Blocks are stored of `Dense`, `EinsumDense` and 1×1 "
-        "convolutions whose penalty and constraint are elementwise.",
+        "convolutions whose penalty and constraint are elementwise, and whose "
+        "kernel no other layer holds.",
         len(left),
         count,
         model.name,
