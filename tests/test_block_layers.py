@@ -131,8 +131,8 @@ def mask_of(layer, positions):
 
 
 def slots(net, layer):
-    count = layer.kernel_blocks.shape
-    return [v for v in net.optimizer.variables if v.shape == count]
+    shape = tuple(layer.kernel_blocks.shape)
+    return [v for v in net.optimizer.variables if tuple(v.shape) == shape]
 
 
 def equal(one, other):
@@ -539,30 +539,38 @@ DAMAGES = {
     "one block less": (
         "kernel_blocks",
         lambda s: s["kernel_blocks"][1:],
-        "a block for each of its positions, which ascend",
+        "5 blocks and 6 positions",
     ),
     "descending": (
         "kernel_positions",
         lambda s: s["kernel_positions"][::-1],
-        "which ascend",
+        "one integer or more, and ascend",
     ),
     "equal": (
         "kernel_positions",
         lambda s: 0 * s["kernel_positions"],
-        "which ascend",
+        "one integer or more, and ascend",
     ),
-    "negative": ("kernel_positions", shifted(-9), "which ascend"),
-    "fractions": ("kernel_positions", shifted(0.5), "which ascend"),
-    "outside": ("kernel_positions", shifted(12), "positions below 12"),
+    "negative": (
+        "kernel_positions",
+        shifted(-9),
+        "not be negative, and must be",
+    ),
+    "fractions": (
+        "kernel_positions",
+        shifted(0.5),
+        "one integer or more, and ascend",
+    ),
+    "outside": ("kernel_positions", shifted(12), "below 12. Received"),
     "none": (
         "kernel_positions",
         lambda s: np.zeros(0, int),
-        "a block for each",
+        "one integer or more",
     ),
     "two axes": (
         "kernel_positions",
         lambda s: s["kernel_positions"][None],
-        "a block for each",
+        "one integer or more",
     ),
 }
 

@@ -179,7 +179,7 @@ def sgd():
     return keras.optimizers.SGD(0.05, momentum=0.9)
 
 
-@settings(max_examples=12)
+@settings(max_examples=8)
 @given(st.data())
 def test_blocks_go_the_way_of_masks(data):
     name = data.draw(st.sampled_from(list(METHODS)))

@@ -11,6 +11,7 @@ from keras.layers import Layer
 from dsr_tf.checks import checked_kind
 from dsr_tf.convert.copied_state import check_shared
 from dsr_tf.convert.copied_state import copy_state
+from dsr_tf.convert.new_optimizer import begin_anew
 from dsr_tf.graph.search import is_graph
 from dsr_tf.layers import copy_masks
 from dsr_tf.layers import copy_weights
@@ -114,6 +115,7 @@ def _cloned(model: keras.Model, exchange: Exchange, copy: Copy) -> keras.Model:
             copy(old, copied)
             copy_state(old, copied)
     check_shared(model, copies)
+    begin_anew(new)
     finish(new)
     return new
 

@@ -12,6 +12,7 @@ from dsr_tf.checks import first_line
 from dsr_tf.convert.clone import check_built
 from dsr_tf.convert.clone import clone_with
 from dsr_tf.convert.clone import finish
+from dsr_tf.convert.new_optimizer import begin_anew
 from dsr_tf.graph.kinds import dense_twin
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import copy_masks
@@ -53,6 +54,7 @@ def densify(model: keras.Model, in_place: bool = False) -> keras.Model:
         return clone_with(model, dense_twin, copy_out)
     _check_plain(model)
     unmask_weights(model)
+    begin_anew(model)
     model.train_function = model.test_function = model.predict_function = None
     return model
 

@@ -82,13 +82,33 @@ def make_sparse(
 
     Returns:
         The model. Functions that Keras has compiled for it are made again.
+
+    Raises:
+        ValueError: If blocks are to be stored, and the model has an optimizer
+            with slots already.
     """
+    _check_optimizer(model, made)
     for layer in _holders(model):
         own = {id(x) for x in layer.weights}
         inside = {key: how for key, how in made.items() if key in own}
         _mask(layer, inside, keep_largest)
     model.train_function = model.test_function = model.predict_function = None
     return model
+
+
+def _check_optimizer(model: Any, made: Mapping[int, Sparsity]) -> None:
+    """Refuses an optimizer with slots for kernels that there will not be."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or not optimizer.built:
+        return
+    if any(how.storage == "blocks" for how in made.values()):
+        raise ValueError(
+            "`model` must have an optimizer without slots where "
+            "`storage='blocks'` and `in_place=True`: its slots are those of "
+            "whole kernels. Call `model.compile` again, with a new optimizer. "
+            f"Received: model '{model.name}', whose {type(optimizer).__name__} "
+            "is built"
+        )
 
 
 def _holders(model: keras.Model) -> list[Layer]:

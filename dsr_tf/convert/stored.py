@@ -8,6 +8,7 @@ import keras
 from absl import logging
 
 from dsr_tf.checks import checked_choice
+from dsr_tf.convert.holders import held_by_several
 from dsr_tf.convert.select import Candidate
 from dsr_tf.layers.block_kernel import elementwise_only
 from dsr_tf.layers.sparse_classes import BLOCK_OF
@@ -59,12 +60,15 @@ def storages(
     """
     stored: dict[int, str] = {}
     left: list[str] = []
+    shared = held_by_several(model) if storage != "masks" else set()
     for candidate in chosen:
         for kernel in candidate.kernels:
             key = id(kernel)
             if key not in sparsities:
                 continue
-            fits = can_store_blocks(candidate.layer, kernel, units[key])
+            fits = key not in shared and can_store_blocks(
+                candidate.layer, kernel, units[key]
+            )
             if not fits:
                 left.append(candidate.place.path)
             if fits and storage == "auto":
@@ -100,7 +104,8 @@ def _warn(model: keras.Model, left: Sequence[str], count: int) -> None:
     logging.warning(
         "%d of %d kernels of model '%s' keep a mask, which saves neither time "
         "nor memory: %s%s. Blocks are stored of `Dense`, `EinsumDense` and 1×1 "
-        "convolutions whose penalty and constraint are elementwise.",
+        "convolutions whose penalty and constraint are elementwise, and whose "
+        "kernel no other layer holds.",
         len(left),
         count,
         model.name,

@@ -13,6 +13,7 @@ from dsr_tf.checks import checked_fraction
 from dsr_tf.layers.block_product import block_product
 from dsr_tf.layers.block_variable import BlockPositions
 from dsr_tf.layers.block_variable import BlockVariable
+from dsr_tf.layers.block_variable import checked_positions
 from dsr_tf.layers.block_variable import in_columns
 from dsr_tf.layers.block_variable import stacked
 from dsr_tf.layers.first_blocks import first_blocks
@@ -253,15 +254,12 @@ class BlockKernel(SparseKernel, keras.layers.Layer):
                 f"{units.shape} and blocks of {units.block}. Received: shape "
                 f"{shape} and blocks of {blocks.shape[1:]}"
             )
-        if positions.shape != blocks.shape[:1] or not _ascend(positions):
+        checked_positions(positions, units)
+        if len(positions) != len(blocks):
             raise ValueError(
                 f"Layer '{self.name}' must load a block for each of its "
-                "positions, which ascend. The file is damaged"
-            )
-        if positions[-1] >= units.count:
-            raise ValueError(
-                f"Layer '{self.name}' must load positions below "
-                f"{units.count}. Received: {positions[-1]}"
+                f"positions. Received: {len(blocks)} blocks and "
+                f"{len(positions)} positions. The file is damaged"
             )
         return positions, blocks
 
@@ -303,13 +301,6 @@ def first_positions(
     if count is not None:
         sparsity = 1 - count / units.count
     return np.flatnonzero(random_mask(units.grid, sparsity, seed))
-
-
-def _ascend(positions: np.ndarray) -> bool:
-    """Tells whether these are positions of one block or more, in order."""
-    if not len(positions) or positions.dtype.kind not in "iu":
-        return False
-    return bool((np.diff(positions, prepend=-1) > 0).all())
 
 
 def elementwise_only(layer: Any) -> bool:

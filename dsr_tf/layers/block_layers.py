@@ -131,7 +131,12 @@ class BlockEinsumDense(BlockKernel, keras.layers.EinsumDense):
             self.multiply(rows), (*shape, *(sizes[x] for x in new))
         )
         order = [(free + new).index(x) for x in output]
-        return self.finish(_shaped(_transposed(outputs, order), inputs, self))
+        outputs = _transposed(outputs, order)
+        if tf.is_tensor(outputs):
+            # Keras' own `compute_output_shape` takes `...` for one axis.
+            sizes |= {x: inputs.shape[letters.index(x)] for x in free}
+            outputs.set_shape([sizes[x] for x in output])
+        return self.finish(outputs)
 
 
 class BlockConv(BlockKernel):

@@ -13,6 +13,7 @@ from dsr_tf.layers.appliers import is_building_optimizer
 from dsr_tf.layers.elastic import ElasticVariable
 from dsr_tf.layers.elastic import make_elastic
 from dsr_tf.layers.elastic import outside_of_graphs
+from dsr_tf.layers.kernel_mask import is_symbolic
 from dsr_tf.layers.slots import Slot
 from dsr_tf.layers.trained_variable import TrainedVariable
 from dsr_tf.units import Units
@@ -21,12 +22,19 @@ from dsr_tf.units import Units
 class BlockPositions(ElasticVariable):
     """The positions of the blocks that are stored, ascending, int64.
 
+    Slots of the blocks follow them.
+
     Args:
         positions: First value.
         name: Its name.
+
+    Attributes:
+        blocks: The blocks, when there are any.
     """
 
     def __init__(self, positions: np.ndarray, name: str) -> None:
+        self.blocks: BlockVariable | None = None
+        self._restores = False
         super().__init__(
             lambda shape, dtype: tf.convert_to_tensor(positions, dtype),
             shape=positions.shape,
@@ -37,6 +45,34 @@ class BlockPositions(ElasticVariable):
             aggregation="only_first_replica",
             name=name,
         )
+
+    def assign(self, value: Any) -> Any:
+        """Assigns positions, after the blocks that are there.
+
+        Raises:
+            ValueError: If they do not ascend, or the kernel has none of them.
+        """
+        blocks = self.blocks
+        if blocks is None or self._restores or is_symbolic(value):
+            return self.assign_alone(value)
+        checked_positions(keras.ops.convert_to_numpy(value), blocks.units)
+        before = tf.identity(self.value)
+        done = self.assign_alone(value)
+        blocks.bring_along(blocks.slots(), before)
+        return done
+
+    def assign_alone(self, value: Any) -> Any:
+        """Assigns positions, where the caller sees to blocks and slots."""
+        return super().assign(value)
+
+    # Private, but all checkpoints of TensorFlow restore variables by it. They
+    # restore slots too, and of mirrored variables Keras assigns these.
+    def _restore_from_tensors(self, restored_tensors: Any) -> Any:
+        self._restores = True
+        try:
+            return super()._restore_from_tensors(restored_tensors)
+        finally:
+            self._restores = False
 
 
 class BlockVariable(ElasticVariable, TrainedVariable):
@@ -58,6 +94,7 @@ class BlockVariable(ElasticVariable, TrainedVariable):
     ) -> None:
         self.positions = positions
         self.units = units
+        positions.blocks = self
         self._own = constraint
         self._optimizers: WeakSet[keras.optimizers.Optimizer] = WeakSet()
         super().__init__(**kwargs)
@@ -127,7 +164,7 @@ class BlockVariable(ElasticVariable, TrainedVariable):
         blocks = _moved(old, before, positions, new)
         moved = [self._moved_slot(x, before, positions, blocks) for x in slots]
         self.assign(blocks)
-        self.positions.assign(positions)
+        self.positions.assign_alone(positions)
         return [blocks, *moved]
 
     def bring_along(self, slots: Sequence[Slot], before: Any) -> None:
@@ -173,6 +210,30 @@ class BlockVariable(ElasticVariable, TrainedVariable):
             traced anew.
         """
         return any([make_elastic(slot.variable) for slot in slots])
+
+
+def checked_positions(positions: np.ndarray, units: Units) -> np.ndarray:
+    """Returns positions of one block or more.
+
+    Args:
+        positions: Integers that ascend, shape `(blocks,)`.
+        units: The units of the kernel.
+
+    Raises:
+        ValueError: If they are none.
+    """
+    is_row = positions.ndim == 1 and positions.dtype.kind in "iu"
+    if not is_row or not len(positions) or (np.diff(positions) <= 0).any():
+        raise ValueError(
+            "The positions of blocks must be one integer or more, and ascend. "
+            f"Received: {positions.tolist()}"
+        )
+    if positions[0] < 0 or positions[-1] >= units.count:
+        raise ValueError(
+            "The positions of blocks must not be negative, and must be below "
+            f"{units.count}. Received: {positions[0]} to {positions[-1]}"
+        )
+    return positions
 
 
 def _start(slot: Slot, blocks: Any) -> Any:

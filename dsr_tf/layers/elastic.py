@@ -9,6 +9,34 @@ import keras
 import tensorflow as tf
 
 
+class ElasticShape(tf.TensorShape):
+    """The shape of a variable that can be assigned more rows, or fewer.
+
+    Keras assigns weights where shapes are equal: this one equals all that can
+    be assigned.
+    """
+
+    def __eq__(self, other: Any) -> bool:
+        """Returns whether two shapes are equal but for their first axes."""
+        try:
+            other = tf.TensorShape(other)
+        except TypeError:
+            return NotImplemented
+        return (
+            self.rank == other.rank
+            and self.as_list()[1:] == (other.as_list()[1:])
+        )
+
+    def __ne__(self, other: Any) -> bool:
+        """Returns whether they are not."""
+        equal = self.__eq__(other)
+        return equal if equal is NotImplemented else not equal
+
+    def __hash__(self) -> int:
+        """Returns the same number for all that are equal."""
+        return hash(tuple(self.as_list()[1:]))
+
+
 class ElasticVariable(keras.Variable):
     """A variable that can be assigned values with more rows, or fewer.
 
@@ -31,7 +59,7 @@ class ElasticVariable(keras.Variable):
             found = _first(self._value).read_value().shape
         # It has no value yet if it was made where a function is traced.
         has_value = self._value.shape.is_compatible_with(found)
-        return tf.TensorShape(found) if has_value else super().shape
+        return ElasticShape(found if has_value else super().shape)
 
     def assign(self, value: Any) -> Any:
         """Assigns values with any number of rows.
