@@ -36,14 +36,16 @@ def drawn(positions, block, grid, batch, dtype="float64"):
     return inputs, blocks, tf.constant(sorted(positions), tf.int64)
 
 
-def check(positions, block, grid, batch, dtype="float64", compiled=None):
+def check(
+    positions, block, grid, batch, dtype="float64", compiled=None, expected=9
+):
     inputs, blocks, places = drawn(positions, block, grid, batch, dtype)
     upstream = np.random.default_rng(1).normal(size=(batch, grid[1] * block[1]))
 
     def run(inputs, blocks, places):
         with tf.GradientTape() as tape:
             tape.watch([inputs, blocks])
-            outputs = block_product(inputs, blocks, places, grid)
+            outputs = block_product(inputs, blocks, places, grid, expected)
             total = tf.reduce_sum(outputs * tf.cast(upstream, dtype))
         return outputs, *tape.gradient(total, [inputs, blocks])
 
@@ -55,7 +57,7 @@ def check(positions, block, grid, batch, dtype="float64", compiled=None):
     kernel = dense(rows[1], places.numpy(), grid)
     above = tf.cast(upstream, dtype).numpy().astype("float64")
     whole = rows[0].T @ above
-    expected = [
+    wanted = [
         whole[
             i * block[0] : (i + 1) * block[0],
             j * block[1] : (j + 1) * block[1],
@@ -66,7 +68,7 @@ def check(positions, block, grid, batch, dtype="float64", compiled=None):
     pairs = (
         (outputs, rows[0] @ kernel),
         (of_inputs, above @ kernel.T),
-        (of_blocks, np.stack(expected)),
+        (of_blocks, np.stack(wanted)),
     )
     for found, right in pairs:
         assert found.shape == right.shape
@@ -80,7 +82,10 @@ def test_product_is_that_of_the_dense_kernel(data):
     block = data.draw(st.tuples(*[st.sampled_from([1, 2, 3, 8, 80])] * 2))
     places = st.sets(st.integers(0, grid[0] * grid[1] - 1), min_size=1)
     positions = data.draw(places)
-    check(positions, block, grid, data.draw(st.sampled_from([1, 2, 7])))
+    batch = data.draw(st.sampled_from([1, 2, 7]))
+    # It says how many blocks are multiplied at a time.
+    expected = data.draw(st.integers(1, 40))
+    check(positions, block, grid, batch, expected=expected)
 
 
 # A single one, a row or a column of the grid alone, and all.
@@ -91,12 +96,13 @@ CASES = ([5], [4, 5, 6, 7], [1, 5, 9], list(range(12)))
 @pytest.mark.parametrize("dtype", TOLERANCES)
 def test_types_keep_their_precision(dtype, compiled):
     for positions in CASES:
-        check(positions, (4, 2), (3, 4), 5, dtype, compiled)
+        for expected in (1, 12):
+            check(positions, (4, 2), (3, 4), 5, dtype, compiled, expected)
 
 
 def test_a_batch_of_none_has_outputs_of_none():
     inputs, blocks, places = drawn([1], (2, 2), (2, 2), 0)
-    assert block_product(inputs, blocks, places, (2, 2)).shape == (0, 4)
+    assert block_product(inputs, blocks, places, (2, 2), 1).shape == (0, 4)
 
 
 def test_one_trace_serves_any_number_of_blocks_and_examples():
@@ -111,7 +117,7 @@ def test_one_trace_serves_any_number_of_blocks_and_examples():
     )
     def run(inputs, blocks, places):
         traces.append(0)
-        return block_product(inputs, blocks, places, (3, 2))
+        return block_product(inputs, blocks, places, (3, 2), 4)
 
     for positions, batch in (([0], 1), ([1, 2, 5], 3), (range(6), 2)):
         inputs, blocks, places = drawn(positions, (2, 2), (3, 2), batch)
@@ -125,7 +131,8 @@ def test_half_precision_sums_in_single():
     # 4,096 ones and ones: float16 would stop at 2,048.
     ones = tf.ones([1, 4096], tf.float16)
     blocks = tf.ones([64, 64, 1], tf.float16)
-    outputs = block_product(ones, blocks, tf.range(64, dtype="int64"), (64, 1))
+    places = tf.range(64, dtype="int64")
+    outputs = block_product(ones, blocks, places, (64, 1), 64)
     assert outputs.numpy() == 4096
 
 

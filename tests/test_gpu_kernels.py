@@ -13,6 +13,8 @@ from tensorflow.python.framework import op_def_registry
 from tensorflow.python.framework.kernels import get_registered_kernels_for_op
 
 from dsr_tf import methods
+from dsr_tf.layers import BlockConv2D
+from dsr_tf.layers import BlockDense
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.methods.grow import ByScore
@@ -126,11 +128,16 @@ def large_on_host(nodes):
 def traced(name, granularity, dtype):
     """Returns all nodes of the functions that reallocate a network."""
     sparsity = 0.0 if name.startswith("gradual") else 0.5
+    stored = granularity.endswith(" stored")
+    granularity = granularity.removesuffix(" stored")
     blocks = granularity == "2x3"
+    conv, dense = (SparseConv2D, SparseDense)
+    if stored:
+        conv, dense = (BlockConv2D, BlockDense)
     net = keras.Sequential(
         [
             keras.Input((6, 6, 2)),
-            SparseConv2D(
+            conv(
                 6,
                 1 if blocks else 3,
                 sparsity,
@@ -138,7 +145,7 @@ def traced(name, granularity, dtype):
                 dtype=dtype,
             ),
             keras.layers.Flatten(),
-            SparseDense(
+            dense(
                 5, sparsity, granularity if blocks else "weight", dtype=dtype
             ),
         ]
@@ -146,8 +153,8 @@ def traced(name, granularity, dtype):
     optimizer = keras.optimizers.Adagrad(0.1)
     optimizer.build(net.trainable_variables)
     method = METHODS[name]()
-    kernels = [layer.kernel for layer in net.layers[::2]]
-    scores = [tf.random.uniform(x.shape) for x in kernels]
+    shapes = [layer.kernel_shape for layer in net.layers[::2]]
+    scores = [tf.random.uniform(shape) for shape in shapes]
     known = {"growth_scores": lambda: scores} if method.needs_scores else {}
     reallocator = Reallocator(net, optimizer, method, **known)
     reallocator.reallocate()
@@ -172,7 +179,7 @@ def traced(name, granularity, dtype):
 CASES = [
     (name, granularity, dtype)
     for name in METHODS
-    for granularity in ("weight", "kernel", "2x3")
+    for granularity in ("weight", "kernel", "2x3", "2x3 stored")
     for dtype in ("float32", "float16", "bfloat16")
     # Several weights have no common sign.
     if name != "deepr" or granularity == "weight"
@@ -185,6 +192,8 @@ def test_a_gpu_has_kernels_for_all_operations(case):
     # Those of functions that functions call are among them.
     draws = case[0] not in ("gradual", "gradual within", "by score")
     expected = {"Where", "SparseToDense", "Unique" if draws else "Where"}
+    if case[1].endswith("stored"):
+        expected = {"Where", "ScatterNd", "LowerBound"}
     assert expected <= {x.op for x in nodes}
     assert missing(nodes) == set()
 

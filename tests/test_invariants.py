@@ -8,6 +8,7 @@ from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import SET
 from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import GradualPruning
+from dsr_tf.layers import BlockDense
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
@@ -25,9 +26,13 @@ METHODS = {
 }
 # Signs are those of single weights.
 GRANULARITIES = [
-    (method, granularity)
+    (method, granularity, storage)
     for method in METHODS
-    for granularity in ("weight", "4x4")
+    for granularity, storage in (
+        ("weight", "masks"),
+        ("4x4", "masks"),
+        ("4x4", "blocks"),
+    )
     if (method, granularity) != ("deepr", "4x4")
 ]
 # Slots that start at 0 and that do not, element-wise updates and others.
@@ -39,14 +44,15 @@ OPTIMIZERS = {
 }
 
 
-def model(sparsity, optimizer="sgd", granularity="weight"):
+def model(sparsity, optimizer="sgd", granularity="weight", storage="masks"):
+    dense = BlockDense if storage == "blocks" else SparseDense
     keras.utils.set_random_seed(0)
     net = keras.Sequential(
         [
             keras.Input((6, 6, 1)),
             SparseConv2D(8, 3, sparsity, seed=1, name="conv"),
             keras.layers.Flatten(),
-            SparseDense(
+            dense(
                 20,
                 sparsity,
                 granularity=granularity,
@@ -55,7 +61,7 @@ def model(sparsity, optimizer="sgd", granularity="weight"):
                 activation="relu",
                 name="hidden",
             ),
-            SparseDense(3, sparsity, granularity, seed=3, name="logits"),
+            dense(3, sparsity, granularity, seed=3, name="logits"),
         ]
     )
     net.compile(
@@ -65,9 +71,9 @@ def model(sparsity, optimizer="sgd", granularity="weight"):
     return net
 
 
-def trained(method, optimizer="sgd", seed=0, epochs=2, granularity="weight"):
+def trained(method, optimizer="sgd", seed=0, epochs=2, units=("weight",)):
     sparsity, callback = METHODS[method]
-    net = model(sparsity, optimizer, granularity)
+    net = model(sparsity, optimizer, *units)
     watch = Watch()
     callbacks = [c for c in (callback(seed), watch) if c]
     net.fit(
@@ -108,9 +114,12 @@ def test_budget_and_zeros_hold_after_every_step(method, optimizer):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "muon"])
-@pytest.mark.parametrize("method", [x for x, g in GRANULARITIES if g == "4x4"])
-def test_blocks_are_whole_within_the_budget_after_every_step(method, optimizer):
-    net, counts = trained(method, optimizer, granularity="4x4")
+@pytest.mark.parametrize("storage", ["masks", "blocks"])
+@pytest.mark.parametrize("method", [x for x in METHODS if x != "deepr"])
+def test_blocks_are_whole_within_the_budget_after_every_step(
+    method, storage, optimizer
+):
+    net, counts = trained(method, optimizer, units=("4x4", storage))
     layers = sparse_layers(net)
     assert [x.unit_size for x in layers] == [1, 16, 12]
     for layer in layers:
@@ -131,9 +140,13 @@ def test_blocks_are_whole_within_the_budget_after_every_step(method, optimizer):
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "adagrad"])
-@pytest.mark.parametrize("method, granularity", GRANULARITIES)
+@pytest.mark.parametrize(
+    "method, granularity",
+    # There are no slots where blocks are not.
+    [x[:2] for x in GRANULARITIES if x[2] == "masks"],
+)
 def test_slots_are_as_new_where_no_weight_is(method, granularity, optimizer):
-    net, _ = trained(method, optimizer, granularity=granularity)
+    net, _ = trained(method, optimizer, units=(granularity,))
     initial = np.float32(0.1 if optimizer == "adagrad" else 0.0)
     for layer in sparse_layers(net):
         off = layer.kernel_mask.numpy() == 0
@@ -147,10 +160,10 @@ def test_slots_are_as_new_where_no_weight_is(method, granularity, optimizer):
         assert all((slot[~off] != initial).any() for slot in slots)
 
 
-@pytest.mark.parametrize("method, granularity", GRANULARITIES)
-def test_equal_seeds_give_equal_runs(method, granularity):
+@pytest.mark.parametrize("method, granularity, storage", GRANULARITIES)
+def test_equal_seeds_give_equal_runs(method, granularity, storage):
     one, other = (
-        trained(method, granularity=granularity)[0].get_weights()
+        trained(method, units=(granularity, storage))[0].get_weights()
         for _ in range(2)
     )
     assert all((a == b).all() for a, b in zip(one, other, strict=True))
@@ -162,9 +175,9 @@ def test_seeds_make_a_difference(method):
     assert any((a != b).any() for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("method, granularity", GRANULARITIES)
-def test_trained_models_are_saved_whole(method, granularity, tmp_path):
-    net, _ = trained(method, epochs=1, granularity=granularity)
+@pytest.mark.parametrize("method, granularity, storage", GRANULARITIES)
+def test_trained_models_are_saved_whole(method, granularity, storage, tmp_path):
+    net, _ = trained(method, epochs=1, units=(granularity, storage))
     net.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     for saved, own in (

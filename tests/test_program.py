@@ -7,6 +7,8 @@ import tensorflow as tf
 
 from dsr_tf import methods
 from dsr_tf.callbacks import DSR
+from dsr_tf.layers import BlockConv2D
+from dsr_tf.layers import BlockDense
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
@@ -38,13 +40,36 @@ def network(granularity="weight", dtype="float32", optimizer="adagrad"):
     return net
 
 
+def blocks(storage, dtype="float32", optimizer="adagrad"):
+    """Returns a network of blocks of 6 and of 2, masked or stored."""
+    kinds = SparseConv2D, SparseDense
+    if storage == "blocks":
+        kinds = BlockConv2D, BlockDense
+    conv, dense = kinds
+    keras.utils.set_random_seed(0)
+    net = keras.Sequential(
+        [
+            keras.Input((4, 4, 4)),
+            conv(9, 1, 0.2, (2, 3), dtype=dtype),
+            keras.layers.Flatten(),
+            dense(10, 0.3, (2, 3), dtype=dtype),
+            dense(4, 0.0, (2, 3), dtype=dtype),
+        ]
+    )
+    net.optimizer = keras.optimizers.get(optimizer)
+    net.optimizer.build(net.trainable_variables)
+    return net
+
+
 def compiled(net, method):
     """Returns a method on a network, and its layers and slots."""
     variables = net.trainable_variables
     found = find_slots(net.optimizer, variables)
     slots = dict(zip(map(id, variables), found, strict=True))
     layers = sparse_layers(net)
-    own = [slots[id(layer.kernel)] for layer in layers]
+    own = [slots[id(layer.trained_kernel)] for layer in layers]
+    for layer, each in zip(layers, own, strict=True):
+        layer.trained_kernel.clean(each)
     state = method.rule.initial_state()
     names = tuple(method.rule.numbers(state, Moment(0, epoch=0)))
     return Program(method, layers, own, Arrays(), names), layers, own
@@ -55,18 +80,36 @@ def fill(layers, slots, seed, dirty=True):
     rng = np.random.default_rng(seed)
     for layer, own in zip(layers, slots, strict=True):
         mask = layer.kernel_mask.numpy()
-        layer.kernel.assign(rng.normal(size=mask.shape) * mask)
+        layer.assign_kernel(rng.normal(size=mask.shape) * mask)
         for slot in own:
             values = rng.normal(size=mask.shape) + 1
             off = 1.0 if dirty else slot.initial_value
-            slot.variable.assign(np.where(mask, values, off))
+            fill_slot(layer, slot, np.where(mask, values, off))
+
+
+def fill_slot(layer, slot, values):
+    if layer.storage == "blocks":
+        columns = layer.kernel_units.rows(values)
+        values = columns[:, layer.kernel_positions.numpy()].T
+    slot.variable.assign(values.reshape(slot.variable.shape))
 
 
 def arrays(layer, slots):
     """Returns mask, kernel and slots, as rows of units."""
-    variables = [layer.kernel_mask, layer.kernel]
-    variables += [slot.variable for slot in slots]
-    return [v.numpy().reshape(layer.unit_size, -1) for v in variables]
+    units = layer.kernel_units
+    values = [layer.kernel_mask.numpy(), layer.kernel.numpy()]
+    rows = [np.array(units.rows(x)) for x in values]
+    return rows + [slot_rows(layer, slot) for slot in slots]
+
+
+def slot_rows(layer, slot):
+    units, values = layer.kernel_units, slot.variable.numpy()
+    if layer.storage == "masks":
+        return np.array(units.rows(values))
+    # Where no block is there is no slot, which then begins anew.
+    rows = np.full((units.size, units.count), slot.initial_value, values.dtype)
+    rows[:, layer.kernel_positions.numpy()] = values.reshape(-1, units.size).T
+    return rows
 
 
 def below(weights, active, inactive, threshold):
@@ -147,6 +190,12 @@ def assert_equal(layers, slots, expected):
             assert (a == b).all()
 
 
+def made(kind, dtype):
+    """Returns a network of a granularity, or of blocks in a storage."""
+    is_blocks = kind in ("masks", "blocks")
+    return blocks(kind, dtype) if is_blocks else network(kind, dtype)
+
+
 @pytest.mark.parametrize(
     "granularity, dtype, stddev",
     [
@@ -156,13 +205,19 @@ def assert_equal(layers, slots, expected):
         ("weight", "float16", 0.0),
         ("weight", "float64", 0.0),
         ("kernel", "float32", 0.3),
+        ("masks", "float32", 0.3),
+        ("blocks", "float32", 0.0),
+        ("blocks", "float32", 0.3),
+        ("blocks", "bfloat16", 0.3),
+        ("blocks", "float16", 0.0),
+        ("blocks", "float64", 0.0),
     ],
 )
 def test_compiled_reallocation_is_what_numpy_makes_of_it(
     granularity, dtype, stddev
 ):
     method = methods.dsr(20, regrow_stddev=stddev)
-    reallocate, layers, slots = compiled(network(granularity, dtype), method)
+    reallocate, layers, slots = compiled(made(granularity, dtype), method)
     unspent = 0
     # The last two take all: some are exempt, and some spared.
     for step, threshold in enumerate([0.3, 0.0, 0.05, 1.0, 1e9, 1e9]):
@@ -187,13 +242,16 @@ def test_compiled_reallocation_is_what_numpy_makes_of_it(
         ("weight", "float16"),
         ("weight", "float64"),
         ("kernel", "float32"),
+        ("masks", "float32"),
+        ("blocks", "float32"),
+        ("blocks", "float16"),
     ],
 )
 def test_reallocation_within_tensors_is_what_numpy_makes_of_it(
     granularity, dtype
 ):
     method = methods.set_method(0.0)
-    reallocate, layers, slots = compiled(network(granularity, dtype), method)
+    reallocate, layers, slots = compiled(made(granularity, dtype), method)
     for step, fraction in enumerate([0.3, 0.0, 0.9, 0.7]):
         fill(layers, slots, step)
         seed = tf.constant([7, step])
@@ -205,10 +263,12 @@ def test_reallocation_within_tensors_is_what_numpy_makes_of_it(
         assert_equal(layers, slots, expected)
 
 
+@pytest.mark.parametrize("make", [network, blocks])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_any_number_of_slots_is_set_back(optimizer):
+def test_any_number_of_slots_is_set_back(optimizer, make):
     method = methods.dsr(20)
-    net = network(optimizer=optimizer)
+    stored = {} if make is network else {"storage": "blocks"}
+    net = make(**stored, optimizer=optimizer)
     reallocate, layers, slots = compiled(net, method)
     fill(layers, slots, 0)
     seed = tf.constant([0, 0])
@@ -225,13 +285,14 @@ METHODS = {
 }
 
 
+@pytest.mark.parametrize("kind", ["weight", "blocks"])
 @pytest.mark.parametrize("name", METHODS)
-def test_nothing_changes_where_a_weight_is_not_finite(name):
+def test_nothing_changes_where_a_weight_is_not_finite(name, kind):
     method, numbers = METHODS[name]
-    reallocate, layers, slots = compiled(network(), method)
+    reallocate, layers, slots = compiled(made(kind, "float32"), method)
     fill(layers, slots, 0, dirty=False)
     mask = layers[2].kernel_mask.numpy()
-    layers[2].kernel.assign(np.where(mask, np.inf, 0.0))
+    layers[2].assign_kernel(np.where(mask, np.inf, 0.0))
     before = [arrays(*row) for row in zip(layers, slots, strict=True)]
     with pytest.raises(methods.NonFiniteWeightError, match="tensor 2"):
         reallocate(numbers, None, tf.constant([0, 0]), 0)
@@ -251,8 +312,9 @@ def test_nothing_changes_where_a_weight_is_not_finite(name):
     ],
     ids=["dsr", "set", "gradual"],
 )
-def test_reallocations_of_a_model_are_traced_once(method, num_traces):
-    reallocate, layers, slots = compiled(network(), method)
+@pytest.mark.parametrize("kind", ["weight", "blocks"])
+def test_reallocations_of_a_model_are_traced_once(method, num_traces, kind):
+    reallocate, layers, slots = compiled(made(kind, "float32"), method)
     rule = method.rule
     state = rule.initial_state()
     for step in range(4):

@@ -254,8 +254,10 @@ def _moved(
         positions: Where blocks are now, ascending, int64.
         fresh: An entry for each of these, where there was none, or for all.
     """
+    # In int64: a GPU leaves int32 to the host.
     places = tf.minimum(
-        tf.searchsorted(before, positions), tf.shape(before)[0] - 1
+        tf.searchsorted(before, positions, out_type=tf.int64),
+        tf.size(before, tf.int64) - 1,
     )
     stays = tf.equal(tf.gather(before, places), positions)
     return tf.where(

@@ -80,7 +80,8 @@ class SparseTensor:
         Args:
             positions: Positions of active units, int64.
         """
-        places = tf.searchsorted(self.positions, positions)
+        # In int64: a GPU leaves int32 to the host.
+        places = tf.searchsorted(self.positions, positions, out_type=tf.int64)
         return tf.gather(self.magnitudes, places)
 
 

@@ -42,10 +42,11 @@ class BlockStorage(Storage):
     def move(self, gone: tf.Tensor, growth: Growth) -> list[tf.Tensor]:
         blocks = self.layer.kernel_blocks
         before = tf.convert_to_tensor(self.layer.kernel_positions.value)
+        # In int64: a GPU leaves int32 to the host.
         goes = tf.scatter_nd(
-            tf.searchsorted(before, gone)[:, None],
+            tf.searchsorted(before, gone, out_type=tf.int64)[:, None],
             tf.ones_like(gone, tf.float32),
-            tf.shape(before),
+            tf.shape(before, tf.int64),
         )
         # One that comes and is there already is left to be found as an error.
         stay = tf.boolean_mask(before, goes < 1)
