@@ -55,10 +55,10 @@ class Granularity:
         pair = _pair(value) if blocks else None
         if pair is not None:
             return cls("x".join(map(str, pair)), None, pair)
-        names = f"one of {tuple(map(str, choices))}"
+        names = [f"one of {tuple(map(str, choices))}"] if choices else []
+        what = ", or ".join([*names, *([_A_PAIR] if blocks else [])])
         raise ValueError(
-            f"`granularity` must be {names + _OR_A_PAIR if blocks else names}. "
-            f"Received: granularity={value!r}"
+            f"`granularity` must be {what}. Received: granularity={value!r}"
         )
 
     def __str__(self) -> str:
@@ -71,9 +71,9 @@ WEIGHT = Granularity("weight", grid_axes=None)
 # All weights between one input and one output channel of a convolution.
 KERNEL = Granularity("kernel", grid_axes=2)
 GRANULARITIES = (WEIGHT, KERNEL)
-_OR_A_PAIR = (
-    ", or a pair of positive integers, the rows and columns of a block, such "
-    "as (16, 16) or '16x16'"
+_A_PAIR = (
+    "a pair of positive integers, the rows and columns of a block, such as "
+    "(16, 16) or '16x16'"
 )
 # Far above the length of any axis.
 _MOST_DIGITS = 9

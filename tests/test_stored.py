@@ -150,3 +150,46 @@ def test_a_class_of_ones_own_is_not_exported(tmp_path):
     with pytest.raises(ValueError, match="of a class of this library.*Own"):
         dsr_tf.export(model, tmp_path / "file", format="npz")
     assert type(layer) is Own and layer.storage == "blocks"
+
+
+def attention():
+    inputs = keras.Input((4, 16))
+    x = keras.layers.MultiHeadAttention(2, 8, name="attention")(inputs, inputs)
+    x = keras.layers.Dense(16, name="dense")(x)
+    model = keras.Model(inputs, x)
+    return dsr_tf.sparsify(model, 0.5, granularity=(4, 4), storage="blocks")
+
+
+def moved_across_layers():
+    """Returns attention whose layers no longer have as many blocks."""
+    model = attention()
+    layers = dsr_tf.layers.sparse_layers(model)
+    some, others = layers[0].kernel_mask, layers[-1].kernel_mask
+    masks = [np.zeros(x.shape, bool) for x in (some, others)]
+    masks[0].reshape(16, 16)[:4, :4] = True
+    masks[1][:] = True
+    layers[0].set_mask(masks[0])
+    layers[-1].set_mask(masks[1])
+    return model
+
+
+def test_loaded_attention_computes_to_the_bit_what_it_did(tmp_path):
+    model = moved_across_layers()
+    model.compile("adam", "mse")
+    x = np.random.default_rng(0).normal(size=(8, 4, 16)).astype("float32")
+    model.fit(x, x, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    expected = model.predict(x, verbose=0)
+    np.testing.assert_array_equal(loaded.predict(x, verbose=0), expected)
+    for one, other in zip(
+        loaded.optimizer.variables, model.optimizer.variables, strict=True
+    ):
+        np.testing.assert_array_equal(one.numpy(), other.numpy())
+
+
+def test_a_clone_of_keras_has_the_budget_of_the_first_blocks():
+    clone = keras.models.clone_model(moved_across_layers())
+    first = dsr_tf.layers.sparse_layers(attention())
+    found = dsr_tf.layers.sparse_layers(clone)
+    assert [x.num_active for x in found] == [x.num_active for x in first]

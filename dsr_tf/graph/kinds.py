@@ -1,7 +1,6 @@
 """Maps Keras layers to their sparse and hashed kinds, and back."""
 
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import keras
@@ -105,9 +104,9 @@ def sparse_twin(
     layer: keras.layers.Layer, made: Sparsity
 ) -> keras.layers.Layer:
     """Makes a sparse layer with the arguments and name of a Keras layer."""
-    arguments = asdict(made)
-    classes = BLOCK_OF if arguments.pop("storage") == "blocks" else SPARSE_OF
+    classes = BLOCK_OF if made.storage == "blocks" else SPARSE_OF
     kind: Any = classes[type(layer)]
+    arguments = {name: getattr(made, name) for name in _OWN_ARGUMENTS}
     return kind.from_config({**layer.get_config(), **arguments})
 
 

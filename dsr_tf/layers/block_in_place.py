@@ -49,7 +49,9 @@ def store_blocks(
     kernel = layer.kernel
     units = units_of(layer, kernel, Granularity.of(made.granularity))
     if mask is None:
-        positions = first_positions(units, made.sparsity, made.seed)
+        positions = first_positions(
+            units, made.sparsity, made.seed, made.num_blocks
+        )
     else:
         positions = np.flatnonzero(units.of_mask(mask))
     scope, _, _ = kernel.path.rpartition("/")

@@ -18,12 +18,15 @@ class Sparsity:
         granularity: Name of what the mask moves as one.
         seed: Seed of the first mask, a non-negative integer.
         storage: How it is stored, `"masks"` or `"blocks"`.
+        num_blocks: How many blocks are stored, where that is not what the
+            sparsity says.
     """
 
     sparsity: float
     granularity: str
     seed: int
     storage: str = "masks"
+    num_blocks: int | None = None
 
 
 @dataclass(frozen=True)

@@ -56,7 +56,20 @@ class Sparsified:
         _mask_pending(self)
         return result
 
+    # Not in its own config, by which Keras makes layers that begin anew: a
+    # model that is loaded has as many blocks as it had.
+    def get_build_config(self) -> Any:
+        config = super().get_build_config()  # type: ignore[misc]
+        counts = _block_counts(self)
+        if config is None or not any(counts):
+            return config
+        return {**config, "num_blocks": counts}
+
     def build_from_config(self, config: Any) -> None:
+        config = dict(config or {})
+        counts = config.pop("num_blocks", None)
+        if counts is not None:
+            _expect_blocks(self, counts)
         super().build_from_config(config)  # type: ignore[misc]
         _mask_pending(self)
 
@@ -68,7 +81,7 @@ class Sparsified:
             **plain["config"],
             "sparsified": {
                 **{name: plain[name] for name in names},
-                "entries": _described(self),
+                "entries": [asdict(x) for x in self.__dict__["_entries"]],
             },
         }
 
@@ -188,16 +201,24 @@ def plain_class(kind: type[Layer]) -> type[Layer]:
     return PLAIN_OF.get(kind, kind)
 
 
-def _described(layer: Any) -> list[dict[str, Any]]:
-    """Returns the entries of a layer, with the blocks that there are now."""
-    every, entries = all_layers(layer), []
-    for entry in layer.__dict__["_entries"]:
-        inner, made = every[entry.layer], entry.made
-        if isinstance(inner, BlockKernel) and inner.built:
-            share = inner.num_active / inner.kernel_units.num_weights
-            made = replace(made, sparsity=1 - share)
-        entries.append(asdict(replace(entry, made=made)))
-    return entries
+def _block_counts(layer: Any) -> list[int | None]:
+    """Returns for each entry how many blocks there are, if any are stored."""
+    every = all_layers(layer)
+    inner = [every[entry.layer] for entry in layer.__dict__["_entries"]]
+    return [
+        int(x.placement.shape[0])
+        if isinstance(x, BlockKernel) and x.built
+        else None
+        for x in inner
+    ]
+
+
+def _expect_blocks(layer: Any, counts: Sequence[int | None]) -> None:
+    """Says with how many blocks the entries of a layer are to begin."""
+    layer.__dict__["_entries"] = [
+        replace(entry, made=replace(entry.made, num_blocks=count))
+        for entry, count in zip(layer.__dict__["_entries"], counts, strict=True)
+    ]
 
 
 def _unpickled(kind: type[Layer], method: str, *arguments: Any) -> Layer:
