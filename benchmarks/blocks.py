@@ -97,7 +97,7 @@ def cases(quick: bool) -> list[tuple[str, float, int]]:
     """Returns network, density and block of each row."""
     wide, transformer, single, small = networks(quick)
     if quick:
-        return [(wide, 0.1, 16), (transformer, 0.1, 8)]
+        return [(transformer, 0.1, 8)]
     return [
         *((wide, d, b) for d in (0.1, 0.05, 0.02) for b in (16, 32, 64)),
         *((transformer, 0.1, b) for b in (16, 32, 64)),
