@@ -152,7 +152,10 @@ def reference(layers, slots, method, choose, number, seed, unspent):
     masks = [mask[0] for mask, *_ in before]
     sizes = [layer.unit_size for layer in layers]
     scores = [
-        np.abs(kernel[0]) if size == 1 else np.abs(kernel).mean(axis=0)
+        # NumPy rounds a mean of half precision otherwise.
+        np.abs(kernel[0])
+        if size == 1
+        else tf.reduce_mean(tf.abs(kernel), axis=0).numpy()
         for size, (_, kernel, *_) in zip(sizes, before, strict=True)
     ]
     counts, gone = [], []
