@@ -59,6 +59,9 @@ def twins(make_optimizer, **arguments):
     )
     for one, other in zip(blocks.layers, masked.layers, strict=True):
         one.assign_kernel(other.kernel)
+    # Some optimizers begin with a copy of the weights.
+    blocks.optimizer = make_optimizer()
+    blocks.optimizer.build(blocks.trainable_variables)
     return blocks, masked
 
 

@@ -186,10 +186,3 @@ def test_loaded_attention_computes_to_the_bit_what_it_did(tmp_path):
         loaded.optimizer.variables, model.optimizer.variables, strict=True
     ):
         np.testing.assert_array_equal(one.numpy(), other.numpy())
-
-
-def test_a_clone_of_keras_has_the_budget_of_the_first_blocks():
-    clone = keras.models.clone_model(moved_across_layers())
-    first = dsr_tf.layers.sparse_layers(attention())
-    found = dsr_tf.layers.sparse_layers(clone)
-    assert [x.num_active for x in found] == [x.num_active for x in first]

@@ -56,20 +56,7 @@ class Sparsified:
         _mask_pending(self)
         return result
 
-    # Not in its own config, by which Keras makes layers that begin anew: a
-    # model that is loaded has as many blocks as it had.
-    def get_build_config(self) -> Any:
-        config = super().get_build_config()  # type: ignore[misc]
-        counts = _block_counts(self)
-        if config is None or not any(counts):
-            return config
-        return {**config, "num_blocks": counts}
-
     def build_from_config(self, config: Any) -> None:
-        config = dict(config or {})
-        counts = config.pop("num_blocks", None)
-        if counts is not None:
-            _expect_blocks(self, counts)
         super().build_from_config(config)  # type: ignore[misc]
         _mask_pending(self)
 
@@ -81,7 +68,7 @@ class Sparsified:
             **plain["config"],
             "sparsified": {
                 **{name: plain[name] for name in names},
-                "entries": [asdict(x) for x in self.__dict__["_entries"]],
+                "entries": [asdict(x) for x in _described(self)],
             },
         }
 
@@ -213,11 +200,16 @@ def _block_counts(layer: Any) -> list[int | None]:
     ]
 
 
-def _expect_blocks(layer: Any, counts: Sequence[int | None]) -> None:
-    """Says with how many blocks the entries of a layer are to begin."""
-    layer.__dict__["_entries"] = [
-        replace(entry, made=replace(entry.made, num_blocks=count))
-        for entry, count in zip(layer.__dict__["_entries"], counts, strict=True)
+def _described(layer: Any) -> list[Entry]:
+    """Returns the entries of a layer, with the blocks that there are now.
+
+    Slots that are loaded have the shape of the blocks that there are then.
+    """
+    return [
+        replace(x, made=replace(x.made, num_blocks=count))
+        for x, count in zip(
+            layer.__dict__["_entries"], _block_counts(layer), strict=True
+        )
     ]
 
 
