@@ -197,6 +197,7 @@ def rows(tmp_path_factory):
         "granularity": ("weight", "other"),
         "seed": (None, "count?"),
     }
+    blocks = masked | {"granularity": ((2, 2), "other")}
     hashed = {"sparsity": (0.5, "fraction"), "seed": (None, "seed?")}
     units = {"units": (3, "keras")}
     conv = {"filters": (3, "keras"), "kernel_size": (1, "keras")}
@@ -214,6 +215,16 @@ def rows(tmp_path_factory):
             "logger": (None, "other?"),
             "strategy": (None, "other?"),
         },
+        "BlockConv1D": conv | blocks,
+        "BlockConv2D": conv | blocks,
+        "BlockConv3D": conv | blocks,
+        "BlockDense": units | blocks,
+        "BlockEinsumDense": {
+            "equation": ("ab,bc->ac", "keras"),
+            "output_shape": (3, "keras"),
+        }
+        | blocks,
+        "BlockKernel": blocks,
         "Constant": {"value": (3, "anything")},
         "Cosine": ramp,
         "Cubic": ramp,
@@ -360,6 +371,7 @@ def rows(tmp_path_factory):
             "granularity": ("weight", "other"),
             "keep": ("random", "other"),
             "in_place": (False, "switch"),
+            "storage": ("masks", "other"),
         },
         "summary": {
             "model": (sparse, "other"),

@@ -320,14 +320,14 @@ def check_elementwise(layer: Any) -> None:
     Raises:
         ValueError: If it has one.
     """
-    regularizer = layer.kernel_regularizer
+    regularizer = getattr(layer, "kernel_regularizer", None)
     if regularizer is not None and not is_simple(regularizer):
         raise ValueError(
             "`kernel_regularizer` must be None, L1, L2 or L1L2 where only "
             "blocks are stored: others need the dense kernel. Store masks "
             f"instead. Received: {regularizer} in layer '{layer.name}'"
         )
-    constraint = layer.kernel_constraint
+    constraint = getattr(layer, "kernel_constraint", None)
     if constraint is not None and type(constraint) is not _NON_NEGATIVE:
         raise ValueError(
             "`kernel_constraint` must be None or NonNeg where only blocks are "
