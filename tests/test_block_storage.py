@@ -467,11 +467,53 @@ def test_positions_that_break_the_budget_are_found():
         moves.reallocate()
 
 
-def test_an_optimizer_must_be_built_before_blocks_cross_layers():
-    net = compiled()
-    with pytest.raises(ValueError, match="must be built before blocks that"):
-        Reallocator(net, net.optimizer, methods.dsr(3), 2)
-    Reallocator(net, net.optimizer, methods.set_method(0.2), 2)
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_models_and_optimizers_may_be_built_by_the_first_step(jit_compile):
+    keras.utils.set_random_seed(0)
+    net = keras.Sequential(
+        [
+            BlockDense(16, 0.5, (2, 2), seed=1, activation="relu"),
+            BlockDense(3, 0.5, (2, 3), seed=2),
+        ]
+    )
+    optimizer = keras.optimizers.Adam(0.01)
+    moves = Reallocator(
+        net.layers, optimizer, methods.dsr(3, initial_threshold=0.2), 1
+    )
+
+    @tf.function(jit_compile=jit_compile)
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = LOSS(y, net(x))
+        weights = net.trainable_weights
+        optimizer.apply(tape.gradient(loss, weights), weights)
+
+    if jit_compile:
+        # TensorFlow makes no other variables where XLA compiles.
+        net.build((None, 8))
+        optimizer.build(net.trainable_variables)
+    step(X[:8], Y[:8])
+    for i, layer in enumerate(net.layers):
+        first = BlockDense(layer.units, 0.5, layer.granularity, seed=i + 1)
+        first.build((None, 16 if i else 8))
+        places = first.kernel_positions.numpy()
+        assert (layer.kernel_positions.numpy() == places).all()
+        assert layer.kernel_blocks.numpy().all()
+    for _ in range(4):
+        moves.step()
+        step(X[:8], Y[:8])
+    assert moves.counters.weights_moved > 0
+    assert counts(net) != [64, 24]
+
+
+def test_fit_builds_models_with_blocks():
+    net = keras.Sequential(
+        [BlockDense(16, 0.5, (2, 2)), BlockDense(3, 0.5, (2, 3))]
+    )
+    net.compile("adam", LOSS)
+    fit(net, moves := dsr(), epochs=2)
+    assert moves.state.num_reallocations == 8
+    assert sum(counts(net)) == 64 + 24 - moves.state.unspent
 
 
 def test_reallocations_are_traced_once():

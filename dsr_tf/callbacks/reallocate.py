@@ -117,8 +117,9 @@ class Reallocate(keras.callbacks.Callback):
         known = self._reallocators.get(model)
         if known and _is_of(known, model):
             return known
-        if not model.optimizer.built:
-            # Blocks need slots before anything is traced with them.
+        stored = {layer.storage for layer in trainable_layers(model)}
+        if "blocks" in stored and model.built and not model.optimizer.built:
+            # Checkpoints are to find slots that can take other numbers.
             with model.distribute_strategy.scope():
                 model.optimizer.build(model.trainable_variables)
         new = Reallocator(
