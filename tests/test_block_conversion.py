@@ -91,10 +91,7 @@ def close(one, other, x=X, tolerance=1e-5):
 
 
 SLOW = [pytest.mark.slow]
-NAMES = [
-    pytest.param(x, marks=SLOW * (x not in ("encoder", "wrappers")))
-    for x in ZOO
-]
+NAMES = [pytest.param(x, marks=SLOW * (x != "wrappers")) for x in ZOO]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -384,6 +381,7 @@ def run(path, digits, kill_at=0):
     return net
 
 
+@pytest.mark.slow
 def test_resumed_runs_are_the_run_to_the_bit(tmp_path, digits):
     whole = run(tmp_path / "whole", digits)
     for kill_at in (4, 11):

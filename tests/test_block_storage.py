@@ -179,7 +179,7 @@ def sgd():
     return keras.optimizers.SGD(0.05, momentum=0.9)
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(st.data())
 def test_blocks_go_the_way_of_masks(data):
     name = data.draw(st.sampled_from(list(METHODS)))
@@ -200,7 +200,9 @@ def test_every_method_moves_blocks_as_it_moves_masks(name):
         assert moves[0].counters.weights_moved > 0
 
 
-@pytest.mark.parametrize("name", ["dsr", "set"])
+@pytest.mark.parametrize(
+    "name", ["dsr", pytest.param("set", marks=pytest.mark.slow)]
+)
 def test_blocks_move_between_steps_that_xla_has_compiled(name):
     pair = twins(lambda: keras.optimizers.Adam(0.01))
     moved_together(*pair, name, num_steps=10, compiled=True)
