@@ -91,10 +91,7 @@ def close(one, other, x=X, tolerance=1e-5):
 
 
 SLOW = [pytest.mark.slow]
-NAMES = [
-    pytest.param(x, marks=SLOW * (x not in ("encoder", "wrappers")))
-    for x in ZOO
-]
+NAMES = [pytest.param(x, marks=SLOW * (x != "wrappers")) for x in ZOO]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -153,10 +150,11 @@ def test_kernels_that_several_layers_hold_keep_masks(caplog):
     found = sparse(model)
     assert storages(found) == ["blocks", "masks", "blocks"]
     assert "whose kernel no other layer holds" in caplog.text
-    # It divides the kernel by its norm.
-    found(X, training=True)
+    # It divides the kernel by its norm, which it gets nearer at every call.
+    for _ in range(50):
+        found(X, training=True)
     inner = sparse_layers(found)[1].kernel.numpy()
-    assert np.linalg.norm(inner, 2) < 1.5
+    np.testing.assert_allclose(np.linalg.norm(inner, 2), 1, rtol=1e-2)
 
 
 def test_blocks_need_a_granularity_of_blocks():
@@ -384,6 +382,7 @@ def run(path, digits, kill_at=0):
     return net
 
 
+@pytest.mark.slow
 def test_resumed_runs_are_the_run_to_the_bit(tmp_path, digits):
     whole = run(tmp_path / "whole", digits)
     for kill_at in (4, 11):

@@ -426,8 +426,17 @@ def test_masks_keep_the_weights_of_blocks_that_stay():
     assert layer.num_active == 20
 
 
-@pytest.mark.parametrize("compiled", [False, True])
-@pytest.mark.parametrize("optimizer", ["adam", "adafactor", "muon"])
+@pytest.mark.parametrize(
+    "optimizer, compiled",
+    [
+        ("adam", False),
+        ("adam", True),
+        ("adafactor", False),
+        ("muon", False),
+        pytest.param("adafactor", True, marks=pytest.mark.slow),
+        pytest.param("muon", True, marks=pytest.mark.slow),
+    ],
+)
 def test_masks_of_another_number_of_blocks_bring_slots_along(
     optimizer, compiled
 ):

@@ -92,12 +92,18 @@ def test_product_is_that_of_the_dense_kernel(data):
 CASES = ([5], [4, 5, 6, 7], [1, 5, 9], list(range(12)))
 
 
-@pytest.mark.parametrize("compiled", [False, True])
 @pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize(
+    "compiled", [False, pytest.param(True, marks=pytest.mark.slow)]
+)
 def test_types_keep_their_precision(dtype, compiled):
     for positions in CASES:
         for expected in (1, 12):
             check(positions, (4, 2), (3, 4), 5, dtype, compiled, expected)
+
+
+def test_xla_computes_the_same():
+    check([0, 4, 5, 11], (4, 2), (3, 4), 5, "float32", compiled=True)
 
 
 def test_a_batch_of_none_has_outputs_of_none():

@@ -141,6 +141,12 @@ def planned(counts, sizes, unspent, across):
     return rows.tolist(), unspent
 
 
+def mean_magnitudes(kernel):
+    # NumPy would add up in bfloat16, where TensorFlow does so in float32.
+    wide = np.result_type(kernel.dtype, "float32")
+    return np.abs(kernel).mean(axis=0, dtype=wide).astype(kernel.dtype)
+
+
 def reference(layers, slots, method, choose, number, seed, unspent):
     """Does in NumPy, and for single tensors, what is compiled.
 
@@ -152,10 +158,7 @@ def reference(layers, slots, method, choose, number, seed, unspent):
     masks = [mask[0] for mask, *_ in before]
     sizes = [layer.unit_size for layer in layers]
     scores = [
-        # NumPy rounds a mean of half precision otherwise.
-        np.abs(kernel[0])
-        if size == 1
-        else tf.reduce_mean(tf.abs(kernel), axis=0).numpy()
+        np.abs(kernel[0]) if size == 1 else mean_magnitudes(kernel)
         for size, (_, kernel, *_) in zip(sizes, before, strict=True)
     ]
     counts, gone = [], []

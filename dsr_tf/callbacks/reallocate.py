@@ -133,9 +133,9 @@ class Reallocate(keras.callbacks.Callback):
         return new
 
     def _build_optimizer(self, model: keras.Model) -> None:
-        """Makes the slots of blocks before anything is traced with them."""
-        stored = [x for x in sparse_layers(model) if x.storage == "blocks"]
-        if not stored or self.method.keeps_counts or model.optimizer.built:
+        """Makes slots of blocks, so that checkpoints find elastic ones."""
+        stored = {layer.storage for layer in sparse_layers(model)}
+        if "blocks" not in stored or not model.built or model.optimizer.built:
             return
         with model.distribute_strategy.scope():
             model.optimizer.build(model.trainable_variables)

@@ -112,7 +112,7 @@ class BlockVariable(ElasticVariable, TrainedVariable):
         self._own = keras.constraints.get(value)
 
     def assign(self, value: Any) -> Any:
-        """Assigns blocks, as many as there are positions, in any order of both.
+        """Assigns blocks, one for each position that there is, or will be.
 
         They obey the constraint, wherever they come from.
         """

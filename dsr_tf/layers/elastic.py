@@ -48,8 +48,10 @@ class ElasticVariable(keras.Variable):
     # Private: how Keras makes the variable of TensorFlow that it holds.
     # Nothing public lets that have a shape that is not known.
     def _initialize(self, value: Any) -> None:
-        super()._initialize(value)
-        make_elastic(self)
+        with tf.init_scope():
+            first = value() if callable(value) else value
+        super()._initialize(first)
+        make_elastic(self, first)
 
     @property
     def shape(self) -> tf.TensorShape:
@@ -112,12 +114,18 @@ def make_elastic(variable: keras.Variable, start: Any = 0.0) -> bool:
         return False
     if not isinstance(variable, ElasticVariable):
         variable.__class__ = ElasticVariable
+    variable._value = outside_of_graphs(lambda: _elastic(variable, old, start))
+    return True
+
+
+def _elastic(variable: keras.Variable, old: Any, start: Any) -> tf.Variable:
+    """Returns a variable of the value of another, with a free first axis."""
     strategy = getattr(old, "distribute_strategy", None)
-    with tf.init_scope(), strategy.scope() if strategy else nullcontext():
+    with strategy.scope() if strategy else nullcontext():
         value = tf.identity(old)
         if not old.shape.is_compatible_with(value.shape):
             value = tf.broadcast_to(tf.cast(start, old.dtype), old.shape)
-        variable._value = tf.Variable(
+        return tf.Variable(
             value,
             shape=tf.TensorShape([None, *old.shape[1:]]),
             trainable=old.trainable,
@@ -126,7 +134,6 @@ def make_elastic(variable: keras.Variable, start: Any = 0.0) -> bool:
             aggregation=old.aggregation,
             synchronization=old.synchronization,
         )
-    return True
 
 
 # Else a function of one's own that TensorFlow converts warns of the thread.

@@ -355,12 +355,8 @@ class Reallocator:
         if self.method.keeps_counts or not layers:
             return
         if not self.is_built or not self.optimizer.built:
-            raise ValueError(
-                "`model` and `optimizer` must be built before blocks that are "
-                "stored alone go from layer to layer. Call "
-                "`optimizer.build(model.trainable_variables)` first. Received: "
-                f"layer '{layers[0].name}', which stores blocks"
-            )
+            # Slots that are still to be made can follow from the first step.
+            return
         own = slots_of(self.optimizer)
         for kernel in (layer.trained_kernel for layer in layers):
             freed = kernel.free_slots(own.get(id(kernel), []))

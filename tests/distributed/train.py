@@ -21,6 +21,7 @@ from dsr_tf.callbacks import SET
 from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import GradualPruning
 from dsr_tf.data.images import Images
+from dsr_tf.layers import BlockDense
 from dsr_tf.layers import HashedDense
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
@@ -54,6 +55,7 @@ METHODS = {
         lambda: keras.optimizers.Adam(0.0, use_ema=True),
     ),
     "static": (lambda: None, sgd),
+    "blocks": (lambda: DSR(6, 1, initial_threshold=0.05), sgd),
     "hashed": (lambda: None, sgd),
 }
 
@@ -109,14 +111,24 @@ def keep_iterators(strategy):
 
 def make_model(strategy, method, optimizer):
     sparsity = 0.0 if method == "gradual" else 0.6
-    dense = HashedDense if method == "hashed" else SparseDense
+    dense, blocks = SparseDense, {}
+    if method == "hashed":
+        dense = HashedDense
+    elif method == "blocks":
+        dense, blocks = BlockDense, {"granularity": (4, 3)}
     with strategy.scope():
         model = keras.Sequential(
             [
                 keras.Input((5, 5, 1)),
                 SparseConv2D(4, 3, sparsity=sparsity, name="conv"),
                 keras.layers.Flatten(),
-                dense(12, sparsity=sparsity, activation="relu", name="hidden"),
+                dense(
+                    12,
+                    sparsity=sparsity,
+                    activation="relu",
+                    name="hidden",
+                    **blocks,
+                ),
                 SparseDense(3, sparsity=sparsity, name="logits"),
             ],
             name="network",
