@@ -146,10 +146,15 @@ def test_a_class_of_ones_own_is_not_exported(tmp_path):
         pass
 
     layer = Own(8, 0.5, granularity=(4, 4))
-    model = keras.Sequential([keras.Input((8,)), layer])
+    first = BLOCK_OF[keras.layers.Dense](8, 0.5, granularity=(4, 4))
+    model = keras.Sequential([keras.Input((8,)), first, layer])
     with pytest.raises(ValueError, match="of a class of this library.*Own"):
         dsr_tf.export(model, tmp_path / "file", format="npz")
     assert type(layer) is Own and layer.storage == "blocks"
+    assert first.storage == "blocks"
+    with pytest.raises(ValueError, match="of a class of this library.*Own"):
+        dsr_tf.densify(model, in_place=True)
+    assert first.storage == "blocks"
 
 
 def attention():

@@ -146,9 +146,6 @@ class Reallocate(keras.callbacks.Callback):
         reallocator = self._current = self.reallocator_of(self.model)
         reallocator.check()
         reallocator.begin()
-        if reallocator.has_freed_slots:
-            reallocator.has_freed_slots = False
-            self.model.make_train_function(force=True)
         check_trainable(self.model)
         layers = reallocator.layers
         if not (known := self._plain_fit) or not known.serves(

@@ -25,8 +25,8 @@ from dsr_tf.layers import BlockKernel
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.layers import sparse_layers
+from dsr_tf.layers.block_in_place import under_masks
 from dsr_tf.layers.name_scopes import closed_name_scopes
-from dsr_tf.layers.plain_again import under_masks
 
 WRITERS: dict[str, Callable[..., str | None]] = {
     "saved_model": write_packed,

@@ -1,4 +1,4 @@
-"""Layers that store blocks from now on, or the whole kernel again."""
+"""Layers that store blocks from now on, or whole kernels again."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +16,9 @@ from dsr_tf.layers.block_variable import BlockPositions
 from dsr_tf.layers.block_variable import BlockVariable
 from dsr_tf.layers.block_variable import stacked
 from dsr_tf.layers.kernel_units import units_of
+from dsr_tf.layers.mask_in_place import become_known
 from dsr_tf.layers.mask_in_place import change_class
+from dsr_tf.layers.mask_in_place import drop
 from dsr_tf.layers.mask_in_place import unlocked
 from dsr_tf.layers.name_scopes import open_name_scopes
 from dsr_tf.layers.sparse_classes import BLOCK_OF
@@ -82,17 +84,8 @@ def store_whole(layer: Any) -> None:
     """Makes a layer that stores blocks a plain one, with the same weights.
 
     Args:
-        layer: A built layer of a class of `BLOCK_OF`.
-
-    Raises:
-        ValueError: If its class is one of a user's own.
+        layer: A built layer of a class of `BLOCK_OF`, exactly.
     """
-    if type(layer) not in PLAIN_OF:
-        raise ValueError(
-            "A layer that stores blocks must be of a class of this library, "
-            "not of one that extends it, to be converted or exported. "
-            f"Received: layer '{layer.name}' of class {type(layer).__name__}"
-        )
     blocks, places, whole = layer.kernel_blocks, layer.placement, layer.kernel
     scope, _, _ = blocks.path.rpartition("/")
     with _where(blocks), open_name_scopes(scope):
@@ -112,6 +105,30 @@ def store_whole(layer: Any) -> None:
         layer.__dict__.pop(name, None)
 
 
+def storing_blocks(model: keras.layers.Layer) -> list[Any]:
+    """Returns the layers in a model that store blocks, to be changed.
+
+    Args:
+        model: A model, or layer.
+
+    Raises:
+        ValueError: If the class of one is a user's own, which may compute
+            otherwise.
+    """
+    layers = [
+        x for x in all_layers(model) if isinstance(x, BlockKernel) and x.built
+    ]
+    for layer in layers:
+        if type(layer) not in PLAIN_OF:
+            raise ValueError(
+                "A layer that stores blocks must be of a class of this "
+                "library, not of one that extends it, to be converted or "
+                f"exported. Received: layer '{layer.name}' of class "
+                f"{type(layer).__name__}"
+            )
+    return layers
+
+
 @contextmanager
 def stored_whole(model: keras.layers.Layer) -> Iterator[list[Any]]:
     """Stores whole kernels for a while, where blocks are stored.
@@ -121,10 +138,11 @@ def stored_whole(model: keras.layers.Layer) -> Iterator[list[Any]]:
 
     Yields:
         The layers, which are plain for that time.
+
+    Raises:
+        ValueError: If the class of one is a user's own.
     """
-    layers: list[Any] = [
-        x for x in all_layers(model) if isinstance(x, BlockKernel) and x.built
-    ]
+    layers = storing_blocks(model)
     kept = [
         (type(x), {name: x.__dict__[name] for name in _OWN}) for x in layers
     ]
@@ -139,6 +157,34 @@ def stored_whole(model: keras.layers.Layer) -> Iterator[list[Any]]:
             with unlocked(layer):
                 for name, value in attributes.items():
                     setattr(layer, name, value)
+
+
+@contextmanager
+def under_masks(model: Any) -> Iterator[None]:
+    """Stores kernels under masks for a while, where blocks are stored.
+
+    Args:
+        model: A Keras model.
+    """
+    layers = storing_blocks(model)
+    made = [
+        (Sparsity(x.sparsity, x.granularity, x.seed), x.kernel_mask.numpy())
+        for x in layers
+    ]
+    # What was traced with the kernels of the other kind.
+    traced = model.predict_function, model.test_function
+    if layers:
+        model.predict_function = model.test_function = None
+    with stored_whole(model) as whole:
+        for layer, row in zip(whole, made, strict=True):
+            become_known(layer, *row)
+        try:
+            yield
+        finally:
+            for layer in whole:
+                drop(layer, layer.kernel_mask)
+            if layers:
+                model.predict_function, model.test_function = traced
 
 
 def _where(variable: Any) -> Any:

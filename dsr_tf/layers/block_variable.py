@@ -137,8 +137,7 @@ class BlockVariable(ElasticVariable, TrainedVariable):
                 each position; zeros by default.
         """
         slots = self.slots()
-        if len(positions) != self.positions.shape[0]:
-            self.free_slots(slots)
+        self.free_slots(slots)
         self.move_with(slots, positions, fresh)
 
     def move_with(
@@ -202,14 +201,10 @@ class BlockVariable(ElasticVariable, TrainedVariable):
                 start = tf.cast(start, variable.dtype)
                 variable.assign(tf.broadcast_to(start, shape))
 
-    def free_slots(self, slots: Sequence[Slot]) -> bool:
-        """Lets slots follow a change of the number of blocks.
-
-        Returns:
-            Whether they could not before. What was traced with them must be
-            traced anew.
-        """
-        return any([make_elastic(slot.variable) for slot in slots])
+    def free_slots(self, slots: Sequence[Slot]) -> None:
+        """Lets slots follow a change of the number of blocks."""
+        for slot in slots:
+            make_elastic(slot.variable)
 
 
 def checked_positions(positions: np.ndarray, units: Units) -> np.ndarray:

@@ -8,15 +8,13 @@ from keras.layers import Layer
 
 from dsr_tf.layers.block_in_place import store_whole
 from dsr_tf.layers.block_in_place import stored_whole
-from dsr_tf.layers.block_kernel import BlockKernel
-from dsr_tf.layers.mask_in_place import become_known
+from dsr_tf.layers.block_in_place import storing_blocks
 from dsr_tf.layers.mask_in_place import change_class
 from dsr_tf.layers.mask_in_place import drop
 from dsr_tf.layers.mask_in_place import hold
 from dsr_tf.layers.masked_kernel import MaskedKernel
 from dsr_tf.layers.sparse_kernel import SparseKernel
 from dsr_tf.layers.sparse_part import SparsePart
-from dsr_tf.layers.sparse_part import Sparsity
 from dsr_tf.layers.sparsified import Sparsified
 from dsr_tf.layers.sparsified import plain_class
 from dsr_tf.layers.tree import all_layers
@@ -32,9 +30,8 @@ def unmask_weights(layer: Layer) -> None:
     Args:
         layer: The layer, or a model. Its zeros stay.
     """
-    for inner in all_layers(layer):
-        if isinstance(inner, BlockKernel) and inner.built:
-            store_whole(inner)
+    for inner in storing_blocks(layer):
+        store_whole(inner)
     for inner, parts in _sparse_inside(layer):
         kind = type(inner)
         change_class(inner, plain_class(kind))
@@ -69,36 +66,6 @@ def looking_plain(layer: Layer) -> Iterator[None]:
             inner.__class__ = kind
             for part in parts:
                 hold(inner, part.kernel_mask)
-
-
-@contextmanager
-def under_masks(model: Any) -> Iterator[None]:
-    """Stores kernels under masks for a while, where blocks are stored.
-
-    Args:
-        model: A Keras model.
-    """
-    layers = [
-        x for x in all_layers(model) if isinstance(x, BlockKernel) and x.built
-    ]
-    made = [
-        (Sparsity(x.sparsity, x.granularity, x.seed), x.kernel_mask.numpy())
-        for x in layers
-    ]
-    # What was traced with the kernels of the other kind.
-    traced = model.predict_function, model.test_function
-    if layers:
-        model.predict_function = model.test_function = None
-    with stored_whole(model) as whole:
-        for layer, row in zip(whole, made, strict=True):
-            become_known(layer, *row)
-        try:
-            yield
-        finally:
-            for layer in whole:
-                drop(layer, layer.kernel_mask)
-            if layers:
-                model.predict_function, model.test_function = traced
 
 
 def _sparse_inside(layer: Layer) -> list[tuple[Any, list[SparseKernel]]]:

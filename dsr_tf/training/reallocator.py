@@ -78,8 +78,6 @@ class Reallocator:
         counters: What was done so far, and the numbers that the method
             remembers.
         arrays: What the method remembers of every unit.
-        has_freed_slots: Whether slots have become others than a function may
-            have been traced with, so that blocks can go from layer to layer.
 
     Raises:
         ValueError: If an argument is out of its range, there is no trainable
@@ -132,7 +130,6 @@ class Reallocator:
         self._program: Program | None = None
         self._growth_scores = _checked_scores(method, growth_scores)
         self._epoch: int | None = None
-        self.has_freed_slots = False
         self.check()
         self.begin()
 
@@ -347,20 +344,16 @@ class Reallocator:
         self._compare_replicas()
 
     def _free_slots(self) -> None:
-        """Lets slots follow blocks that go from layer to layer.
+        """Lets slots follow blocks, before a checkpoint brings others back.
 
-        What was traced with their slots before must be traced anew.
+        Those that are still to be made can follow from the first step.
         """
         layers = [x for x in self.layers if x.storage == "blocks"]
-        if self.method.keeps_counts or not layers:
-            return
-        if not self.is_built or not self.optimizer.built:
-            # Slots that are still to be made can follow from the first step.
+        if not layers or not self.is_built or not self.optimizer.built:
             return
         own = slots_of(self.optimizer)
         for kernel in (layer.trained_kernel for layer in layers):
-            freed = kernel.free_slots(own.get(id(kernel), []))
-            self.has_freed_slots |= freed
+            kernel.free_slots(own.get(id(kernel), []))
 
     def _clean(self) -> None:
         """Sets back what slots hold where no weight is.
