@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from dsr_tf import runs
 from dsr_tf.layers import sparse_layers
+from dsr_tf.models import lenet_300_100
 from dsr_tf.runs import build
 from dsr_tf.runs.flagfile import parsed_flags
 from dsr_tf.runs.folder import RunFolder
@@ -497,6 +498,32 @@ def test_masks_of_another_budget_are_refused(finished):
         weights_from="random",
     )
     with pytest.raises(ValueError, match="10040: give the --sparsity of that"):
+        start_models(begin, (8, 8, 1), 10)
+
+
+def test_a_run_may_have_left_less_than_a_block_unspent(tmp_path):
+    model = lenet_300_100(
+        (8, 8, 1), sparsity=0.9, granularity=(10, 10), storage="blocks"
+    )
+    first = model.get_layer("dense_1")
+    # Blocks of 8x10 beside blocks of 10x10.
+    assert first.unit_size == 80
+    begin = config(
+        "",
+        method="static",
+        granularity="10x10",
+        storage="blocks",
+        init_from=str(tmp_path / "model.keras"),
+    )
+    positions = first.kernel_positions.numpy()
+    first.kernel_blocks.move(positions[1:])
+    model.save(tmp_path / "model.keras")
+    started, _ = start_models(begin, (8, 8, 1), 10)
+    found = started.get_layer("dense_1").kernel_positions.numpy()
+    assert (found == positions[1:]).all()
+    first.kernel_blocks.move(positions[2:])
+    model.save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="a run with the same budget"):
         start_models(begin, (8, 8, 1), 10)
 
 

@@ -99,8 +99,9 @@ def can_store_blocks(layer: Any, kernel: keras.Variable, units: Units) -> bool:
 
 
 def _warn(model: keras.Model, left: Sequence[str], count: int) -> None:
-    names = ", ".join(left[:_MOST])
-    more = f" and {len(left) - _MOST} more" if len(left) > _MOST else ""
+    paths = list(dict.fromkeys(left))
+    names = ", ".join(paths[:_MOST])
+    more = f" and {len(paths) - _MOST} more" if len(paths) > _MOST else ""
     logging.warning(
         "%d of %d kernels of model '%s' keep a mask, which saves neither time "
         "nor memory: %s%s. Blocks are stored of `Dense`, `EinsumDense` and 1×1 "
