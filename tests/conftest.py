@@ -5,6 +5,7 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Several examples a test, each with its own shapes: no time limit.
 import hypothesis
+import pytest
 import tensorflow as tf
 
 tf.config.set_logical_device_configuration(
@@ -20,3 +21,13 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("default")
+
+
+@pytest.fixture(scope="session")
+def strategy():
+    """Returns a strategy of two replicas, one for all files of a process.
+
+    A second one counts its collectives from the same number, which fails or
+    adds up what does not belong together.
+    """
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -3,7 +3,6 @@
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 import dsr_tf
 from dsr_tf.layers import sparse_layers
@@ -14,11 +13,6 @@ from tests.test_any_model import coded
 from tests.test_any_model import fit
 from tests.test_any_model import masks
 from tests.test_any_model import moves
-
-
-@pytest.fixture(scope="module")
-def strategy():
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 
 
 @pytest.mark.slow

@@ -19,12 +19,6 @@ Y = RNG.integers(0, 3, size=64)
 LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
 
-@pytest.fixture(scope="module")
-def strategy():
-    # One for the process: a second one can end in a CollectiveReduce error.
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
 def adam():
     return keras.optimizers.Adam(0.01)
 

@@ -14,12 +14,6 @@ from dsr_tf.training.program import Program
 from dsr_tf.training.state import Arrays
 
 
-@pytest.fixture(scope="module")
-def strategy():
-    # One for the process: a second one can end in a CollectiveReduce error.
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
 def replicas(variable):
     values = variable.value.values
     assert len(values) == 2

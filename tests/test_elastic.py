@@ -10,11 +10,6 @@ from dsr_tf.layers.elastic import make_elastic
 from dsr_tf.layers.elastic import outside_of_graphs
 
 
-@pytest.fixture(scope="module")
-def strategy():
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
 def elastic(rows=3, **arguments):
     return ones((rows, 2), **arguments)
 
