@@ -172,11 +172,18 @@ class Units:
         """Returns the kernel of a matrix: the inverse of `rows`."""
         if self.granularity.block is None:
             return _reshaped(rows, self.shape)
+        blocks = _reshaped(rows, (*self.block, *self.grid))
+        return self.of_matrix(_transposed(blocks, (2, 0, 3, 1)))
+
+    def of_matrix(self, matrix: Any) -> Any:
+        """Returns the kernel that is a matrix of inputs and outputs.
+
+        Args:
+            matrix: NumPy array or TensorFlow tensor with the entries of one of
+                the shape `matrix`, row by row.
+        """
         order = self._order
-        blocks = _transposed(
-            _reshaped(rows, (*self.block, *self.grid)), (2, 0, 3, 1)
-        )
-        axes = _reshaped(blocks, tuple(self.shape[axis] for axis in order))
+        axes = _reshaped(matrix, tuple(self.shape[axis] for axis in order))
         return _transposed(axes, tuple(np.argsort(order).tolist()))
 
     def spread(self, mask: np.ndarray) -> np.ndarray:

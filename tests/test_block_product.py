@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dsr_tf.layers.block_product import block_product
-from dsr_tf.layers.block_product import is_compiled_by_xla
+from dsr_tf.layers.compiled_by_xla import is_compiled_by_xla
 
 TOLERANCES = {"float64": 1e-12, "float32": 1e-5, "float16": 2e-2}
 TOLERANCES["bfloat16"] = 1e-1

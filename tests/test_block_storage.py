@@ -157,7 +157,7 @@ def moved_together(blocks, masked, name, num_steps=20, compiled=False):
     if METHODS[name] is not None:
         for net in nets:
             method = METHODS[name]()
-            own = {"growth_scores": gains(net)} if method.needs_scores else {}
+            own = {"growth_scores": gains(net)} if method.scores else {}
             moves.append(
                 Reallocator(net, net.optimizer, method, 3, seed=5, **own)
             )

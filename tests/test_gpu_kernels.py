@@ -155,20 +155,20 @@ def traced(name, granularity, dtype):
     method = METHODS[name]()
     shapes = [layer.kernel_shape for layer in net.layers[::2]]
     scores = [tf.random.uniform(shape) for shape in shapes]
-    known = {"growth_scores": lambda: scores} if method.needs_scores else {}
+    known = {"growth_scores": lambda: scores} if method.scores else {}
     reallocator = Reallocator(net, optimizer, method, **known)
     reallocator.reallocate()
     program = reallocator._program
     packed = tf.TensorSpec([len(program.names) + 1], tf.float64)
     seed = tf.TensorSpec([2], tf.int32)
+    scores = program._score_specs()
     if program.method.allocate is None:
-        scores = program._score_specs()
         functions = [
             program._at_once.get_concrete_function(packed, seed, scores)
         ]
     else:
         functions = [
-            program._begin.get_concrete_function(packed, seed),
+            program._begin.get_concrete_function(packed, seed, scores),
             program._end.get_concrete_function(),
         ]
     # These are the ones that ran.

@@ -21,11 +21,12 @@ def tensors(draw):
     return [list(column) for column in zip(*rows, strict=True)]
 
 
-def within(active, chosen, inactive, is_finite=True, grows=True):
+def within(active, chosen, inactive, is_finite=True, removed=None):
+    removed = removed or [0] * len(active)
     plan = plan_within_tensors(
         *(tf.constant(x, tf.int64) for x in (active, chosen, inactive)),
         tf.constant(is_finite),
-        grows,
+        tf.constant(removed, tf.int64),
     )
     return [row.numpy().tolist() for row in plan.rows]
 
@@ -66,11 +67,11 @@ def test_within_tensors_nothing_moves_where_a_weight_is_not_finite(columns):
 
 
 @given(tensors())
-def test_within_tensors_all_chosen_go_where_nothing_grows(columns):
+def test_within_tensors_all_chosen_go_where_none_is_replaced(columns):
     active, chosen, inactive = columns
     exempt = [int(a == c > 0) for a, c in zip(active, chosen, strict=True)]
     none = [0] * len(active)
-    found = within(active, chosen, inactive, grows=False)
+    found = within(active, chosen, inactive, removed=chosen)
     assert found == [active, exempt, none, none]
 
 
@@ -84,6 +85,26 @@ def test_across_tensors_the_budget_is_conserved(columns, data):
     assert sum(lost) == sum(grown)
     for a, n, came, room in zip(active, lost, grown, inactive, strict=True):
         assert 0 <= n < max(a, 1) and 0 <= came <= room
+
+
+@given(tensors(), st.data())
+def test_the_budget_falls_by_what_is_removed(columns, data):
+    active, chosen, inactive = columns
+    removed = [data.draw(st.integers(0, c)) for c in chosen]
+    exempt = [int(a == c > 0) for a, c in zip(active, chosen, strict=True)]
+    falls = [
+        min(r, c - e) for r, c, e in zip(removed, chosen, exempt, strict=True)
+    ]
+    plans = [within(active, chosen, inactive, removed=removed)]
+    ones, shares = [1] * len(active), [1] * len(active)
+    plan, left = plan_across_tensors(
+        shares, active, chosen, inactive, ones, removed=removed
+    )
+    assert left == 0
+    plans.append([row.tolist() for row in plan.rows])
+    for _, kept, spared, grown in plans:
+        gone = sum(chosen) - sum(kept) - sum(spared)
+        assert gone - sum(grown) == sum(falls)
 
 
 def test_across_tensors_worked_by_hand():

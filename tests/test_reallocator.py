@@ -488,13 +488,6 @@ def test_slices_grow_by_the_mean_of_their_scores():
     assert worth[new & ~old].min() >= worth[~new & ~old].max()
 
 
-def test_scores_are_asked_for_by_name():
-    net = model()
-    method = methods.Method(SmallestFraction(0.3), grow=ByScore())
-    with pytest.raises(ValueError, match="`growth_scores` must be given"):
-        Reallocator(net, net.optimizer, method)
-
-
 def test_a_layer_that_is_named_twice_is_refused():
     net = model()
     layer = net.get_layer("hidden")

@@ -30,6 +30,7 @@ from dsr_tf.methods import grow
 from dsr_tf.methods import prune
 from dsr_tf.methods.deep_rewiring import SignFlipped
 from dsr_tf.methods.gradual import ToSparsity
+from dsr_tf.methods.scores import MOMENTUM
 
 ROOMS = (
     dsr_tf, analysis, callbacks, convert, data, distribute, exporting, layers,
@@ -217,7 +218,7 @@ def rows(tmp_path_factory):
         "BlockEinsumDense": einsum | blocks,
         "BlockKernel": blocks,
         "ByEpoch": {"entries": (((0, 0.5),), "other")},
-        "ByScore": {},
+        "ByScore": {"scores": (MOMENTUM, "other")},
         "Checkpoint": reallocation
         | {
             "directory": (folder / "checkpoints", "path"),

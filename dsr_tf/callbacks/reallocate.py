@@ -153,6 +153,7 @@ class Reallocate(keras.callbacks.Callback):
         ):
             self._plain_fit = PlainFit(self.model, layers)
         self._plain_fit.begin()
+        self._trace_anew()
         self._last_read = -1
         self._warn_of_late_reallocations()
         # Of a `fit` that was interrupted. `Checkpoint`, which is last, brings
@@ -174,13 +175,23 @@ class Reallocate(keras.callbacks.Callback):
                 self._check_length(epoch, is_new)
                 if is_new and epoch and counters.step:
                     self._warn_of_new_state(epoch)
+        reallocator.expect()
         self._begins = False
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if self.reallocator.keeps_gradients:
+            steps = self._most_steps(batch)
+            if steps is not None:
+                steps += self.model.steps_per_execution - 1
+            is_time = self.reallocator.needs_gradients(steps)
+            self._plain_fit.keep_gradients(is_time)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._plain_fit.check_first_step()
         if self.reallocator.can_be_due(self._most_steps(batch)):
             self._last_read = batch
             self.reallocator.step()
+            self._trace_anew()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         reallocator, counters = self.reallocator, self.state
@@ -195,6 +206,12 @@ class Reallocate(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         self._plain_fit.end()
+
+    def _trace_anew(self) -> None:
+        """Makes the training function anew where the method needs it."""
+        if self.reallocator.must_be_traced:
+            self.reallocator.must_be_traced = False
+            self._plain_fit.trace_anew()
 
     def _most_steps(self, batch: int) -> int | None:
         """Returns the most optimizer steps since the last one was read.

@@ -10,6 +10,7 @@ from keras import ops
 
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
+from dsr_tf.layers.block_product import Watch
 from dsr_tf.layers.block_product import block_product
 from dsr_tf.layers.block_variable import BlockPositions
 from dsr_tf.layers.block_variable import BlockVariable
@@ -142,7 +143,20 @@ class BlockKernel(SparseKernel, keras.layers.Layer):
         inputs = ops.cast(inputs, blocks.dtype)
         expected = units.num_kept(self.sparsity) // units.size
         grid: Any = units.grid
-        return block_product(inputs, blocks, positions, grid, expected)
+        return block_product(
+            inputs, blocks, positions, grid, expected, self._watch()
+        )
+
+    def _watch(self) -> Watch | None:
+        """Returns what keeps the gradient of all blocks, if it is to be."""
+        record, units = self.kernel_blocks.record, self.kernel_units
+        if record is None:
+            return None
+        return lambda inputs, upstream: record.keep(
+            lambda: units.of_matrix(
+                tf.matmul(inputs, upstream, transpose_a=True)
+            )
+        )
 
     def finish(self, outputs: Any) -> Any:
         """Adds the bias, and applies the activation."""

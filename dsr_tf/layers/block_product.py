@@ -1,14 +1,18 @@
 """The product of inputs and a kernel of which only blocks are stored."""
 
-import inspect
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
+from dsr_tf.layers.compiled_by_xla import is_compiled_by_xla
+
 # Blocks are multiplied several at a time, up to so many rows: smaller products
 # cost more than what they save.
 _LENGTH = 64
+
+Watch = Callable[[tf.Tensor, tf.Tensor], None]
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,7 @@ def block_product(
     positions: Any,
     grid: tuple[int, int],
     expected: int,
+    watch: Watch | None = None,
 ) -> tf.Tensor:
     """Multiplies inputs by a kernel that is 0 but for some blocks.
 
@@ -108,6 +113,8 @@ def block_product(
             `outputs // columns`.
         expected: About how many blocks there are. Results differ in rounding
             with it, and so it should not change in a training.
+        watch: Gets the inputs and the gradient of the outputs, of which the
+            gradient of a dense kernel would be the product; or None.
 
     Returns:
         Shape `(batch, outputs)`.
@@ -118,9 +125,12 @@ def block_product(
 
     @tf.custom_gradient
     def product(inputs: tf.Tensor, blocks: tf.Tensor) -> tuple[Any, Any]:
-        return _product(inputs, blocks, layout), lambda upstream: _gradients(
-            upstream, inputs, blocks, layout
-        )
+        def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            if watch is not None:
+                watch(inputs, upstream)
+            return _gradients(upstream, inputs, blocks, layout)
+
+        return _product(inputs, blocks, layout), gradients
 
     # Values, not variables: a custom gradient refuses those.
     return product(tf.convert_to_tensor(inputs), tf.convert_to_tensor(blocks))
@@ -232,16 +242,3 @@ def _joined(sums: tf.Tensor) -> tf.Tensor:
     """Returns a batch, given the rows of `_split`."""
     keys, length, _ = sums.shape
     return tf.transpose(tf.reshape(sums, [keys * length, tf.shape(sums)[2]]))
-
-
-def is_compiled_by_xla() -> bool:
-    """Tells whether a function is traced that XLA is to compile."""
-    if not tf.inside_function():
-        return False
-    frame = inspect.currentframe()
-    while frame is not None:
-        # Private: nothing public tells what a graph will be compiled by.
-        if getattr(frame.f_locals.get("self"), "_jit_compile", None):
-            return True
-        frame = frame.f_back
-    return False

@@ -54,8 +54,7 @@ def _masked_gradient(gradient: tf.Tensor, mask: Any) -> tf.Tensor:
     return tf.math.multiply_no_nan(gradient, mask)
 
 
-@keras.ops.custom_gradient
-def masked_kernel(kernel: Any, mask: Any) -> tuple[Any, Any]:
+def masked_kernel(kernel: Any, mask: Any, record: Any = None) -> tf.Tensor:
     """Passes a kernel on, and its gradient back, where the mask is True.
 
     Optimizers then see gradient 0 at inactive positions, so weights and slots
@@ -64,11 +63,19 @@ def masked_kernel(kernel: Any, mask: Any) -> tuple[Any, Any]:
     Args:
         kernel: Any shape, 0 wherever `mask` is False.
         mask: Same shape, bool, or ones and zeros of the kernel's type.
+        record: A `GradientRecord`, which gets the gradient before that; or
+            None.
     """
 
-    def grad(upstream: Any) -> tuple[Any, None]:
-        return _masked_gradient(upstream, mask), None
+    @keras.ops.custom_gradient
+    def passed_on(kernel: Any, mask: Any) -> tuple[Any, Any]:
+        def grad(upstream: Any) -> tuple[Any, None]:
+            if record is not None:
+                record.keep(lambda: upstream)
+            return _masked_gradient(upstream, mask), None
 
-    # The kernel is 0 there already: to mask it again would cost a copy of it
-    # in every step.
-    return tf.identity(kernel), grad
+        # The kernel is 0 there already: to mask it again would cost a copy of
+        # it in every step.
+        return tf.identity(kernel), grad
+
+    return passed_on(kernel, mask)

@@ -6,6 +6,7 @@ from weakref import WeakSet
 import keras
 
 from dsr_tf.layers.appliers import innermost
+from dsr_tf.layers.gradient_record import GradientRecord
 from dsr_tf.layers.slots import Slot
 from dsr_tf.layers.slots import slots_of
 
@@ -16,9 +17,12 @@ class TrainedVariable(keras.Variable):
     Attributes:
         is_trusting: Whether what an optimizer leaves is taken as it is, where
             it would be masked otherwise.
+        record: What keeps the gradient of all positions; None for nothing. It
+            must be set before a training step is traced.
     """
 
     is_trusting = False
+    record: GradientRecord | None = None
     _optimizers: WeakSet[keras.optimizers.Optimizer]
 
     def meet(self, optimizer: keras.optimizers.Optimizer) -> None:

@@ -8,11 +8,14 @@ from dataclasses import field
 
 import tensorflow as tf
 
+from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_number
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import SparseTensor
 from dsr_tf.methods.masked import in_a_row
 from dsr_tf.methods.masked import split
+from dsr_tf.methods.scores import GRADIENT
+from dsr_tf.methods.scores import Scores
 from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import fold
 
@@ -87,9 +90,15 @@ class ByScore:
     """Grows the inactive units with the largest growth scores, at exactly 0.
 
     Ties go to the lower position.
+
+    Args:
+        scores: What scores units: `GRADIENT` or `MOMENTUM`.
     """
 
-    needs_scores = True
+    scores: Scores = GRADIENT
+
+    def __post_init__(self) -> None:
+        checked_kind("scores", self.scores, Scores, "GRADIENT or MOMENTUM")
 
     def __call__(
         self, ctx: Context, counts: tf.Tensor, seed: tf.Tensor

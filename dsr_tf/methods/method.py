@@ -24,6 +24,7 @@ from dsr_tf.methods.returned import check_shares
 from dsr_tf.methods.returned import checked_allocated
 from dsr_tf.methods.returned import checked_grown
 from dsr_tf.methods.returned import checked_pruned
+from dsr_tf.methods.scores import Scores
 from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import in_turn
 
@@ -46,8 +47,9 @@ class Proposal:
 
     Args:
         gone: Positions of the units to prune, one array for each tensor.
-        counts: Shape `(4, L)`, int64. The rows are the active, chosen and
-            inactive units, and whether the weights are finite.
+        counts: Shape `(5, L)`, int64. The rows are the active, chosen and
+            inactive units, those of the chosen that are not replaced, and
+            whether the weights are finite.
         proportions: Proportions in which tensors get back units, shape `(L,)`;
             None if each gets back as many as it lost.
     """
@@ -79,15 +81,17 @@ class Moves:
 class Method:
     """Prunes, allocates and grows, and does not change the budget.
 
-    The number of active weights over all tensors is the same before and after.
-    Every tensor keeps at least one unit. A pruned position does not grow again
-    in the same reallocation. If a tensor has too few inactive positions to
+    The number of active weights over all tensors is the same before and after,
+    unless `prune` says that some units are not replaced, or none grow. Every
+    tensor keeps at least one unit. A pruned position does not grow again in
+    the same reallocation. If a tensor has too few inactive positions to
     replace all chosen units, the largest of these are not pruned. If units of
     several weights move as one, less than one unit may stay unspent until the
     next reallocation.
 
     All three parts get a `Context`, compute with TensorFlow's operations, and
-    are compiled.
+    are compiled. A part that reads growth scores has an attribute `scores`,
+    such as `methods.scores.GRADIENT`.
 
     Args:
         prune: `prune(ctx)` returns the positions of the active units to prune,
@@ -100,7 +104,8 @@ class Method:
 
     Raises:
         ValueError: If a part is no function, or `allocate` is given without
-            `grow`; where the parts are traced, if one returns what it may not.
+            `grow`, or parts read different growth scores; where the parts are
+            traced, if one returns what it may not.
     """
 
     prune: Prune | PruneFunction
@@ -116,6 +121,14 @@ class Method:
                 "`grow` must be given with `allocate`. "
                 f"Received: allocate={self.allocate}, grow=None"
             )
+        parts = (self.prune, self.allocate, self.grow)
+        if any(
+            getattr(x, "scores", None) not in (None, self.scores) for x in parts
+        ):
+            raise ValueError(
+                "`prune`, `allocate` and `grow` must read the same growth "
+                f"scores. Received: {parts}"
+            )
 
     @property
     def rule(self) -> Prune:
@@ -130,9 +143,11 @@ class Method:
         return self.grow is not None and self.allocate is None
 
     @property
-    def needs_scores(self) -> bool:
-        """Whether `grow` reads the growth scores of all units."""
-        return getattr(self.grow, "needs_scores", False)
+    def scores(self) -> Scores | None:
+        """The growth scores that its parts read; None if they read none."""
+        parts = (self.prune, self.allocate, self.grow)
+        asked = [getattr(part, "scores", None) for part in parts]
+        return next((x for x in asked if x is not None), None)
 
     def reallocate(
         self,
@@ -169,11 +184,17 @@ class Method:
 
     def propose(self, ctx: Context) -> Proposal:
         """Begins a reallocation. It can run inside a `tf.function`."""
-        gone = checked_pruned(self.rule(ctx), len(ctx.tensors))
+        pruned = checked_pruned(
+            self.rule(ctx), len(ctx.tensors), self.grow is not None
+        )
+        gone = list(pruned.positions)
         chosen = tf.stack([tf.size(x, out_type=tf.int64) for x in gone])
         active = ctx.num_active
         finite = in_turn(lambda x: x.is_finite, ctx.tensors)
-        counts = [active, chosen, ctx.num_inactive, tf.cast(finite, tf.int64)]
+        counts = [
+            *(active, chosen, ctx.num_inactive, pruned.removed),
+            tf.cast(finite, tf.int64),
+        ]
         proportions = None
         if self.allocate:
             exempt = tf.cast((active == chosen) & (chosen > 0), tf.int64)
@@ -189,10 +210,11 @@ class Method:
             counts: Counts of the proposal. If a weight is not finite, nothing
                 moves.
         """
-        active, chosen, inactive, finite = tf.unstack(counts, 4)
+        active, chosen, inactive, removed, finite = tf.unstack(counts, 5)
         all_finite = tf.reduce_all(finite > 0)
-        grows = self.grow is not None
-        return plan_within_tensors(active, chosen, inactive, all_finite, grows)
+        return plan_within_tensors(
+            active, chosen, inactive, all_finite, removed
+        )
 
     def plan_across(
         self,
@@ -219,7 +241,7 @@ class Method:
         check_shares(proportions.shape, len(unit_sizes))
         counts = np.asarray(proposal.counts)
         check_finite(counts)
-        active, chosen, inactive, _ = counts.tolist()
+        active, chosen, inactive, removed, _ = counts.tolist()
         return plan_across_tensors(
             proportions,
             active,
@@ -227,6 +249,7 @@ class Method:
             inactive,
             [int(size) for size in unit_sizes],
             unspent,
+            removed,
         )
 
     def carry_out(
@@ -264,7 +287,7 @@ class Method:
 
 def check_finite(counts: np.ndarray) -> None:
     """Raises a `NonFiniteWeightError` if the counts of a proposal say so."""
-    finite = counts[3].tolist()
+    finite = counts[4].tolist()
     if 0 in finite:
         raise NonFiniteWeightError(finite.index(0))
 

@@ -39,7 +39,7 @@ def plan_within_tensors(
     chosen: tf.Tensor,
     inactive: tf.Tensor,
     is_finite: tf.Tensor,
-    grows: bool,
+    removed: tf.Tensor,
 ) -> Plan:
     """Plans a reallocation in which every tensor gets back what it lost.
 
@@ -51,18 +51,17 @@ def plan_within_tensors(
         inactive: Inactive units, before pruning.
         is_finite: Whether all weights are finite, bool; otherwise nothing
             moves.
-        grows: Whether units are grown.
+        removed: Chosen units that are not replaced.
     """
     exempt = tf.cast((active == chosen) & (chosen > 0), tf.int64)
     pruned = chosen - exempt
-    zeros = tf.zeros_like(pruned)
-    grown = tf.minimum(pruned, inactive) if grows else zeros
-    spared = pruned - grown if grows else zeros
+    replaced = pruned - tf.minimum(removed, pruned)
+    grown = tf.minimum(replaced, inactive)
     return Plan(
         active,
         exempt,
-        tf.where(is_finite, spared, pruned),
-        tf.where(is_finite, grown, zeros),
+        tf.where(is_finite, replaced - grown, pruned),
+        tf.where(is_finite, grown, tf.zeros_like(grown)),
     )
 
 
@@ -73,11 +72,12 @@ def plan_across_tensors(
     inactive: Sequence[int],
     sizes: Sequence[int],
     unspent: int = 0,
+    removed: Sequence[int] | None = None,
 ) -> tuple[Plan, int]:
     """Plans a reallocation that moves weights from tensor to tensor.
 
-    The budget, counted in weights, does not change. The arithmetic is exact,
-    and runs on the host.
+    The budget, counted in weights, falls by what is removed, and no more. The
+    arithmetic is exact, and runs on the host.
 
     Args:
         proportions: Share of each tensor in the pruned weights.
@@ -86,6 +86,7 @@ def plan_across_tensors(
         inactive: Inactive units, before pruning.
         sizes: Weights in a unit of each tensor.
         unspent: Weights that the last reallocation left unspent.
+        removed: Chosen units that are not replaced; none by default.
 
     Returns:
         The plan, and the weights that stay unspent.
@@ -96,13 +97,15 @@ def plan_across_tensors(
     shares = _exact(proportions)
     exempt = [a == c > 0 for a, c in zip(active, chosen, strict=True)]
     pruned = [c - e for c, e in zip(chosen, exempt, strict=True)]
-    lost = _weights(pruned, sizes)
+    ends = removed or [0] * len(pruned)
+    replaced = [p - min(r, p) for p, r in zip(pruned, ends, strict=True)]
+    lost = _weights(replaced, sizes)
     wanted = apportion(sum(lost), shares, _weights(inactive, sizes))
     grown = apportion(sum(wanted) + unspent, wanted, inactive, sizes)
     gained = _weights(grown, sizes)
     surplus = sum(lost) + unspent - sum(gained)
     short = [max(n - g, 0) for n, g in zip(lost, gained, strict=True)]
-    spared = apportion(surplus, short, pruned, sizes)
+    spared = apportion(surplus, short, replaced, sizes)
     surplus -= sum(_weights(spared, sizes))
     rows = (np.array(x, np.int64) for x in (active, exempt, spared, grown))
     return Plan(*rows), surplus

@@ -20,7 +20,24 @@ from dsr_tf.schedules import Moment
 from dsr_tf.schedules import Schedule
 from dsr_tf.schedules import as_schedule
 
-PruneFunction = Callable[[Context], Sequence[tf.Tensor]]
+
+@dataclass(frozen=True)
+class Pruned:
+    """Units to prune, of which some are not replaced.
+
+    So the number of active weights falls.
+
+    Args:
+        positions: Positions of the units to prune, ascending, int64, one array
+            for each tensor.
+        removed: How many of them are not replaced, shape `(L,)`, int64.
+    """
+
+    positions: Sequence[tf.Tensor]
+    removed: tf.Tensor
+
+
+PruneFunction = Callable[[Context], Sequence[tf.Tensor] | Pruned]
 
 
 class Prune:
@@ -89,8 +106,11 @@ class Prune:
         """
         return None
 
-    def __call__(self, ctx: Context) -> Sequence[tf.Tensor]:
-        """Returns the positions of the units to prune, ascending, int64."""
+    def __call__(self, ctx: Context) -> Sequence[tf.Tensor] | Pruned:
+        """Returns the positions of the units to prune, ascending, int64.
+
+        As many grow, unless the method grows none, or this is a `Pruned`.
+        """
         raise NotImplementedError
 
     def next_state(self, state: Mapping[str, float], num_pruned: int) -> State:
@@ -108,7 +128,7 @@ class Stateless(Prune):
 
     function: PruneFunction
 
-    def __call__(self, ctx: Context) -> Sequence[tf.Tensor]:
+    def __call__(self, ctx: Context) -> Sequence[tf.Tensor] | Pruned:
         return self.function(ctx)
 
 

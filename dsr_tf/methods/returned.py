@@ -11,25 +11,45 @@ import numpy as np
 import tensorflow as tf
 
 from dsr_tf.methods.grow import Growth
+from dsr_tf.methods.prune import Pruned
 
 
-def checked_pruned(value: Any, count: int) -> list[tf.Tensor]:
-    """Returns what `prune` returned as a list.
+def checked_pruned(value: Any, count: int, grows: bool) -> Pruned:
+    """Returns what `prune` returned, its positions as tensors.
 
     Args:
-        value: What it returned.
+        value: What it returned: positions, or a `Pruned`.
         count: Number of tensors.
+        grows: Whether the method grows units.
 
     Raises:
-        ValueError: If that is not a vector of int64 for each tensor.
+        ValueError: If positions are not a vector of int64 for each tensor, or
+            `removed` is not a number for each.
     """
-    rows = _rows(value)
+    rows = _rows(value.positions if isinstance(value, Pruned) else value)
     if len(rows) == count and all(map(_is_positions, rows)):
-        return [tf.convert_to_tensor(row) for row in rows]
+        gone = [tf.convert_to_tensor(row) for row in rows]
+        chosen = tf.stack([tf.size(x, out_type=tf.int64) for x in gone])
+        if not grows:
+            return Pruned(gone, chosen)
+        if not isinstance(value, Pruned):
+            return Pruned(gone, tf.zeros_like(chosen))
+        return Pruned(gone, _checked_removed(value.removed, chosen))
     raise ValueError(
         f"`prune` must return positions, int64 of one axis, for each of "
         f"{count} tensors. Received: {_described(value)}"
     )
+
+
+def _checked_removed(value: Any, chosen: tf.Tensor) -> tf.Tensor:
+    """Returns how many units are not replaced, at most the chosen ones."""
+    removed = tf.convert_to_tensor(value)
+    if removed.dtype != tf.int64 or removed.shape != chosen.shape:
+        raise ValueError(
+            "`removed` of a `Pruned` must be int64, one number for each of "
+            f"{chosen.shape[0]} tensors. Received: {_described(removed)}"
+        )
+    return tf.clip_by_value(removed, 0, chosen)
 
 
 def checked_allocated(value: Any, count: int) -> tf.Tensor:

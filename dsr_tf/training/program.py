@@ -115,7 +115,7 @@ class Program:
         if self.method.allocate is None:
             table, left = self._at_once(packed, seed, scores)
             table = table.numpy()
-            counts, plan = table[:4], Plan(*table[4:])
+            counts, plan = table[:5], Plan(*table[5:])
             check_finite(counts)
             self._check_counts(counts, plan, left)
         else:
@@ -126,7 +126,7 @@ class Program:
         )
 
     def _score_specs(self) -> list[tf.TensorSpec]:
-        if not self.method.needs_scores:
+        if self.method.scores is None:
             return []
         shapes = [layer.kernel_units.shape for layer in self.layers]
         return [tf.TensorSpec(shape, tf.float32) for shape in shapes]
@@ -156,7 +156,7 @@ class Program:
         unspent: int,
         scores: list[tf.Tensor],
     ) -> tuple[np.ndarray, Plan, int]:
-        gone, counts, proportions = self._begin(packed, seed)
+        gone, counts, proportions = self._begin(packed, seed, scores)
         proposal = Proposal(gone, counts.numpy(), proportions.numpy())
         plan, unspent = self.method.plan_across(self._sizes, proposal, unspent)
         rows = tf.constant(np.stack(plan.rows))
@@ -223,9 +223,9 @@ class Program:
         return table, self._apply(*moves)
 
     def _propose(
-        self, packed: tf.Tensor, seed: tf.Tensor
+        self, packed: tf.Tensor, seed: tf.Tensor, scores: list[tf.Tensor]
     ) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
-        proposal = self.method.propose(self._perturbed(packed, seed))
+        proposal = self.method.propose(self._perturbed(packed, seed, scores))
         return proposal.gone, proposal.counts, proposal.proportions
 
     def _carry_out(

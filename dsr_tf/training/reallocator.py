@@ -24,6 +24,7 @@ from dsr_tf.methods.masked import MaskedContext
 from dsr_tf.schedules import ByEpoch
 from dsr_tf.schedules import Constant
 from dsr_tf.schedules import End
+from dsr_tf.schedules import FromEpoch
 from dsr_tf.schedules import Moment
 from dsr_tf.schedules import Ramp
 from dsr_tf.schedules import Schedule
@@ -31,6 +32,7 @@ from dsr_tf.schedules import as_schedule
 from dsr_tf.schedules import checked_end
 from dsr_tf.schedules import has_ended
 from dsr_tf.schedules import identity
+from dsr_tf.training.dense_gradients import DenseGradients
 from dsr_tf.training.program import Program
 from dsr_tf.training.replicas import Replicas
 from dsr_tf.training.state import Arrays
@@ -68,16 +70,21 @@ class Reallocator:
             epoch and nobody calls `begin_epoch`.
         num_steps: Optimizer steps of the whole training, where schedules go by
             shares of it.
-        growth_scores: For methods whose `grow` reads them, such as
+        growth_scores: For methods that read growth scores, such as
             `methods.grow.ByScore`: a function that is called before each
             reallocation, and returns how much each weight would be worth, a
             float32 tensor of the kernel's shape for each layer. A unit is
-            worth the mean magnitude of its weights' scores.
+            worth the mean magnitude of its weights' scores. By default scores
+            are what the method asks for: the gradients of all positions in the
+            step before the reallocation, or their running mean. Training steps
+            must then be traced after the reallocator was made.
 
     Attributes:
         counters: What was done so far, and the numbers that the method
             remembers.
         arrays: What the method remembers of every unit.
+        must_be_traced: Whether training steps that were traced before must be
+            traced anew, as the method needs what they do not compute.
 
     Raises:
         ValueError: If an argument is out of its range, there is no trainable
@@ -128,8 +135,15 @@ class Reallocator:
         self.arrays = Arrays()
         self._slots: list[list[Slot]] | None = None
         self._program: Program | None = None
-        self._growth_scores = _checked_scores(method, growth_scores)
+        own = checked_function("growth_scores", growth_scores, optional=True)
+        self._own_scores = own if method.scores else None
+        self._gradients: DenseGradients | None = None
+        if method.scores and not own:
+            self._gradients = DenseGradients(
+                self.layers, self.optimizer, method.scores
+            )
         self._epoch: int | None = None
+        self.must_be_traced = False
         self.check()
         self.begin()
 
@@ -137,7 +151,10 @@ class Reallocator:
     def state(self) -> dict[str, Any]:
         """All that a resumed run needs, as `tf.train.Checkpoint` takes it."""
         # The names are those of the first checkpoints that there were.
-        return {"state": self.counters, "signs": self.arrays}
+        state = {"state": self.counters, "signs": self.arrays}
+        if self._gradients and self._gradients.spans_batches:
+            state["gradients"] = self._gradients
+        return state
 
     @property
     def num_active(self) -> int:
@@ -170,6 +187,7 @@ class Reallocator:
         self._free_slots()
         if self._has_begun:
             self._begin_arrays()
+            self._attach()
             # Slots of an earlier training can hold anything.
             if self._slots is None and counters.step:
                 self._find_slots()
@@ -178,6 +196,7 @@ class Reallocator:
         """Says which epoch is trained, counted from 0, for its schedules."""
         self._epoch = epoch
         self.counters.step = read_step(self.optimizer)
+        self.expect()
 
     def step(self) -> bool:
         """Reallocates if it is time to. To be called after optimizer steps.
@@ -203,6 +222,7 @@ class Reallocator:
         # would hide that they differed.
         self._compare_replicas()
         self.reallocate()
+        self.expect()
         self._compare_replicas()
         return True
 
@@ -223,6 +243,24 @@ class Reallocator:
         step = self.counters.step
         period = self.period_at(self.moment())
         return (step + steps) // period != step // period
+
+    @property
+    def keeps_gradients(self) -> bool:
+        """Whether the method reads gradients of all positions."""
+        return self._gradients is not None
+
+    def needs_gradients(self, steps: int | None) -> bool:
+        """Tells whether gradients of all positions can be of use.
+
+        Args:
+            steps: The most that the optimizer will have taken after the next
+                execution, since it was asked; or None where that is not known.
+        """
+        if self._gradients is None:
+            return False
+        return self._gradients.is_time(
+            None if steps is None else self.counters.step + steps
+        )
 
     def moment(self) -> Moment:
         """Returns where training stands, as schedules see it."""
@@ -306,6 +344,42 @@ class Reallocator:
         if _same(self.layers, other.layers):
             self.arrays = other.arrays
 
+    def _growth_scores(self) -> Sequence[tf.Tensor]:
+        if self._gradients:
+            return self._gradients.read(self.counters.step)
+        return self._own_scores() if self._own_scores else ()
+
+    def _attach(self) -> None:
+        """Lets kernels keep the gradients that the method reads."""
+        if self._gradients:
+            self.must_be_traced |= self._gradients.attach()
+            self.expect()
+
+    def expect(self) -> None:
+        """Prepares for the next reallocation."""
+        if self._gradients and self._has_begun:
+            step = self.counters.step
+            self._gradients.prepare(self._next_due(), step)
+
+    def _next_due(self) -> int | None:
+        """Returns the earliest step of the next reallocation, or None."""
+        moment = self.moment()
+        is_steady = isinstance(self.period, Constant | ByEpoch)
+        if not is_steady or not self._is_known(moment):
+            return moment.step + 1
+        if has_ended(self.stop, moment):
+            return None
+        period = self.period_at(moment)
+        return (moment.step // period + 1) * period
+
+    def _is_known(self, moment: Moment) -> bool:
+        """Tells whether a moment has what period and end depend on."""
+        by_epoch = isinstance(self.period, ByEpoch)
+        by_epoch |= isinstance(self.stop, FromEpoch)
+        if by_epoch and moment.epoch is None:
+            return False
+        return not isinstance(self.stop, float) or bool(moment.num_steps)
+
     def _begin_arrays(self) -> None:
         arrays = [self.arrays.of(i) for i in range(len(self.layers))]
         stored = storages(self.layers, [()] * len(self.layers), arrays)
@@ -323,6 +397,7 @@ class Reallocator:
             self.check()
             self._begin_arrays()
             self._has_begun = True
+            self._attach()
         if self._slots is None:
             self._find_slots()
 
@@ -426,16 +501,3 @@ def _same(some: Sequence[Any], others: Sequence[Any]) -> bool:
 
 def _checked_period(name: str, value: Any) -> int:
     return checked_count(name, value, minimum=1)
-
-
-def _checked_scores(
-    method: Method, function: Callable[[], Sequence[tf.Tensor]] | None
-) -> Callable[[], Sequence[tf.Tensor]]:
-    """Returns the function that gives growth scores, if there are to be any."""
-    checked_function("growth_scores", function, optional=True)
-    if method.needs_scores and function is None:
-        raise ValueError(
-            "`growth_scores` must be given for a method that grows by scores. "
-            f"Received: growth_scores=None, grow={method.grow}"
-        )
-    return function if function and method.needs_scores else tuple

@@ -1,0 +1,154 @@
+"""The gradient of a kernel at all of its positions, active or not."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from dsr_tf.layers.compiled_by_xla import is_compiled_by_xla
+from dsr_tf.layers.elastic import outside_of_graphs
+
+_NEVER = 2**62
+
+
+class GradientRecord(tf.Module):
+    """Keeps the gradient of a kernel at all of its positions, in float32.
+
+    A kernel that has a record gives it its gradients before they are masked.
+    From an optimizer step on that the host sets, they are kept; in steps before
+    that nothing is computed. What comes within one step is added up, from all
+    uses of the kernel, all batches of the step and all replicas: that is what
+    the optimizer would get of a dense kernel, but for clipping and for
+    penalties that are 0 at 0.
+
+    Args:
+        shape: Shape of the kernel.
+        strategy: Strategy that the kernel was made under.
+
+    Attributes:
+        is_off: Whether what is traced now is to keep no gradient.
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], strategy: tf.distribute.Strategy
+    ) -> None:
+        super().__init__()
+        self.shape = tuple(shape)
+        self._strategy = strategy
+        self._optimizer: keras.optimizers.Optimizer | None = None
+        self.is_off = False
+        # XLA has no variables of a changing shape.
+        self._is_released = True
+        self._since = self._variable(_NEVER, tf.int64)
+        self._decay = self._variable(0.0, tf.float32)
+        # Of the last gradient that was kept: the step, and what losses were
+        # multiplied by. Another one means that a step was not finite, and is
+        # done again.
+        self._step = self._variable(-1, tf.int64)
+        self._scale = self._variable(1.0, tf.float32)
+        self._sum = self._variable(
+            [0.0],
+            tf.float32,
+            tf.VariableAggregation.SUM,
+            tf.TensorShape(None),
+        )
+
+    def _variable(
+        self,
+        value: Any,
+        dtype: tf.DType,
+        aggregation: Any = tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        shape: tf.TensorShape | None = None,
+    ) -> tf.Variable:
+        def make() -> tf.Variable:
+            with self._strategy.scope():
+                return tf.Variable(
+                    tf.constant(value, dtype),
+                    shape=shape,
+                    trainable=False,
+                    aggregation=aggregation,
+                    # Each replica keeps its own.
+                    synchronization=tf.VariableSynchronization.ON_READ,
+                )
+
+        return outside_of_graphs(make)
+
+    def serve(self, optimizer: keras.optimizers.Optimizer) -> bool:
+        """Says which optimizer counts the steps, before one is traced.
+
+        Returns:
+            Whether it was another one until then, or none.
+        """
+        known, self._optimizer = self._optimizer, optimizer
+        return known is not optimizer
+
+    def keep_from(self, step: int | None, decay: float = 0.0) -> None:
+        """Says from which step on gradients are kept.
+
+        Args:
+            step: Steps that the optimizer has taken before it; None to keep
+                none.
+            decay: What is kept is multiplied by it in each later step, and
+                that step's gradient by `1 - decay`. With 0, the gradient of the
+                last step remains.
+        """
+        self._since.assign(_NEVER if step is None else step)
+        self._decay.assign(decay)
+
+    def keep(self, gradient: Callable[[], tf.Tensor]) -> None:
+        """Keeps a gradient, if it is time to.
+
+        Args:
+            gradient: Returns it; called only then.
+        """
+        if self.is_off:
+            return
+        if is_compiled_by_xla() and self._is_released:
+            self._is_released = False
+            outside_of_graphs(lambda: self._sum.assign(tf.zeros(self.shape)))
+        optimizer: Any = self._optimizer
+        step = tf.cast(tf.convert_to_tensor(optimizer.iterations), tf.int64)
+
+        def add() -> tf.Tensor:
+            scale = tf.cast(optimizer.scale_loss(tf.ones([])), tf.float32)
+            inner = getattr(optimizer, "inner_optimizer", optimizer)
+            batches = inner.gradient_accumulation_steps or 1
+            new = tf.cast(gradient(), tf.float32) / (scale * batches)
+            new = tf.where(tf.math.is_finite(new), new, 0.0)
+            self._add(new, step, scale)
+            return step
+
+        tf.cond(step >= tf.identity(self._since), add, lambda: step)
+
+    def _add(self, new: tf.Tensor, step: tf.Tensor, scale: tf.Tensor) -> None:
+        last, decay = tf.identity(self._step), tf.identity(self._decay)
+        is_next = (step != last) | (scale != tf.identity(self._scale))
+        since = tf.maximum(tf.identity(self._since), 0)
+        begins = (last < since) | (is_next & (decay == 0))
+        new *= 1 - decay
+
+        def added() -> tf.Tensor:
+            old = tf.ensure_shape(tf.identity(self._sum), self.shape)
+            return new + old * tf.where(is_next, decay, 1.0)
+
+        self._sum.assign(tf.cond(begins, lambda: new, added))
+        self._step.assign(step)
+        self._scale.assign(scale)
+
+    @property
+    def step(self) -> int:
+        """Steps before the last one whose gradient was kept; -1 for none."""
+        return int(self._step.read_value())
+
+    def read(self) -> tf.Tensor:
+        """Returns what was kept, summed over replicas; zeros if nothing was."""
+        if self.step < 0:
+            return tf.zeros(self.shape)
+        return self._sum.read_value()
+
+    def release(self) -> None:
+        """Forgets what was kept, and frees its memory."""
+        self._step.assign(-1)
+        if self._is_released:
+            self._sum.assign(tf.zeros([1]))

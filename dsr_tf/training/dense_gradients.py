@@ -1,0 +1,105 @@
+"""Growth scores from the gradients of all positions, active or not."""
+
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from dsr_tf.layers import SparseKernel
+from dsr_tf.layers.gradient_record import GradientRecord
+from dsr_tf.methods.scores import Scores
+from dsr_tf.training.steps import batches_a_step
+from dsr_tf.training.targets import strategy_of
+
+
+class DenseGradients(tf.Module):
+    """Lets the kernels of some layers keep the gradients of all positions.
+
+    Args:
+        layers: Sparse layers.
+        optimizer: The optimizer that trains them.
+        scores: How gradients are kept.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[SparseKernel],
+        optimizer: keras.optimizers.Optimizer,
+        scores: Scores,
+    ) -> None:
+        super().__init__()
+        self.scores = scores
+        self._layers = layers
+        self._optimizer = optimizer
+        self._records: list[GradientRecord] = []
+        self._start: int | None = None
+
+    @property
+    def spans_batches(self) -> bool:
+        """Whether what is kept may be needed after the batch is trained."""
+        return self.scores.num_steps > 1 or batches_a_step(self._optimizer) > 1
+
+    def attach(self) -> bool:
+        """Gives kernels their records, once layers are built.
+
+        Returns:
+            Whether training steps that were traced before must be traced anew.
+        """
+        strategy = strategy_of(self._layers)
+        is_new = False
+        records = []
+        for layer in self._layers:
+            kernel = layer.trained_kernel
+            if kernel.record is None:
+                kernel.record = GradientRecord(layer.kernel_shape, strategy)
+            is_new |= kernel.record.serve(self._optimizer)
+            records.append(kernel.record)
+        self._records[:] = records
+        return is_new
+
+    def prepare(self, due: int | None, step: int) -> None:
+        """Says when the next reallocation is due.
+
+        Args:
+            due: Optimizer steps after which it is due; None for never.
+            step: Optimizer steps so far.
+        """
+        start = None if due is None else due - self.scores.num_steps
+        self._start = start
+        for record in self._records:
+            record.keep_from(start, self.scores.decay)
+            # What was kept is the beginning of what the next one needs, or of
+            # no use any more.
+            if start is None or start > step:
+                record.release()
+
+    def is_time(self, step: int | None) -> bool:
+        """Tells whether gradients are to be kept.
+
+        Args:
+            step: The most steps that the optimizer will have taken after the
+                ones in question; None where that is not known.
+        """
+        if self._start is None:
+            return False
+        return step is None or step > self._start
+
+    def read(self, step: int) -> list[tf.Tensor]:
+        """Returns what was kept: a float32 tensor of each kernel's shape.
+
+        Args:
+            step: Optimizer steps so far.
+
+        Raises:
+            ValueError: If nothing was kept of the last step.
+        """
+        if all(record.step != step - 1 for record in self._records):
+            raise ValueError(
+                "The last optimizer step must have been traced after the "
+                "`Reallocator` was made, as this method needs the gradients "
+                "of all positions; and a reallocation must have been due after "
+                "it. Trace the training step again, for example by "
+                "`tf.function(step)`. Received: no such gradient at optimizer "
+                f"step {step}"
+            )
+        return [record.read() for record in self._records]

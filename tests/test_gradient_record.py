@@ -1,0 +1,310 @@
+"""The gradients of all positions of kernels, as methods get them."""
+
+import gc
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import dsr_tf
+from dsr_tf import methods
+from dsr_tf.callbacks import SET
+from dsr_tf.callbacks import Reallocate
+from dsr_tf.layers import sparse_layers
+from dsr_tf.methods.grow import ByScore
+from dsr_tf.methods.prune import Prune
+from dsr_tf.methods.prune import SmallestFraction
+from dsr_tf.methods.scores import GRADIENT
+from dsr_tf.methods.scores import MOMENTUM
+from dsr_tf.methods.scores import Scores
+
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(96, 8)).astype("float32")
+Y = RNG.integers(0, 3, size=96)
+LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+STORAGES = ("masks", "blocks")
+BATCH = 8
+
+
+class Watcher(Prune):
+    """Prunes nothing, and keeps the growth scores that it sees."""
+
+    def __init__(self, scores=GRADIENT):
+        self.scores = scores
+        self.seen = []
+
+    def __call__(self, ctx):
+        def note(*scores):
+            self.seen.append([x.numpy() for x in scores])
+
+        scores = [tensor.growth_scores for tensor in ctx.tensors]
+        done = tf.py_function(note, scores, [])
+        with tf.control_dependencies([done] if done is not None else []):
+            return [tf.zeros([0], tf.int64)] * len(scores)
+
+
+class Expected(keras.callbacks.Callback):
+    """Keeps the gradients of the same network, dense, before each batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.gradients = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        rows = slice(batch * BATCH, (batch + 1) * BATCH)
+        self.gradients.append(dense_gradients(self.model, X[rows], Y[rows]))
+
+
+def dense_gradients(model, x, y):
+    """Returns the gradients of the kernels of a dense copy."""
+    copy = dsr_tf.densify(model)
+    with tf.GradientTape() as tape:
+        loss = LOSS(y, copy(x, training=True))
+    names = [layer.name for layer in sparse_layers(model)]
+    kernels = [copy.get_layer(name).kernel for name in names]
+    return [x.numpy() for x in tape.gradient(loss, kernels)]
+
+
+def network(storage="masks", granularity=(2, 2), twice=False):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8,))
+    hidden = keras.layers.Dense(8, activation="tanh", name="hidden")
+    outputs = hidden(hidden(inputs) if twice else inputs)
+    outputs = keras.layers.Dense(3, dtype="float32", name="logits")(outputs)
+    return dsr_tf.sparsify(
+        keras.Model(inputs, outputs),
+        0.5,
+        granularity=granularity,
+        storage=storage,
+        seed=0,
+    )
+
+
+def trained(model, callbacks, optimizer=None, **arguments):
+    arguments = {"jit_compile": False, **arguments}
+    model.compile(optimizer or keras.optimizers.Adam(0.01), LOSS, **arguments)
+    model.fit(*(X, Y, BATCH), verbose=0, shuffle=False, callbacks=callbacks)
+    return model
+
+
+def seen(model, scores=GRADIENT, period=4, **arguments):
+    watcher = Watcher(scores)
+    moves = Reallocate(methods.Method(watcher, None, ByScore(scores)), period)
+    trained(model, [moves], **arguments)
+    return watcher.seen
+
+
+def in_units(model, gradients):
+    """Returns the mean magnitudes over the units of each layer."""
+    return [
+        layer.kernel_units.magnitudes(gradient)
+        for layer, gradient in zip(sparse_layers(model), gradients, strict=True)
+    ]
+
+
+def assert_close(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=1e-7)
+
+
+FORMS = {
+    "plain": {},
+    "compiled": {"jit_compile": True},
+    "executions of 2": {"steps_per_execution": 2},
+    "executions of 3": {"steps_per_execution": 3},
+    "compiled executions": {"jit_compile": True, "steps_per_execution": 4},
+    "eager": {"run_eagerly": True},
+}
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("form", FORMS)
+def test_scores_are_the_gradient_of_the_step_before(storage, form):
+    expected = Expected()
+    trained(network(), [expected])
+    # An execution of 3 steps ends after 6 and 9 of 12 steps.
+    steps = {"executions of 3": [5, 8, 11]}.get(form, [3, 7, 11])
+    found = seen(network(storage), **FORMS[form])
+    assert len(found) == 3
+    for scores, step in zip(found, steps, strict=True):
+        gradients = expected.gradients[step]
+        assert_close(scores, in_units(network(), gradients))
+
+
+def test_scores_are_of_single_positions_before_the_mask():
+    expected = Expected()
+    model = network(granularity="weight")
+    trained(model, [expected])
+    found = seen(network(granularity="weight"), period=12)
+    for layer, scores, gradient in zip(
+        sparse_layers(model), found[0], expected.gradients[11], strict=True
+    ):
+        assert_close([scores], [np.abs(gradient).ravel()])
+        outside = layer.kernel_mask.numpy().ravel() == 0
+        assert np.count_nonzero(scores[outside]) > outside.sum() / 3
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_all_uses_of_a_kernel_count(storage):
+    expected = Expected()
+    trained(network(twice=True), [expected])
+    found = seen(network(storage, twice=True), period=6)
+    assert_close(found[0], in_units(network(), expected.gradients[5]))
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_all_batches_of_a_step_count(storage):
+    def adam():
+        return keras.optimizers.Adam(0.01, gradient_accumulation_steps=3)
+
+    expected = Expected()
+    trained(network(), [expected], adam())
+    found = seen(network(storage), period=2, optimizer=adam())
+    assert len(found) == 2
+    for scores, last in zip(found, (5, 11), strict=True):
+        batches = expected.gradients[last - 2 : last + 1]
+        mean = [np.mean(x, axis=0) for x in zip(*batches, strict=True)]
+        assert_close(scores, in_units(network(), mean))
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_what_a_loss_is_multiplied_by_does_not_count(storage):
+    def scaled():
+        inner = keras.optimizers.Adam(0.01)
+        return keras.optimizers.LossScaleOptimizer(
+            inner, initial_scale=2.0**10, dynamic_growth_steps=2
+        )
+
+    expected = Expected()
+    trained(network(), [expected], scaled())
+    found = seen(network(storage), optimizer=scaled())
+    for scores, step in zip(found, (3, 7, 11), strict=True):
+        assert_close(scores, in_units(network(), expected.gradients[step]))
+
+
+def test_a_step_that_is_skipped_does_not_count():
+    """The loss overflows at first: such steps are taken again."""
+
+    def scaled():
+        return keras.optimizers.LossScaleOptimizer(
+            keras.optimizers.Adam(0.01), initial_scale=2.0**127
+        )
+
+    found = seen(network(), period=2, optimizer=scaled(), loss_weights=[100.0])
+    assert 0 < len(found) < 6
+    assert all(np.isfinite(x).all() for row in found for x in row)
+
+
+def running_mean(gradients, decay):
+    mean = [np.zeros_like(x) for x in gradients[0]]
+    for row in gradients:
+        mean = [
+            decay * m + (1 - decay) * g for m, g in zip(mean, row, strict=True)
+        ]
+    return mean
+
+
+@pytest.mark.parametrize("form", ["plain", "compiled", "executions of 2"])
+@pytest.mark.parametrize("storage", STORAGES)
+def test_momentum_is_the_running_mean_of_gradients(storage, form):
+    expected = Expected()
+    trained(network(), [expected])
+    found = seen(network(storage), MOMENTUM, period=6, **FORMS[form])
+    for scores, step in zip(found, (6, 12), strict=True):
+        mean = running_mean(expected.gradients[:step], 0.9)
+        assert_close(scores, in_units(network(), mean))
+
+
+def test_momentum_begins_where_earlier_gradients_do_not_matter():
+    scores = Scores(0.2)
+    assert scores.num_steps == 5
+    expected = Expected()
+    trained(network(), [expected])
+    found = seen(network(), scores, period=6)
+    for values, step in zip(found, (6, 12), strict=True):
+        mean = running_mean(expected.gradients[step - 5 : step], 0.2)
+        assert_close(values, in_units(network(), mean))
+
+
+def test_a_second_fit_keeps_gradients_too():
+    """Its training function was traced without, for another method."""
+    model = network()
+    trained(model, [SET(0.3, 4)])
+    watcher = Watcher()
+    moves = Reallocate(methods.Method(watcher, None, ByScore()), 4)
+    for _ in range(2):
+        model.fit(X, Y, BATCH, verbose=0, shuffle=False, callbacks=[moves])
+    model.fit(X, Y, BATCH, verbose=0, shuffle=False, callbacks=[SET(0.3, 4)])
+    assert len(watcher.seen) == 6
+
+
+def test_memory_is_given_back_between_reallocations():
+    model = network()
+    moves = Reallocate(
+        methods.Method(SmallestFraction(0.3), None, ByScore()), period=5
+    )
+    trained(model, [moves])
+    gc.collect()
+    for layer in sparse_layers(model):
+        kept = layer.trained_kernel.record.variables
+        assert max(x.read_value().shape.num_elements() for x in kept) == 1
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("storage", STORAGES)
+def test_own_loops_keep_gradients_too(storage, compiled):
+    model = network(storage)
+    optimizer = keras.optimizers.Adam(0.01)
+    watcher = Watcher()
+    moves = dsr_tf.Reallocator(
+        model, optimizer, methods.Method(watcher, None, ByScore()), period=4
+    )
+    expected = Expected()
+    expected.set_model(model)
+    step = step_of(model, optimizer, compiled)
+    for batch in range(12):
+        expected.on_train_batch_begin(batch)
+        rows = slice(batch * BATCH, (batch + 1) * BATCH)
+        step(X[rows], Y[rows])
+        moves.step()
+    for scores, number in zip(watcher.seen, (3, 7, 11), strict=True):
+        gradients = expected.gradients[number]
+        assert_close(scores, in_units(network(), gradients))
+
+
+def step_of(model, optimizer, compiled=False):
+    @tf.function(jit_compile=compiled)
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = LOSS(y, model(x, training=True))
+        weights = model.trainable_weights
+        optimizer.apply(tape.gradient(loss, weights), weights)
+
+    return step
+
+
+def test_a_step_that_was_traced_before_is_refused():
+    model, optimizer = network(), keras.optimizers.Adam(0.01)
+    step = step_of(model, optimizer)
+    step(X[:8], Y[:8])
+    method = methods.Method(SmallestFraction(0.3), None, ByScore())
+    moves = dsr_tf.Reallocator(model, optimizer, method, period=2)
+    step(X[:8], Y[:8])
+    with pytest.raises(ValueError, match="must have been traced after"):
+        moves.step()
+
+
+def test_parts_that_read_different_scores_are_refused():
+    with pytest.raises(ValueError, match="the same growth scores"):
+        methods.Method(Watcher(MOMENTUM), None, ByScore(GRADIENT))
+
+
+@pytest.mark.slow
+def test_gradients_of_all_replicas_are_added_up(strategy):
+    expected = Expected()
+    trained(network(), [expected])
+    with strategy.scope():
+        found = seen(network())
+    for scores, step in zip(found, (3, 7, 11), strict=True):
+        assert_close(scores, in_units(network(), expected.gradients[step]))
