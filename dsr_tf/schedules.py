@@ -11,6 +11,7 @@ file have a text form, for the command line and for the settings of a run:
 | `cosine:0.3:0:0.75` | `Cosine(0.3, 0, 0.75)`, over its first three quarters |
 | `cubic:0:0.9:0.5` | `Cubic(0, 0.9, 0.5)`, over its first half |
 | `exponential:0.1:0.001` | `Exponential(0.1, 0.001)` |
+| `share:0:0.5,0.75:0` | `ByShare(((0, 0.5), (0.75, 0)))` |
 """
 
 import math
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_function
 from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_number
@@ -198,6 +200,48 @@ class Exponential(Ramp):
         return self.start * (self.end / self.start) ** x
 
 
+@dataclass(frozen=True)
+class ByShare:
+    """Gives a new value from certain shares of the training on.
+
+    Args:
+        entries: Pairs of share and value, the first for share 0, the shares
+            rising and below 1; or a mapping, `{from_share: value}`.
+
+    Raises:
+        ValueError: If the shares do not begin at 0 or do not rise; at a call,
+            if the length of the training is not known.
+    """
+
+    entries: Any
+
+    def __post_init__(self) -> None:
+        is_mapping = isinstance(self.entries, Mapping)
+        pairs = self.entries.items() if is_mapping else self.entries
+        entries = tuple(sorted(pairs)) if is_mapping else tuple(pairs)
+        shares = [checked_fraction("entries' shares", x) for x, _ in entries]
+        if shares[:1] != [0] or shares != sorted(set(shares)):
+            raise ValueError(
+                "`entries` must have an entry for share 0 and rising shares. "
+                f"Received: entries={self.entries}"
+            )
+        # The dataclass is frozen.
+        object.__setattr__(self, "entries", entries)
+
+    def __call__(self, moment: Moment) -> Any:
+        length = _resolved(1.0, moment)
+        return [v for x, v in self.entries if x * length <= moment.step][-1]
+
+    @property
+    def values(self) -> tuple[Any, ...]:
+        """All values of the schedule."""
+        return tuple(value for _, value in self.entries)
+
+    def __str__(self) -> str:
+        pairs = ",".join(f"{share}:{value}" for share, value in self.entries)
+        return f"share:{pairs}"
+
+
 RAMPS = {x.__name__.lower(): x for x in (Linear, Cosine, Cubic, Exponential)}
 
 
@@ -274,7 +318,7 @@ def as_schedule(
         value = value.value
     if isinstance(value, ByEpoch):
         return _by_epoch(name, dict(value.entries), check)
-    if isinstance(value, Ramp):
+    if isinstance(value, Ramp | ByShare):
         for number in value.values:
             check(name, number)
         return value
@@ -331,7 +375,8 @@ def parse(text: str, number: Callable[[str], Any] = float) -> Any:
     except (ValueError, TypeError) as error:
         raise ValueError(
             "A schedule must be written as a number; by epoch, as "
-            "'0:0.1,25:0.02'; or as 'linear:0.5:0.1' or "
+            "'0:0.1,25:0.02'; by share, as 'share:0:0.1,0.5:0.02'; or as "
+            "'linear:0.5:0.1' or "
             f"'linear:0.5:0.1:0.75', with one of {', '.join(RAMPS)}. "
             f"Received: {text!r} ({error})"
         ) from error
@@ -342,6 +387,9 @@ def _parsed(text: str, number: Callable[[str], Any]) -> Any:
     if name in RAMPS:
         start, end, *until = rest.split(":")
         return RAMPS[name](number(start), number(end), *map(_until, until))
+    if name == "share":
+        pairs = [part.split(":") for part in rest.split(",")]
+        return ByShare(tuple((float(x), number(value)) for x, value in pairs))
     if ":" not in text:
         return Constant(number(text))
     pairs = [part.split(":") for part in text.split(",")]
@@ -350,7 +398,7 @@ def _parsed(text: str, number: Callable[[str], Any]) -> Any:
 
 def identity(schedule: Any) -> str:
     """Returns a text that is equal for equal schedules in every process."""
-    if isinstance(schedule, Constant | ByEpoch | Ramp):
+    if isinstance(schedule, Constant | ByEpoch | ByShare | Ramp):
         return str(schedule)
     return getattr(schedule, "__qualname__", type(schedule).__qualname__)
 

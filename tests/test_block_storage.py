@@ -21,8 +21,11 @@ from dsr_tf.layers.slots import slots_of
 from dsr_tf.methods import Growth
 from dsr_tf.methods import Method
 from dsr_tf.methods.allocate import in_proportion_to_survivors
+from dsr_tf.methods.grow import AtRandom
 from dsr_tf.methods.grow import ByScore
 from dsr_tf.methods.prune import SmallestFraction
+from dsr_tf.methods.shrinking import ShrinkAndReplace
+from dsr_tf.schedules import Linear
 from tests.test_optimizers import NAMES
 from tests.test_optimizers import alone
 
@@ -144,6 +147,16 @@ METHODS = {
         SmallestFraction(0.3), in_proportion_to_survivors, with_weights
     ),
     "by score": lambda: Method(SmallestFraction(0.3), None, ByScore()),
+    "dsr by gradient": lambda: methods.dsr(
+        4, initial_threshold=0.2, growth="gradient"
+    ),
+    "snfs": lambda: methods.sparse_momentum(0.3),
+    "granet": lambda: methods.Method(
+        ShrinkAndReplace(Linear(0.2, 0.6, 18), 0.3), None, ByScore()
+    ),
+    "mest soft": lambda: methods.Method(
+        ShrinkAndReplace(Linear(0.2, 0.6, 18), 0.3, 0.5), None, AtRandom()
+    ),
 }
 
 
@@ -157,7 +170,9 @@ def moved_together(blocks, masked, name, num_steps=20, compiled=False):
     if METHODS[name] is not None:
         for net in nets:
             method = METHODS[name]()
-            own = {"growth_scores": gains(net)} if method.scores else {}
+            # Others take gradients, which differ by rounding.
+            given = name == "by score"
+            own = {"growth_scores": gains(net)} if given else {}
             moves.append(
                 Reallocator(net, net.optimizer, method, 3, seed=5, **own)
             )

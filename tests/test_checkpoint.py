@@ -9,9 +9,12 @@ import tensorflow as tf
 
 from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import SET
+from dsr_tf.callbacks import SNFS
 from dsr_tf.callbacks import Checkpoint
 from dsr_tf.callbacks import DeepR
+from dsr_tf.callbacks import GraNet
 from dsr_tf.callbacks import PreemptedError
+from dsr_tf.callbacks import RigL
 from dsr_tf.callbacks import UnreadableCheckpointError
 from dsr_tf.callbacks import resumable_fit
 from dsr_tf.data import load_images
@@ -24,6 +27,9 @@ METHODS = {
     "dsr": lambda: DSR(20, period=3, initial_threshold=0.02),
     "set": lambda: SET(0.1, period=3),
     "deepr": lambda: DeepR(1e-3),
+    "rigl": lambda: RigL(0.3, period=3),
+    "snfs": lambda: SNFS(3, 0.3),
+    "granet": lambda: GraNet(0.9, 3, 0.8, 0.3),
 }
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.05, momentum=0.9),
@@ -121,7 +127,11 @@ def whole_run(tmp_path_factory, digits):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "method, kill_at",
-    [("dsr", 5), ("dsr", 8), ("dsr", 23), ("set", 13), ("deepr", 13)],
+    [
+        *[("dsr", 5), ("dsr", 8), ("dsr", 23), ("set", 13), ("deepr", 13)],
+        # Between two reallocations, with gradients that were kept.
+        *[("rigl", 13), ("snfs", 13), ("granet", 13)],
+    ],
 )
 def test_a_killed_run_ends_like_one_that_was_not(
     tmp_path, digits, whole_run, method, kill_at
@@ -131,6 +141,18 @@ def test_a_killed_run_ends_like_one_that_was_not(
     with pytest.raises(Killed):
         train(tmp_path, digits, method, kill_at=kill_at, every_steps=2)
     assert_equal_runs(whole, train(tmp_path, digits, method))
+
+
+@pytest.mark.slow
+def test_a_run_killed_between_the_batches_of_a_step_ends_alike(
+    tmp_path, digits, whole_run
+):
+    """A reallocation needs the gradients of all three."""
+    whole = whole_run("rigl", "accumulated")
+    arguments = {"method": "rigl", "optimizer": "accumulated"}
+    with pytest.raises(Killed):
+        train(tmp_path, digits, kill_at=9, every_steps=1, **arguments)
+    assert_equal_runs(whole, train(tmp_path, digits, **arguments))
 
 
 @pytest.mark.slow

@@ -46,6 +46,8 @@ METHODS = {
     "gradual within": lambda: methods.gradual_pruning(
         0.6, 3, across_tensors=False
     ),
+    "snfs": lambda: methods.sparse_momentum(0.3),
+    "mest soft": lambda: methods.mest(soft=True, sparsity=0.6),
 }
 
 

@@ -11,9 +11,9 @@ class DSR(Reallocate):
     """Moves weights between sparse layers while the model trains.
 
     Every `period` optimizer steps the weights below a global threshold are
-    pruned, and the same number is grown at random positions. Each tensor gets
-    new weights in proportion to its surviving weights. The number of active
-    weights over all sparse layers never changes.
+    pruned, and the same number is grown, at random positions by default. Each
+    tensor gets new weights in proportion to its surviving weights. The number
+    of active weights over all sparse layers never changes.
 
     Args:
         num_pruned: Number of weights to prune in a reallocation, or of slices
@@ -31,6 +31,9 @@ class DSR(Reallocate):
         stop_epoch: Epoch, counted from 0, from which on masks do not change;
             None to go on to the end.
         seed: Integer from 0 to 2**31 - 1. Equal seeds give equal runs.
+        growth: Where weights grow in a tensor: `"random"`, as in the paper; or
+            where the magnitude of the `"gradient"`, or of its running mean,
+            `"momentum"`, is largest. `regrow_stddev` is then 0.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins,
@@ -56,9 +59,11 @@ class DSR(Reallocate):
         regrow_stddev: float = 0.0,
         stop_epoch: int | None = None,
         seed: int = 0,
+        *,
+        growth: str = "random",
     ) -> None:
         method = methods.dsr(
-            num_pruned, tolerance, initial_threshold, regrow_stddev
+            num_pruned, tolerance, initial_threshold, regrow_stddev, growth
         )
         super().__init__(method, period, stop_epoch, seed)
 

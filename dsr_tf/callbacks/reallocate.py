@@ -17,9 +17,11 @@ from dsr_tf.layers import sparse_layers
 from dsr_tf.methods import Method
 from dsr_tf.schedules import ByEpoch
 from dsr_tf.schedules import Constant
+from dsr_tf.schedules import End
 from dsr_tf.schedules import FromEpoch
 from dsr_tf.schedules import Schedule
 from dsr_tf.schedules import as_schedule
+from dsr_tf.schedules import checked_end
 from dsr_tf.training.length import check_length
 from dsr_tf.training.length import no_reallocation
 from dsr_tf.training.reallocator import Reallocator
@@ -50,9 +52,12 @@ class Reallocate(keras.callbacks.Callback):
         stop_epoch: Epoch, counted from 0, from which on masks do not change;
             None to go on to the end.
         seed: Integer from 0 to 2**31 - 1. Equal seeds give equal runs.
+        stop: The same as `stop_epoch`, given as a share of the training, a
+            float in `(0, 1]`, or as an optimizer step, an integer.
 
     Raises:
-        ValueError: If an argument is out of its range; when training begins,
+        ValueError: If an argument is out of its range, or both ends are given;
+            when training begins,
             if the model has no trainable sparse layer, or its budget is too
             small, or another callback moves its weights too, or the training
             ends before the method does. The budget of a model that is not
@@ -70,11 +75,13 @@ class Reallocate(keras.callbacks.Callback):
         period: int | Mapping[int, int] | Schedule,
         stop_epoch: int | None = None,
         seed: int = 0,
+        *,
+        stop: End = None,
     ) -> None:
         super().__init__()
         self.method = checked_kind("method", method, Method, "a dsr_tf Method")
         self.period = as_schedule("period", period, _checked_period)
-        self.stop_epoch = checked_count("stop_epoch", stop_epoch, optional=True)
+        self.stop = _end(stop_epoch, stop)
         self.seed = checked_seed(seed)
         self._plain_fit: Any = None  # Made when training begins.
         self._current: Reallocator | None = None
@@ -124,7 +131,7 @@ class Reallocate(keras.callbacks.Callback):
             model.optimizer,
             self.method,
             self.period,
-            None if self.stop_epoch is None else FromEpoch(self.stop_epoch),
+            self.stop,
             self.seed,
         )
         if known:
@@ -283,6 +290,19 @@ class Reallocate(keras.callbacks.Callback):
                 execution,
                 execution - 1,
             )
+
+
+def _end(stop_epoch: int | None, stop: End) -> End:
+    """Returns when masks stop changing, of two ways to say so."""
+    checked_count("stop_epoch", stop_epoch, optional=True)
+    if stop_epoch is None:
+        return checked_end("stop", stop)
+    if stop is not None:
+        raise ValueError(
+            "`stop` and `stop_epoch` must not both be given. "
+            f"Received: stop={stop}, stop_epoch={stop_epoch}"
+        )
+    return FromEpoch(stop_epoch)
 
 
 def _is_of(reallocator: Reallocator, model: keras.Model) -> bool:

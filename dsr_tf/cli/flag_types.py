@@ -100,7 +100,8 @@ class Schedule(flags.ArgumentParser):
             argument = schedules.parse(str(argument), self._number)
         if self._by_epoch and isinstance(argument, Constant):
             return ByEpoch(((0, argument.value),))
-        if isinstance(argument, schedules.Ramp) and not self._ramps:
+        by_step = schedules.Ramp | schedules.ByShare
+        if isinstance(argument, by_step) and not self._ramps:
             raise ValueError("no ramp")
         return argument
 
@@ -128,7 +129,10 @@ def _schedule_help(number: type, bounds: Number, ramps: bool) -> str:
         f"one {number.__name__} {limits}, or a schedule of EPOCH:VALUE with an "
         "entry for epoch 0, such as 0:8,25:4"
     )
-    return f"{text}, or KIND:START:END, such as cosine:8:4" if ramps else text
+    if not ramps:
+        return text
+    more = "or share:SHARE:VALUE, such as share:0:8,0.5:4"
+    return f"{text}, or KIND:START:END, such as cosine:8:4, {more}"
 
 
 def define_number(

@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 
-from dsr_tf.checks import checked_number
 from dsr_tf.methods.allocate import in_proportion_to_survivors
-from dsr_tf.methods.grow import AtRandom
+from dsr_tf.methods.grow import GROWTHS
+from dsr_tf.methods.grow import growth_by_name
 from dsr_tf.methods.method import Method
 from dsr_tf.methods.prune import AdaptiveThreshold
 from dsr_tf.methods.record import Record
+from dsr_tf.methods.settings import choice
 from dsr_tf.methods.settings import count
 from dsr_tf.methods.settings import fraction
 from dsr_tf.methods.settings import number
@@ -18,6 +19,7 @@ def dsr(
     tolerance: float = 0.1,
     initial_threshold: float = 1e-3,
     regrow_stddev: float = 0.0,
+    growth: str = "random",
 ) -> Method:
     """Returns dynamic sparse reparameterization.
 
@@ -25,7 +27,10 @@ def dsr(
         num_pruned: `N_p`, number of weights to prune in a reallocation.
         tolerance: `delta`, fraction of `num_pruned`, in `[0, 1)`.
         initial_threshold: `H` of the first reallocation, above 0.
-        regrow_stddev: Standard deviation of new weights, at least 0.
+        regrow_stddev: Standard deviation of new weights, at least 0; 0 unless
+            they are at random.
+        growth: Where weights grow in a tensor: `"random"`, as in the paper, or
+            by `"gradient"` or `"momentum"`.
 
     Reference:
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Algorithm 1.
@@ -33,7 +38,7 @@ def dsr(
     return Method(
         prune=AdaptiveThreshold(num_pruned, tolerance, initial_threshold),
         allocate=in_proportion_to_survivors,
-        grow=AtRandom(checked_number("regrow_stddev", regrow_stddev)),
+        grow=growth_by_name(growth, regrow_stddev),
     )
 
 
@@ -57,6 +62,7 @@ class Settings:
     regrow_stddev: float = number(
         0.0, "Standard deviation of newly grown weights."
     )
+    growth: str = choice("random", GROWTHS, "Where weights grow.")
 
 
 RECORD = Record(

@@ -14,11 +14,11 @@ from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_switch
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import Extent
-from dsr_tf.methods.context import SparseTensor
 from dsr_tf.methods.context import State
 from dsr_tf.methods.masked import split
 from dsr_tf.methods.method import Method
 from dsr_tf.methods.prune import Prune
+from dsr_tf.methods.prune import importance
 from dsr_tf.methods.prune import smallest
 from dsr_tf.methods.record import Record
 from dsr_tf.methods.settings import choice
@@ -133,7 +133,9 @@ def num_kept_units(num_units: tf.Tensor, sparsity: tf.Tensor) -> tf.Tensor:
     return tf.maximum(kept, 1)
 
 
-def beyond_largest(ctx: Context, budget: tf.Tensor) -> list[tf.Tensor]:
+def beyond_largest(
+    ctx: Context, budget: tf.Tensor, gradient_weight: float = 0.0
+) -> list[tf.Tensor]:
     """Finds all active units except the largest of all tensors together.
 
     The largest unit of each tensor is kept first; ties go by tensor, then by
@@ -142,12 +144,19 @@ def beyond_largest(ctx: Context, budget: tf.Tensor) -> list[tf.Tensor]:
     Args:
         ctx: The network.
         budget: Weights to keep, int64, at least one unit for each tensor.
+        gradient_weight: What is added to a magnitude for each of its growth
+            score, at least 0.
 
     Returns:
         Their positions, ascending, int64. If units are single weights, exactly
         `budget` weights are kept in all, or all if fewer are active.
     """
-    scores = in_turn(_ranked_scores, ctx.tensors)
+    scores = in_turn(
+        lambda x: _largest_first(
+            tf.cast(importance(x, gradient_weight), tf.float64)
+        ),
+        ctx.tensors,
+    )
     # Not `tf.repeat`, which in a graph makes a matrix of tensors by weights.
     sizes = tf.concat(
         [
@@ -171,10 +180,6 @@ def beyond_largest(ctx: Context, budget: tf.Tensor) -> list[tf.Tensor]:
         tf.boolean_mask(tensor.positions, gone)
         for tensor, gone in zip(ctx.tensors, parts, strict=True)
     ]
-
-
-def _ranked_scores(tensor: SparseTensor) -> tf.Tensor:
-    return _largest_first(tf.cast(tensor.magnitudes, tf.float64))
 
 
 @compiled

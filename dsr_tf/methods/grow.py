@@ -8,6 +8,7 @@ from dataclasses import field
 
 import tensorflow as tf
 
+from dsr_tf.checks import checked_choice
 from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_number
 from dsr_tf.methods.context import Context
@@ -15,6 +16,7 @@ from dsr_tf.methods.context import SparseTensor
 from dsr_tf.methods.masked import in_a_row
 from dsr_tf.methods.masked import split
 from dsr_tf.methods.scores import GRADIENT
+from dsr_tf.methods.scores import MOMENTUM
 from dsr_tf.methods.scores import Scores
 from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import fold
@@ -116,6 +118,34 @@ class ByScore:
         counts = tf.unstack(counts, len(ctx.tensors))
         positions = map(_best_inactive, ctx.tensors, counts)
         return [Growth(row) for row in positions]
+
+
+GROWTHS = ("random", "gradient", "momentum")
+
+
+def growth_by_name(name: str, stddev: float = 0.0) -> Grow:
+    """Returns the growth of a name.
+
+    Args:
+        name: `"random"`, `"gradient"` or `"momentum"`: at random, or where the
+            magnitude of the gradient, or of its running mean, is largest.
+        stddev: Standard deviation of the new weights, at least 0; 0 unless
+            they are at random.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+    checked_choice("growth", name, GROWTHS)
+    checked_number("regrow_stddev", stddev)
+    if name == "random":
+        return AtRandom(stddev)
+    if stddev:
+        raise ValueError(
+            "`regrow_stddev` must be 0 unless growth='random': elsewhere new "
+            "weights begin at 0, and follow the gradient. "
+            f"Received: regrow_stddev={stddev}, growth={name!r}"
+        )
+    return ByScore(GRADIENT if name == "gradient" else MOMENTUM)
 
 
 def _best_inactive(tensor: SparseTensor, count: tf.Tensor) -> tf.Tensor:

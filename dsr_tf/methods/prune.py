@@ -1,9 +1,11 @@
 """Chooses which units are pruned."""
 
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import tensorflow as tf
 
@@ -14,6 +16,8 @@ from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import Extent
 from dsr_tf.methods.context import SparseTensor
 from dsr_tf.methods.context import State
+from dsr_tf.methods.scores import GRADIENT
+from dsr_tf.methods.scores import Scores
 from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import in_turn
 from dsr_tf.schedules import Moment
@@ -77,6 +81,19 @@ class Prune:
             Their number; None where it has no end.
         """
         return None
+
+    def is_done_after(
+        self, moments: Iterable[Moment], extents: Sequence[Extent]
+    ) -> bool:
+        """Tells whether some reallocations bring it to its end.
+
+        A training whose reallocations do not is refused.
+
+        Args:
+            moments: When they run.
+            extents: The tensors before them.
+        """
+        return True
 
     def begin(
         self, ctx: Context, seed: tf.Tensor
@@ -213,18 +230,41 @@ class AdaptiveThreshold(Prune):
         }
 
 
-def smallest(tensor: SparseTensor, count: tf.Tensor) -> tf.Tensor:
+def smallest(
+    tensor: SparseTensor, count: tf.Tensor, gradient_weight: float = 0.0
+) -> tf.Tensor:
     """Finds the smallest active units of a tensor.
 
     Args:
         tensor: The tensor.
         count: How many, an int64 scalar from 0 to `tensor.num_active`. Ties go
             to the lower position.
+        gradient_weight: What is added to a magnitude for each of its growth
+            score, at least 0.
 
     Returns:
         Their positions, shape `(count,)`, ascending, int64.
     """
-    return _smallest(tensor.positions, tensor.magnitudes, count)
+    worth = importance(tensor, gradient_weight)
+    return _smallest(tensor.positions, worth, count)
+
+
+def importance(tensor: SparseTensor, gradient_weight: float) -> tf.Tensor:
+    """Returns `|w| + gradient_weight * |gradient|` of the active units.
+
+    Args:
+        tensor: The tensor, with growth scores unless the weight is 0.
+        gradient_weight: At least 0.
+
+    Returns:
+        Shape `(num_active,)`; float32 or wider if gradients count.
+    """
+    if not gradient_weight:
+        return tensor.magnitudes
+    scores = tf.gather(tensor.growth_scores, tensor.positions)
+    magnitudes = tensor.magnitudes
+    wide = magnitudes.dtype if magnitudes.dtype.size > 4 else tf.float32
+    return tf.cast(magnitudes, wide) + tf.cast(gradient_weight * scores, wide)
 
 
 @compiled
@@ -273,11 +313,68 @@ class SmallestFraction(Prune):
         return {"drop_fraction": checked_fraction("drop_fraction", fraction)}
 
     def __call__(self, ctx: Context) -> list[tf.Tensor]:
-        fraction = tf.convert_to_tensor(
-            ctx.numbers["drop_fraction"], tf.float64
-        )
-        active = ctx.num_active
-        counts = tf.cast(fraction * tf.cast(active, tf.float64), tf.int64) + 1
-        most = tf.minimum(ctx.num_inactive, active - 1)
-        counts = tf.unstack(tf.minimum(counts, most), len(ctx.tensors))
+        counts = tf.unstack(self.counts(ctx), len(ctx.tensors))
         return in_turn(smallest, ctx.tensors, counts)
+
+    def counts(self, ctx: Context) -> tf.Tensor:
+        """Returns how many units of each tensor to prune, `(L,)`, int64."""
+        wanted = share_of(ctx.num_active, ctx.numbers["drop_fraction"]) + 1
+        return tf.minimum(wanted, replaceable(ctx))
+
+
+@dataclass(frozen=True)
+class SmallestShare(SmallestFraction):
+    """Prunes a share of each tensor, and none where the share is 0.
+
+    Of `M` active units `int(drop_fraction * M)` are pruned, but never more than
+    there are inactive positions, and never all.
+
+    Args:
+        drop_fraction: Fraction of the active units, in `[0, 1)`, or a schedule
+            of it.
+        gradient_weight: `lambda`, at least 0. Units go by
+            `|w| + lambda * |gradient|`.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+
+    Reference:
+        [Evci et al., 2020](https://arxiv.org/abs/1911.11134), Algorithm 1; with
+        gradients, [Yuan et al., 2021](https://arxiv.org/abs/2110.14032).
+    """
+
+    gradient_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        checked_number("gradient_weight", self.gradient_weight)
+
+    @property
+    def scores(self) -> Scores | None:
+        """The growth scores that it reads, if it reads any."""
+        return GRADIENT if self.gradient_weight else None
+
+    def __call__(self, ctx: Context) -> list[tf.Tensor]:
+        counts = tf.unstack(self.counts(ctx), len(ctx.tensors))
+        weight = self.gradient_weight
+        return in_turn(
+            lambda x, count: smallest(x, count, weight), ctx.tensors, counts
+        )
+
+    def counts(self, ctx: Context) -> tf.Tensor:
+        wanted = share_of(ctx.num_active, ctx.numbers["drop_fraction"])
+        return tf.minimum(wanted, replaceable(ctx))
+
+
+def share_of(counts: tf.Tensor, fraction: Any) -> tf.Tensor:
+    """Returns `int(fraction * counts)`, int64."""
+    share = tf.convert_to_tensor(fraction, tf.float64)
+    return tf.cast(share * tf.cast(counts, tf.float64), tf.int64)
+
+
+def replaceable(ctx: Context) -> tf.Tensor:
+    """Returns how many units of each tensor others can replace, at most.
+
+    There must be inactive positions for these, and one unit must stay.
+    """
+    return tf.minimum(ctx.num_inactive, ctx.num_active - 1)

@@ -28,6 +28,9 @@ class Record:
         kernels: Kind of the kernels of its networks: `"masked"`, `"hashed"`,
             which share values, or `"dense"`.
         starts_dense: Whether training begins with all weights active.
+        first_sparsity: Returns the sparsity that training begins with, from
+            the settings and the sparsity that was asked for; None where that
+            is this one.
         every_step: Whether it acts after every optimizer step.
         requires: Flags that must be given with it, by name.
         keeps_counts: Whether each layer ends with the count of active weights
@@ -42,6 +45,7 @@ class Record:
     build: Callable[[Any, float], Method] | None = None
     kernels: Literal["masked", "hashed", "dense"] = "masked"
     starts_dense: bool = False
+    first_sparsity: Callable[[Any, float], float] | None = None
     every_step: bool = False
     requires: tuple[str, ...] = ()
     keeps_counts: bool = False

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 _KEY = "setting"
+# Bounds are exclusive.
+_ABOVE_1 = 1.0 + 2.0**-52
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,11 @@ def count(default: int, help: str, minimum: int = 1) -> Any:
 def fraction(default: float, help: str) -> Any:
     """Makes a field for a fraction in `[0, 1)`."""
     return _field(default, help=help, kind=float, below=1.0)
+
+
+def share(default: float, help: str) -> Any:
+    """Makes a field for a share of the training, above 0 and at most 1."""
+    return _field(default, help=help, kind=float, above=True, below=_ABOVE_1)
 
 
 def number(default: float, help: str, above: bool = False) -> Any:

@@ -12,6 +12,7 @@ from dsr_tf.callbacks import Reallocate
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.runs.config import Config
 from dsr_tf.schedules import ByEpoch
+from dsr_tf.schedules import ByShare
 from dsr_tf.schedules import Constant
 from dsr_tf.schedules import Ramp
 
@@ -47,12 +48,19 @@ def build_model(
         config,
         image_shape,
         num_classes,
-        # What starts dense has layers that can be pruned, too.
-        sparsity=0.0 if record.starts_dense else config.budget.sparsity,
+        sparsity=_first_sparsity(config),
         hashed=record.kernels == "hashed",
         seed=config.training.seed,
         **own,
     )
+
+
+def _first_sparsity(config: Config) -> float:
+    record, sparsity = config.record, config.budget.sparsity
+    if record.first_sparsity:
+        return record.first_sparsity(config.settings, sparsity)
+    # What starts dense has layers that can be pruned, too.
+    return 0.0 if record.starts_dense else sparsity
 
 
 def _network(
@@ -83,7 +91,7 @@ def _network(
 def budget(config: Config, model: keras.Model) -> int:
     """Counts the weights that the sparse layers may hold at the end."""
     layers = budgeted_layers(model)
-    if config.record.starts_dense:
+    if _first_sparsity(config) < config.budget.sparsity:
         sparsity = config.budget.sparsity
         return sum(layer.num_kept(sparsity) for layer in layers)
     return sum(layer.num_active for layer in layers)
@@ -138,7 +146,8 @@ def by_share(config: Config) -> list[str]:
     return [
         name
         for name, value in values.items()
-        if isinstance(value, Ramp) and isinstance(value.until, float)
+        if isinstance(value, ByShare)
+        or (isinstance(value, Ramp) and isinstance(value.until, float))
     ]
 
 

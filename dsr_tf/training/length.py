@@ -8,6 +8,7 @@ from dsr_tf.schedules import has_ended
 from dsr_tf.schedules import identity
 from dsr_tf.training.reallocator import Reallocator
 from dsr_tf.training.steps import batches_a_step
+from dsr_tf.training.targets import extent_of
 
 
 def check_length(
@@ -28,8 +29,20 @@ def check_length(
         ValueError: If the method has a last reallocation, and training ends
             before it.
     """
-    left = reallocator.method.rule.num_left(reallocator.counters.method)
-    if not left or not epochs or not batches or reallocator.stop is not None:
+    rule = reallocator.method.rule
+    if not epochs or not batches or reallocator.stop is not None:
+        return
+    due = _due(reallocator, epochs, batches, execution)
+    extents = [extent_of(x) for x in reallocator.layers if x.built]
+    if reallocator.is_built and not rule.is_done_after(due, extents):
+        raise ValueError(
+            "`period` must let the method reach its sparsity within the "
+            "training. Use a shorter period or more epochs; or set "
+            "`stop_epoch`, if the method may stop early. Received: "
+            f"period={identity(reallocator.period)}: the training ends before"
+        )
+    left = rule.num_left(reallocator.counters.method)
+    if not left:
         return
     last = reallocator.counters.last_step
     moment = reallocator.moment()
@@ -85,6 +98,18 @@ def no_reallocation(
         f"{ends.step}, and no reallocation is due by then, as the period is "
         f"{reallocator.period_at(ends)}. Use a shorter period, or more epochs"
     )
+
+
+def _due(
+    reallocator: Reallocator, epochs: range, batches: int, execution: int
+) -> Iterator[Moment]:
+    """Yields when reallocations run."""
+    last, before = reallocator.counters.last_step, reallocator.moment()
+    for later in _moments(reallocator, epochs, batches, execution):
+        if reallocator.is_due(before.step, later, last):
+            last = later.step
+            yield later
+        before = later
 
 
 def _moments(

@@ -1,0 +1,101 @@
+"""MEST: weights go by magnitude and gradient, fewer from time to time."""
+
+from dataclasses import dataclass
+
+from dsr_tf.checks import checked_fraction
+from dsr_tf.checks import checked_switch
+from dsr_tf.methods.allocate import what_it_lost
+from dsr_tf.methods.grow import AtRandom
+from dsr_tf.methods.method import Method
+from dsr_tf.methods.prune import SmallestShare
+from dsr_tf.methods.record import Record
+from dsr_tf.methods.settings import number
+from dsr_tf.methods.settings import switch
+from dsr_tf.methods.shrinking import ShrinkAndReplace
+from dsr_tf.schedules import ByShare
+
+# Epochs 90 and 120 of 160.
+_SHARES = (0.0, 0.5625, 0.75)
+_REPLACED = (0.5, 0.25, 0.0)
+
+
+def mest(
+    gradient_weight: float = 0.5,
+    soft: bool = False,
+    sparsity: float | None = None,
+) -> Method:
+    """Returns elastic mutation, of memory-economic sparse training.
+
+    Units go by `|w| + gradient_weight * |gradient|`, and others grow at random
+    in the same tensor: half of the active weights, a quarter from 9/16 of the
+    training on, and none from 3/4 on.
+
+    With a soft memory bound (EM&S), a network begins with half as many weights
+    again as its budget, has a quarter more from 9/16 of the training on, and
+    is within the budget from 3/4 on. The weights that go for good are the least
+    important ones of all tensors together.
+
+    Args:
+        gradient_weight: `lambda`, at least 0; .5 in the authors' code.
+        soft: Whether the network begins denser.
+        sparsity: With `soft`, the fraction of zeros at the end, in `[0, 1)`.
+
+    Raises:
+        ValueError: If an argument is out of its range, or `soft` is given
+            without `sparsity`.
+
+    Reference:
+        [Yuan et al., 2021](https://arxiv.org/abs/2110.14032); shares and steps
+        by the scripts of its authors.
+    """
+    if not checked_switch("soft", soft):
+        shares = _steps(_REPLACED)
+        prune = SmallestShare(shares, gradient_weight)
+        return Method(prune, what_it_lost, AtRandom())
+    if sparsity is None:
+        raise ValueError(
+            "`sparsity` must be given with `soft`: it is that of the end. "
+            "Received: soft=True, sparsity=None"
+        )
+    kept = 1 - checked_fraction("sparsity", sparsity)
+    path = [max(0.0, 1 - kept * (1 + more)) for more in _REPLACED]
+    path[-1] = sparsity
+    replaced = [more / (1 + more) for more in _REPLACED]
+    return Method(
+        ShrinkAndReplace(_steps(path), _steps(replaced), gradient_weight),
+        what_it_lost,
+        AtRandom(),
+    )
+
+
+def _steps(values: list[float] | tuple[float, ...]) -> ByShare:
+    return ByShare(tuple(zip(_SHARES, values, strict=True)))
+
+
+def first_sparsity(sparsity: float) -> float:
+    """Returns the sparsity that a network with a soft bound begins with."""
+    return max(0.0, 1 - (1 - sparsity) * (1 + _REPLACED[0]))
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The settings of `--method=mest`."""
+
+    gradient_weight: float = number(
+        0.5, "What a weight's gradient counts beside its magnitude."
+    )
+    soft: bool = switch(
+        False, "Begin with half as many weights again, and end in the budget."
+    )
+
+
+RECORD = Record(
+    name="mest",
+    help="elastic mutation: pruning by magnitude and gradient",
+    label="MEST",
+    settings=Settings,
+    build=lambda own, sparsity: mest(own.gradient_weight, own.soft, sparsity),
+    first_sparsity=lambda own, sparsity: (
+        first_sparsity(sparsity) if own.soft else sparsity
+    ),
+)
