@@ -80,7 +80,7 @@ class ByEpoch:
     entries: Any
 
     def __post_init__(self) -> None:
-        entries = _pairs(self.entries)
+        entries = _pairs(self.entries, checked_count, "epoch")
         epochs = [epoch for epoch, _ in entries]
         if epochs[:1] != [0] or epochs != sorted(set(epochs)):
             raise ValueError(
@@ -216,10 +216,8 @@ class ByShare:
     entries: Any
 
     def __post_init__(self) -> None:
-        is_mapping = isinstance(self.entries, Mapping)
-        pairs = self.entries.items() if is_mapping else self.entries
-        entries = tuple(sorted(pairs)) if is_mapping else tuple(pairs)
-        shares = [checked_fraction("entries' shares", x) for x, _ in entries]
+        entries = _pairs(self.entries, checked_fraction, "share")
+        shares = [share for share, _ in entries]
         if shares[:1] != [0] or shares != sorted(set(shares)):
             raise ValueError(
                 "`entries` must have an entry for share 0 and rising shares. "
@@ -327,16 +325,18 @@ def as_schedule(
     return Constant(check(name, value))
 
 
-def _pairs(entries: Any) -> tuple[tuple[int, Any], ...]:
-    """Returns pairs of epoch and value, those of a mapping by rising epoch."""
+def _pairs(
+    entries: Any, check: Callable[[str, Any], Any], what: str
+) -> tuple[tuple[Any, Any], ...]:
+    """Returns pairs of a start and a value, those of a mapping in order."""
     is_mapping = isinstance(entries, Mapping)
     pairs = list(entries.items()) if is_mapping else entries
     if not isinstance(pairs, list | tuple) or not all(map(_is_pair, pairs)):
         raise ValueError(
-            "`entries` must be pairs of epoch and value, or a mapping from "
-            f"epochs to values. Received: entries={entries!r}"
+            f"`entries` must be pairs of {what} and value, or a mapping from "
+            f"{what}s to values. Received: entries={entries!r}"
         )
-    checked = [(checked_count("entries' epochs", e), v) for e, v in pairs]
+    checked = [(check(f"entries' {what}s", x), value) for x, value in pairs]
     return tuple(sorted(checked, key=lambda x: x[0]) if is_mapping else checked)
 
 

@@ -17,8 +17,11 @@ from dsr_tf.layers import BlockConv2D
 from dsr_tf.layers import BlockDense
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
+from dsr_tf.methods.grow import AtRandom
 from dsr_tf.methods.grow import ByScore
 from dsr_tf.methods.prune import SmallestFraction
+from dsr_tf.methods.shrinking import ShrinkAndReplace
+from dsr_tf.schedules import Linear
 from dsr_tf.training import Reallocator
 
 # TensorFlow resolves these before anything runs.
@@ -47,7 +50,9 @@ METHODS = {
         0.6, 3, across_tensors=False
     ),
     "snfs": lambda: methods.sparse_momentum(0.3),
-    "mest soft": lambda: methods.mest(soft=True, sparsity=0.6),
+    "mest soft": lambda: methods.Method(
+        ShrinkAndReplace(Linear(0.2, 0.6, 20), 0.3, 0.5), None, AtRandom()
+    ),
 }
 
 
@@ -192,7 +197,9 @@ CASES = [
 def test_a_gpu_has_kernels_for_all_operations(case):
     nodes = traced(*case)
     # Those of functions that functions call are among them.
-    draws = case[0] not in ("gradual", "gradual within", "by score")
+    draws = case[0] in (
+        *("dsr", "dsr with stddev", "set", "deepr", "mest soft"),
+    )
     expected = {"Where", "SparseToDense", "Unique" if draws else "Where"}
     if case[1].endswith("stored"):
         expected = {"Where", "ScatterNd", "LowerBound"}

@@ -46,7 +46,7 @@ EXEMPT = {
     "Context", "LayerSummary", "ModelSummary", "Moment", "Moves",
     "SparseTensor", "Totals",
     # The user makes these, and they are looked at where they are used.
-    "Growth", "ImageSet", "Prune", "Record",
+    "Growth", "ImageSet", "Prune", "Pruned", "Record",
     # The library calls these, and a `Prune` of the user's `as_schedule`.
     "as_schedule", "checked_end", "has_ended", "identity",
 }  # fmt: skip
@@ -153,7 +153,10 @@ def rows(tmp_path_factory):
         "tolerance": (0.1, "fraction"),
         "initial_threshold": (0.1, "positive number"),
     }
-    dsr = threshold | {"regrow_stddev": (0.0, "number")}
+    dsr = threshold | {
+        "regrow_stddev": (0.0, "number"),
+        "growth": ("random", "other"),
+    }
     deepr = {
         "temperature": (1e-3, "numbers"),
         "noise_rate": (0.01, "number"),
@@ -166,7 +169,18 @@ def rows(tmp_path_factory):
     }
     fraction = {"drop_fraction": (0.1, "fractions")}
     period, stop = {"period": (5, "counts")}, {"stop_epoch": (None, "count?")}
-    seed = {"seed": (0, "seed")}
+    seed, end = {"seed": (0, "seed")}, {"stop": (None, "end?")}
+    growth = {"growth": ("random", "other")}
+    path = {
+        "sparsity": (0.5, "fraction"),
+        "initial_sparsity": (0.3, "fraction"),
+        "until": (0.5, "until"),
+    }
+    soft = {
+        "gradient_weight": (0.5, "number"),
+        "soft": (False, "switch"),
+        "sparsity": (None, "keras"),
+    }
     chosen = {
         "include": (None, "pattern?"),
         "exclude": (None, "patterns?"),
@@ -218,6 +232,7 @@ def rows(tmp_path_factory):
         "BlockEinsumDense": einsum | blocks,
         "BlockKernel": blocks,
         "ByEpoch": {"entries": (((0, 0.5),), "other")},
+        "ByShare": {"entries": (((0, 0.5),), "other")},
         "ByScore": {"scores": (MOMENTUM, "other")},
         "Checkpoint": reallocation
         | {
@@ -250,7 +265,10 @@ def rows(tmp_path_factory):
             "num_classes": (10, "positive count"),
             "augment": (False, "switch"),
         },
+        "GraNet": path | fraction | period | end | seed,
+        "ITOP": fraction | growth | period | end | seed,
         "Linear": ramp,
+        "MEST": soft | period | end | seed,
         "MaskedKernel": masked,
         "Method": {
             "prune": (prune.SmallestFraction(0.1), "function"),
@@ -261,7 +279,9 @@ def rows(tmp_path_factory):
         "Reallocate": {"method": (methods.dsr(5), "other")}
         | period
         | stop
-        | seed,
+        | seed
+        | end,
+        "RigL": fraction | period | end | seed,
         "Reallocator": {
             "model_or_layers": (sparse, "other"),
             "optimizer": (sparse.optimizer, "optimizer"),
@@ -273,6 +293,7 @@ def rows(tmp_path_factory):
             "num_steps": (None, "positive count?"),
             "growth_scores": (None, "function?"),
         },
+        "SNFS": fraction | period | end | seed,
         "SET": fraction | period | stop | seed,
         "SignFlipped": deepr,
         "SmallestFraction": fraction,
@@ -318,6 +339,11 @@ def rows(tmp_path_factory):
             "compute": ("dense", "other"),
         },
         "gradual_pruning": gradual,
+        "granet": path | fraction,
+        "itop": fraction | growth,
+        "mest": soft,
+        "rigl": fraction,
+        "sparse_momentum": fraction,
         "hash_kernels": chosen
         | {"model": (dense, "other"), "sparsity": (0.5, "fraction")},
         "is_chief": {"strategy": (strategy, "other")},

@@ -55,7 +55,7 @@ class Contents:
             OSError: If it cannot be written.
         """
         self._position.carries = self._callbacks.names
-        self._replicas.gather(self._variables())
+        self._replicas.gather(self._differing())
         method = self._moves.method if self._moves else None
         self._callbacks.check()
         whole = tf.train.Checkpoint(
@@ -95,7 +95,7 @@ class Contents:
                 # By itself, as a checkpoint need not have it.
                 single = tf.train.Checkpoint(**{name: part})
                 single.read(readable).expect_partial()
-        self._replicas.assign(self._variables())
+        self._replicas.assign(self._differing())
         for layer in sparse_layers(self._model):
             if layer.storage == "masks":
                 layer.kernel_mask.renew_numbers()
@@ -120,6 +120,11 @@ class Contents:
         if self._logger:
             found["history"] = self._logger.history
         return found
+
+    def _differing(self) -> dict[str, Any]:
+        """Returns all that may differ between replicas."""
+        own = self._moves.reallocator.kept_gradients if self._moves else ()
+        return {**self._variables(), "gradients": own}
 
     def _variables(self) -> dict[str, Any]:
         model = self._model

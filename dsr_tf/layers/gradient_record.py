@@ -12,7 +12,7 @@ from dsr_tf.layers.elastic import outside_of_graphs
 _NEVER = 2**62
 
 
-class GradientRecord(tf.Module):
+class GradientRecord:
     """Keeps the gradient of a kernel at all of its positions, in float32.
 
     A kernel that has a record gives it its gradients before they are masked.
@@ -33,13 +33,12 @@ class GradientRecord(tf.Module):
     def __init__(
         self, shape: tuple[int, ...], strategy: tf.distribute.Strategy
     ) -> None:
-        super().__init__()
         self.shape = tuple(shape)
         self._strategy = strategy
         self._optimizer: keras.optimizers.Optimizer | None = None
         self.is_off = False
         # XLA has no variables of a changing shape.
-        self._is_released = True
+        self._has_fixed_shape = False
         self._since = self._variable(_NEVER, tf.int64)
         self._decay = self._variable(0.0, tf.float32)
         # Of the last gradient that was kept: the step, and what losses were
@@ -95,6 +94,9 @@ class GradientRecord(tf.Module):
         """
         self._since.assign(_NEVER if step is None else step)
         self._decay.assign(decay)
+        # A checkpoint may have brought another one.
+        if self._has_fixed_shape and self.step < 0:
+            self._sum.assign(tf.zeros(self.shape))
 
     def keep(self, gradient: Callable[[], tf.Tensor]) -> None:
         """Keeps a gradient, if it is time to.
@@ -104,8 +106,8 @@ class GradientRecord(tf.Module):
         """
         if self.is_off:
             return
-        if is_compiled_by_xla() and self._is_released:
-            self._is_released = False
+        if is_compiled_by_xla() and not self._has_fixed_shape:
+            self._has_fixed_shape = True
             outside_of_graphs(lambda: self._sum.assign(tf.zeros(self.shape)))
         optimizer: Any = self._optimizer
         step = tf.cast(tf.convert_to_tensor(optimizer.iterations), tf.int64)
@@ -137,6 +139,11 @@ class GradientRecord(tf.Module):
         self._scale.assign(scale)
 
     @property
+    def variables(self) -> list[tf.Variable]:
+        """What it keeps."""
+        return [self._step, self._scale, self._sum]
+
+    @property
     def step(self) -> int:
         """Steps before the last one whose gradient was kept; -1 for none."""
         return int(self._step.read_value())
@@ -150,5 +157,5 @@ class GradientRecord(tf.Module):
     def release(self) -> None:
         """Forgets what was kept, and frees its memory."""
         self._step.assign(-1)
-        if self._is_released:
+        if not self._has_fixed_shape:
             self._sum.assign(tf.zeros([1]))

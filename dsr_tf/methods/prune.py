@@ -319,15 +319,15 @@ class SmallestFraction(Prune):
     def counts(self, ctx: Context) -> tf.Tensor:
         """Returns how many units of each tensor to prune, `(L,)`, int64."""
         wanted = share_of(ctx.num_active, ctx.numbers["drop_fraction"]) + 1
-        return tf.minimum(wanted, replaceable(ctx))
+        most = tf.minimum(ctx.num_inactive, ctx.num_active - 1)
+        return tf.minimum(wanted, most)
 
 
 @dataclass(frozen=True)
 class SmallestShare(SmallestFraction):
     """Prunes a share of each tensor, and none where the share is 0.
 
-    Of `M` active units `int(drop_fraction * M)` are pruned, but never more than
-    there are inactive positions, and never all.
+    Of `M` active units `int(drop_fraction * M)` are pruned, but never all.
 
     Args:
         drop_fraction: Fraction of the active units, in `[0, 1)`, or a schedule
@@ -363,18 +363,10 @@ class SmallestShare(SmallestFraction):
 
     def counts(self, ctx: Context) -> tf.Tensor:
         wanted = share_of(ctx.num_active, ctx.numbers["drop_fraction"])
-        return tf.minimum(wanted, replaceable(ctx))
+        return tf.minimum(wanted, ctx.num_active - 1)
 
 
 def share_of(counts: tf.Tensor, fraction: Any) -> tf.Tensor:
     """Returns `int(fraction * counts)`, int64."""
     share = tf.convert_to_tensor(fraction, tf.float64)
     return tf.cast(share * tf.cast(counts, tf.float64), tf.int64)
-
-
-def replaceable(ctx: Context) -> tf.Tensor:
-    """Returns how many units of each tensor others can replace, at most.
-
-    There must be inactive positions for these, and one unit must stay.
-    """
-    return tf.minimum(ctx.num_inactive, ctx.num_active - 1)

@@ -123,8 +123,7 @@ class ShrinkAndReplace(Prune):
         removed = tf.stack([tf.size(x, out_type=tf.int64) for x in beyond])
         left = ctx.num_active - removed
         share = share_of(left, ctx.numbers["drop_fraction"])
-        # Of what grows, nothing was active before.
-        replaced = tf.minimum(share, tf.minimum(ctx.num_inactive, left - 1))
+        replaced = tf.minimum(share, left - 1)
         counts = tf.unstack(removed + replaced, len(units))
         weight = self.gradient_weight
         gone = in_turn(

@@ -12,13 +12,34 @@ from dsr_tf.training.steps import batches_a_step
 from dsr_tf.training.targets import strategy_of
 
 
-class DenseGradients(tf.Module):
+class Kept(tf.Module):
+    """Variables that a checkpoint may know before they are made.
+
+    Attributes:
+        values: The variables.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.values: list[tf.Variable] = []
+
+    def follow(self, variables: Sequence[tf.Variable]) -> None:
+        """Holds these variables, and those that it holds already."""
+        known = {id(variable) for variable in self.values}
+        # To the list as it is: a checkpoint that was restored knows it.
+        self.values.extend(x for x in variables if id(x) not in known)
+
+
+class DenseGradients:
     """Lets the kernels of some layers keep the gradients of all positions.
 
     Args:
         layers: Sparse layers.
         optimizer: The optimizer that trains them.
         scores: How gradients are kept.
+
+    Attributes:
+        kept: What is kept, as checkpoints hold it.
     """
 
     def __init__(
@@ -27,8 +48,8 @@ class DenseGradients(tf.Module):
         optimizer: keras.optimizers.Optimizer,
         scores: Scores,
     ) -> None:
-        super().__init__()
         self.scores = scores
+        self.kept = Kept()
         self._layers = layers
         self._optimizer = optimizer
         self._records: list[GradientRecord] = []
@@ -54,7 +75,8 @@ class DenseGradients(tf.Module):
                 kernel.record = GradientRecord(layer.kernel_shape, strategy)
             is_new |= kernel.record.serve(self._optimizer)
             records.append(kernel.record)
-        self._records[:] = records
+        self._records = records
+        self.kept.follow([v for record in records for v in record.variables])
         return is_new
 
     def prepare(self, due: int | None, step: int) -> None:

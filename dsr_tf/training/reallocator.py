@@ -152,9 +152,16 @@ class Reallocator:
         """All that a resumed run needs, as `tf.train.Checkpoint` takes it."""
         # The names are those of the first checkpoints that there were.
         state = {"state": self.counters, "signs": self.arrays}
-        if self._gradients and self._gradients.spans_batches:
-            state["gradients"] = self._gradients
+        if self.kept_gradients:
+            state["gradients"] = self._gradients.kept
         return state
+
+    @property
+    def kept_gradients(self) -> Sequence[tf.Variable]:
+        """Variables that differ between replicas, and a resumed run needs."""
+        if self._gradients is None or not self._gradients.spans_batches:
+            return ()
+        return self._gradients.kept.values
 
     @property
     def num_active(self) -> int:

@@ -56,7 +56,7 @@ class ReplicaValues(tf.train.experimental.PythonState):
         if kept:
             each = list(kept.values())
             self._names = list(kept)
-            self._sizes = [_tensor(v).shape.num_elements() for v in each]
+            self._sizes = [_size(self._strategy, v) for v in each]
             rows = self._gather(_value_rows, each)
             # TensorFlow need not sort workers by number.
             self._rows = rows[rows[:, 0].argsort(), 1:]
@@ -78,8 +78,9 @@ class ReplicaValues(tf.train.experimental.PythonState):
             variable = variables.get(name)
             if variable is not None:
                 rows = self._rows[replicas, begin:end]
-                values = [_from_bits(row, variable) for row in rows]
-                write_local(self._strategy, [variable], [values])
+                parts = _parts(self._strategy, variable)
+                for part, row in zip(parts, rows, strict=True):
+                    part.assign(_from_bits(row, part))
 
     def _differing(self, variables: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the variables whose values are not those of one replica."""
@@ -144,15 +145,23 @@ def _parts(strategy: tf.distribute.Strategy, variable: Any) -> Sequence[Any]:
 
 
 def _tensor(variable: Any) -> Any:
-    """Returns TensorFlow's variable of one of Keras."""
-    return variable.value
+    """Returns TensorFlow's variable of one of Keras, or the variable."""
+    value = variable.value
+    return variable if callable(value) else value
+
+
+def _size(strategy: tf.distribute.Strategy, variable: Any) -> int:
+    """Returns the number of entries that a variable has now."""
+    first = _parts(strategy, variable)[0]
+    return tf.convert_to_tensor(first).shape.num_elements()
 
 
 def _named(lists: Lists) -> Iterator[tuple[str, Any]]:
     for kind, variables in lists.items():
         for i, variable in enumerate(variables):
             tensor = _tensor(variable)
-            if has_bits(tensor.dtype) and tensor.shape.num_elements():
+            # That of an elastic one is not known.
+            if has_bits(tensor.dtype) and tensor.shape.num_elements() != 0:
                 yield f"{kind}/{i}", variable
 
 
@@ -198,9 +207,14 @@ def _local_replicas(strategy: tf.distribute.Strategy) -> list[int]:
     return [int(x) for x in strategy.experimental_local_results(numbers)]
 
 
-def _from_bits(row: np.ndarray, variable: Any) -> np.ndarray:
-    """Returns the value whose bits a row holds."""
-    tensor = _tensor(variable)
-    dtype = np.dtype(tensor.dtype.as_numpy_dtype)
+def _from_bits(row: np.ndarray, part: tf.Variable) -> np.ndarray:
+    """Returns the value whose bits a row holds.
+
+    Args:
+        row: The bits.
+        part: A variable of one replica, whose value has the same shape.
+    """
+    now = tf.convert_to_tensor(part)
+    dtype = np.dtype(now.dtype.as_numpy_dtype)
     integers = row.astype(f"int{8 * dtype.itemsize}")
-    return integers.view(dtype).reshape(tensor.shape)
+    return integers.view(dtype).reshape(now.shape)
