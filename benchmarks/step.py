@@ -23,7 +23,7 @@ from benchmarks.training import Training
 from benchmarks.training import paper_config
 
 NEVER = f"--period={10**9}"
-METHODS = ("dense", "dsr", "hashed", "deepr")
+METHODS = ("dense", "dsr", "rigl", "hashed", "deepr")
 # A file of `flags/`, and changes to it.
 Flags = tuple[str, ...]
 

@@ -65,6 +65,15 @@ def test_there_is_one_for_every_experiment():
         for value in values:
             for method in methods:
                 assert f"{experiment}_{method}_{value}" in names
+    newer = {
+        "mnist_lenet": (99, 98),
+        "cifar10_wrn_28_2": (90,),
+        "imagenet_resnet50": (90, 80),
+    }
+    for experiment, values in newer.items():
+        for value in values:
+            for method in "rigl itop snfs granet mest".split():
+                assert f"{experiment}_{method}_{value}" in names
 
 
 @pytest.mark.parametrize("path", FLAGFILES, ids=lambda p: p.stem)

@@ -152,7 +152,7 @@ class Reallocator:
         """All that a resumed run needs, as `tf.train.Checkpoint` takes it."""
         # The names are those of the first checkpoints that there were.
         state = {"state": self.counters, "signs": self.arrays}
-        if self.kept_gradients:
+        if self._gradients and self._gradients.spans_batches:
             state["gradients"] = self._gradients.kept
         return state
 
