@@ -151,7 +151,7 @@ def test_training_that_moves_nothing_says_so(caplog, arguments):
 def test_training_that_moves_something_or_shall_not_is_quiet(caplog, arguments):
     moves = SET(0.1, **arguments)
     fit(half_masked(), moves)
-    assert moves.state.num_reallocations == (moves.stop_epoch is None)
+    assert moves.state.num_reallocations == (moves.stop is None)
     assert not caplog.records
 
 

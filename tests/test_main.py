@@ -102,7 +102,7 @@ def test_second_run_is_refused(finished):
         ("--initial_threshold=0", "a number above 0"),
         ("--epochs=0", "is not a positive integer"),
         ("--num_pruned=0", "is not a positive integer"),
-        ("--method=rigl", "should be one of <dsr|compressed|deepr|set|"),
+        ("--method=snip", "should be one of <dsr|compressed|deepr|set|rigl|"),
         ("--method=thin_dense", "--method=thin_dense needs --width"),
         ("--width=0", "a number above 0"),
         ("--method=dense --tensorboard", "--tensorboard needs a --method"),
@@ -153,7 +153,8 @@ def test_second_run_is_refused(finished):
         ),
         (
             "--distribution=erk --method=hashed",
-            "trains under masks: dsr, deepr, set or static",
+            "trains under masks: dsr, deepr, set, rigl, itop, snfs, granet, "
+            "mest or static",
         ),
         ("--distribution=erk --method=compressed --init_from=a", "under masks"),
         ("--temperature=-1", "one float from 0, or a schedule"),

@@ -28,9 +28,12 @@ from dsr_tf import schedules
 from dsr_tf import training
 from dsr_tf.methods import grow
 from dsr_tf.methods import prune
+from dsr_tf.methods.allocate import InProportionToScores
 from dsr_tf.methods.deep_rewiring import SignFlipped
 from dsr_tf.methods.gradual import ToSparsity
 from dsr_tf.methods.scores import MOMENTUM
+from dsr_tf.methods.scores import Scores
+from dsr_tf.methods.shrinking import ShrinkAndReplace
 
 ROOMS = (
     dsr_tf, analysis, callbacks, convert, data, distribute, exporting, layers,
@@ -38,7 +41,8 @@ ROOMS = (
 )  # fmt: skip
 # Named by `docs/own_method.md`, and in no `__all__`.
 DOCUMENTED = (
-    prune.AdaptiveThreshold, prune.SmallestFraction, ToSparsity, SignFlipped,
+    prune.AdaptiveThreshold, prune.SmallestFraction, prune.SmallestShare,
+    ToSparsity, ShrinkAndReplace, SignFlipped, Scores, InProportionToScores,
     grow.AtRandom, grow.ByScore,
 )  # fmt: skip
 EXEMPT = {
@@ -296,7 +300,15 @@ def rows(tmp_path_factory):
         "SNFS": fraction | period | end | seed,
         "SET": fraction | period | stop | seed,
         "SignFlipped": deepr,
+        "Scores": {"decay": (0.9, "fraction")},
+        "InProportionToScores": {"scores": (MOMENTUM, "other")},
+        "ShrinkAndReplace": fraction
+        | {
+            "sparsity": (0.5, "fractions"),
+            "gradient_weight": (0.0, "number"),
+        },
         "SmallestFraction": fraction,
+        "SmallestShare": fraction | {"gradient_weight": (0.0, "number")},
         "SparseKernel": {},
         "SparseConv1D": conv | masked,
         "SparseConv2D": conv | masked,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
-from dsr_tf.methods.granet import DROP_FRACTION
+from dsr_tf.methods.regeneration import DROP_FRACTION
 from dsr_tf.schedules import End
 from dsr_tf.schedules import Schedule
 

@@ -2,19 +2,19 @@ from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import SparseTensor
 from dsr_tf.methods.deep_rewiring import deepr
 from dsr_tf.methods.dynamic_reparameterization import dsr
+from dsr_tf.methods.elastic_mutation import mest
 from dsr_tf.methods.evolution import set_method
 from dsr_tf.methods.gradual import gradual_pruning
-from dsr_tf.methods.granet import granet
 from dsr_tf.methods.grow import Growth
-from dsr_tf.methods.itop import itop
-from dsr_tf.methods.mest import mest
 from dsr_tf.methods.method import Method
 from dsr_tf.methods.method import Moves
 from dsr_tf.methods.method import NonFiniteWeightError
+from dsr_tf.methods.over_parameterization import itop
 from dsr_tf.methods.prune import Prune
 from dsr_tf.methods.prune import Pruned
 from dsr_tf.methods.record import Record
-from dsr_tf.methods.rigl import rigl
+from dsr_tf.methods.regeneration import granet
+from dsr_tf.methods.rigged_lottery import rigl
 from dsr_tf.methods.sparse_momentum import sparse_momentum
 
 __all__ = [

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+from dsr_tf.checks import checked_kind
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import SparseTensor
 from dsr_tf.methods.scores import Scores
@@ -46,6 +47,9 @@ class InProportionToScores:
     """
 
     scores: Scores
+
+    def __post_init__(self) -> None:
+        checked_kind("scores", self.scores, Scores, "GRADIENT or MOMENTUM")
 
     def __call__(self, ctx: Context, pruned: tf.Tensor) -> tf.Tensor:
         """Returns a mean for each tensor, shape `(L,)`, float64."""
