@@ -18,8 +18,10 @@ import tensorflow as tf
 from dsr_tf import distribute
 from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import SET
+from dsr_tf.callbacks import SNFS
 from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import GradualPruning
+from dsr_tf.callbacks import RigL
 from dsr_tf.data.images import Images
 from dsr_tf.layers import BlockDense
 from dsr_tf.layers import HashedDense
@@ -56,6 +58,8 @@ METHODS = {
     ),
     "static": (lambda: None, sgd),
     "blocks": (lambda: DSR(6, 1, initial_threshold=0.05), sgd),
+    "rigl": (lambda: RigL(0.3, 1, stop=None), sgd),
+    "snfs": (lambda: SNFS(1, 0.3), sgd),
     "hashed": (lambda: None, sgd),
 }
 
