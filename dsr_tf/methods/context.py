@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from dsr_tf.methods.grid import Grid
+
 State = dict[str, float]
 
 
@@ -17,13 +19,14 @@ class SparseTensor:
     A unit moves as one: it is a weight, or all weights of a slice or a block.
     Units have positions: numbers from 0 to `num_units - 1`, in the order of the
     flattened tensor, or row by row of its blocks. A storage derives from this
-    class. It must define `num_active`, `positions`, `values`, `slots` and
-    `arrays`, and may override the other members by faster ones.
+    class. It must define `num_active`, `positions`, `values`, `slots`,
+    `arrays` and `grid`, and may override the other members by faster ones.
 
     Attributes:
         shape: Shape of the tensor.
         unit_size: Weights in a unit.
         num_units: Units in the tensor, active or not.
+        grid: Where they stand, between inputs and outputs.
         num_active: Active units, an int64 scalar.
         positions: Positions of the active units, shape `(num_active,)`,
             ascending, int64.
@@ -40,6 +43,7 @@ class SparseTensor:
     shape: tuple[int, ...]
     unit_size: int
     num_units: int
+    grid: Grid
     num_active: tf.Tensor
     positions: tf.Tensor
     values: tf.Tensor
