@@ -119,12 +119,18 @@ class Context:
         step: Optimizer steps taken, an int64 scalar.
         num_steps: Optimizer steps of the whole training, a float64 scalar; NaN
             if it is not known.
+        seed: Seed of this reallocation, shape `(2,)`, int32; None where it is
+            not known.
+        gone: Where units grow: positions of the units that go in this
+            reallocation, ascending, one array for each tensor; otherwise None.
     """
 
     tensors: Sequence[SparseTensor]
     numbers: Mapping[str, Any] = field(default_factory=dict)
     step: Any = 0
     num_steps: Any = float("nan")
+    seed: tf.Tensor | None = None
+    gone: Sequence[tf.Tensor] | None = None
 
     @property
     def unit_sizes(self) -> tf.Tensor:
