@@ -10,6 +10,7 @@ import tensorflow as tf
 from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import SET
 from dsr_tf.callbacks import Checkpoint
+from dsr_tf.callbacks import CHTs
 from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import PreemptedError
 from dsr_tf.callbacks import UnreadableCheckpointError
@@ -23,6 +24,7 @@ EPOCHS, STEPS = 3, 8
 METHODS = {
     "dsr": lambda: DSR(20, period=3, initial_threshold=0.02),
     "set": lambda: SET(0.1, period=3),
+    "chts": lambda: CHTs(3, percolate=True),
     "deepr": lambda: DeepR(1e-3),
 }
 OPTIMIZERS = {
@@ -121,7 +123,8 @@ def whole_run(tmp_path_factory, digits):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "method, kill_at",
-    [("dsr", 5), ("dsr", 8), ("dsr", 23), ("set", 13), ("deepr", 13)],
+    [("dsr", 5), ("dsr", 8), ("dsr", 23), ("set", 13), ("chts", 13)]
+    + [("deepr", 13)],
 )
 def test_a_killed_run_ends_like_one_that_was_not(
     tmp_path, digits, whole_run, method, kill_at

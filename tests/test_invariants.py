@@ -6,6 +6,7 @@ import pytest
 
 from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import SET
+from dsr_tf.callbacks import CHTs
 from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import GradualPruning
 from dsr_tf.layers import BlockDense
@@ -21,6 +22,7 @@ METHODS = {
     "static": (0.6, lambda seed: None),
     "dsr": (0.6, lambda seed: DSR(30, 5, 0.1, 0.05, 0.01, seed=seed)),
     "set": (0.6, lambda seed: SET(0.2, 5, seed=seed)),
+    "chts": (0.6, lambda seed: CHTs(5, 0.2, percolate=True, seed=seed)),
     "deepr": (0.6, lambda seed: DeepR(1e-4, seed=seed)),
     "compressed": (0.0, lambda seed: GradualPruning(0.6, 4, 5)),
 }
@@ -109,7 +111,7 @@ def test_budget_and_zeros_hold_after_every_step(method, optimizer):
         assert budgets[-1] == sum(target)
     else:
         assert set(budgets) == {sum(target)}
-    if method in ("static", "set", "deepr"):
+    if method in ("static", "set", "chts", "deepr"):
         assert all(row == target for row in counts)
 
 
@@ -133,7 +135,7 @@ def test_blocks_are_whole_within_the_budget_after_every_step(
         budgets = budgets[-1:]
     # Less than one block may stay unspent.
     assert all(0 <= sum(target) - x < 16 for x in budgets)
-    if method in ("static", "set"):
+    if method in ("static", "set", "chts"):
         assert all(row == target for row in counts)
     if method == "dsr":
         assert counts[-1] != target
@@ -169,7 +171,7 @@ def test_equal_seeds_give_equal_runs(method, granularity, storage):
     assert all((a == b).all() for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("method", ["dsr", "set", "deepr"])
+@pytest.mark.parametrize("method", ["dsr", "set", "chts", "deepr"])
 def test_seeds_make_a_difference(method):
     one, other = (trained(method, seed=s)[0].get_weights() for s in (0, 1))
     assert any((a != b).any() for a, b in zip(one, other, strict=True))

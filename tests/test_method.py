@@ -352,6 +352,10 @@ def test_new_slices_get_a_value_for_every_weight():
 GRAPHS = {
     "deepr": (methods.deepr(0.0), {}),
     "set": (methods.set_method(0.2), {"drop_fraction": 0.2}),
+    "chts": (
+        methods.chts(0.2, 1.0, percolate=True),
+        {"drop_fraction": 0.2, "sharpness": 1.0},
+    ),
     "gradual": (methods.gradual_pruning(0.9, 1), {"sparsity": 0.9}),
     "gradual within": (
         methods.gradual_pruning(0.9, 1, across_tensors=False),
@@ -382,6 +386,7 @@ def test_reallocation_inside_a_graph_equals_that_outside(name):
                 for x, row in zip(ctx.tensors, rows, strict=True)
             ],
             numbers,
+            seed=seed,
         )
         proposal = method.propose(again)
         plan = method.plan_within(proposal.counts)

@@ -165,6 +165,10 @@ def rows(tmp_path_factory):
         "across_tensors": (True, "switch"),
     }
     fraction = {"drop_fraction": (0.1, "fractions")}
+    chts = fraction | {
+        "sharpness": (1.0, "numbers"),
+        "percolate": (False, "switch"),
+    }
     period, stop = {"period": (5, "counts")}, {"stop_epoch": (None, "count?")}
     seed = {"seed": (0, "seed")}
     chosen = {
@@ -273,6 +277,7 @@ def rows(tmp_path_factory):
             "num_steps": (None, "positive count?"),
             "growth_scores": (None, "function?"),
         },
+        "CHTs": chts | period | stop | seed,
         "SET": fraction | period | stop | seed,
         "SignFlipped": deepr,
         "SmallestFraction": fraction,
@@ -356,6 +361,7 @@ def rows(tmp_path_factory):
             "validation_data": (None, "keras"),
             "verbose": (0, "keras"),
         },
+        "chts": chts,
         "set_method": fraction,
         "share_batches": {
             "strategy": (strategy, "other"),

@@ -1,4 +1,5 @@
 from dsr_tf.callbacks.checkpoint import Checkpoint
+from dsr_tf.callbacks.chts import CHTs
 from dsr_tf.callbacks.deepr import DeepR
 from dsr_tf.callbacks.dsr import DSR
 from dsr_tf.callbacks.gradual_pruning import GradualPruning
@@ -12,6 +13,7 @@ from dsr_tf.callbacks.usable import UnreadableCheckpointError
 __all__ = [
     "DSR",
     "SET",
+    "CHTs",
     "Checkpoint",
     "DeepR",
     "GradualPruning",

@@ -10,6 +10,7 @@ _PLACES = (
     "gradual.RECORD",
     "deep_rewiring.RECORD",
     "evolution.RECORD",
+    "cannistraci_hebb.RECORD",
     "baselines.HASHED",
     "baselines.THIN_DENSE",
     "baselines.STATIC",
