@@ -34,7 +34,7 @@ class CHTs(Reallocate):
       that are dense.
 
     A replacement holds matrices of float32 of all pairs of a layer's inputs and
-    of its outputs: for 3072 inputs and outputs some 400 MB, for one layer at a
+    of its outputs: for 3072 inputs and outputs some 300 MB, for one layer at a
     time.
 
     Args:
