@@ -12,7 +12,16 @@ from tests.processes import start
 pytestmark = pytest.mark.slow
 
 LAYERS = ("conv", "hidden", "logits")
-METHODS = ("dsr", "set", "deepr", "gradual", "static", "blocks", "hashed")
+METHODS = (
+    "dsr",
+    "set",
+    "chts",
+    "deepr",
+    "gradual",
+    "static",
+    "blocks",
+    "hashed",
+)
 
 
 def run(folder, name, num_devices, num_methods):
@@ -22,12 +31,12 @@ def run(folder, name, num_devices, num_methods):
 
 @pytest.fixture(scope="module")
 def single(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("single"), "none", 1, 7)
+    return run(tmp_path_factory.mktemp("single"), "none", 1, 8)
 
 
 @pytest.fixture(scope="module")
 def mirrored(tmp_path_factory):
-    return run(tmp_path_factory.mktemp("mirrored"), "mirrored", 2, 7)
+    return run(tmp_path_factory.mktemp("mirrored"), "mirrored", 2, 8)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +47,7 @@ def four(tmp_path_factory):
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("workers")
-    run_workers("train.py", "multi_worker", 1, 7, folder)
+    run_workers("train.py", "multi_worker", 1, 8, folder)
     return folder
 
 
@@ -75,7 +84,7 @@ def test_all_replicas_hold_the_same(mirrored, workers, method):
         assert (first == second).all(), key
 
 
-@pytest.mark.parametrize("method", (*METHODS[:4], "blocks"))
+@pytest.mark.parametrize("method", (*METHODS[:5], "blocks"))
 def test_masks_do_not_depend_on_the_number_of_replicas(
     single, mirrored, workers, method
 ):

@@ -18,6 +18,7 @@ import tensorflow as tf
 from dsr_tf import distribute
 from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import SET
+from dsr_tf.callbacks import CHTs
 from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import GradualPruning
 from dsr_tf.data.images import Images
@@ -49,6 +50,7 @@ METHODS = {
             keras.optimizers.Adam(0.0, clipnorm=1.0), initial_scale=2.0**10
         ),
     ),
+    "chts": (lambda: CHTs(1, percolate=True), sgd),
     "deepr": (lambda: DeepR(1e-3), sgd),
     "gradual": (
         lambda: GradualPruning(0.8, 4, 1),
