@@ -15,6 +15,7 @@ from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
 from dsr_tf.methods.cannistraci_hebb import ByTopology
 from dsr_tf.methods.cannistraci_hebb import SampledFraction
+from dsr_tf.methods.grid import Grid
 from dsr_tf.methods.link_scores import link_scores
 from dsr_tf.methods.masked import MaskedContext
 from dsr_tf.methods.masked import MaskedTensor
@@ -165,6 +166,20 @@ def test_what_goes_is_no_part_of_the_graph_and_does_not_come_back():
     # Without the link from input 1 to output 0 there is no path.
     drawn = {grown(mask, 1, gone=[3], seed=seed)[0] for seed in range(40)}
     assert drawn == {1, 2, 5, 6, 7}
+
+
+def test_slices_grow_between_channels_that_a_path_joins():
+    # Slices of 9 weights, numbered from outputs to inputs: see the grid.
+    # Input 0 is linked to output 0, input 1 to outputs 0 and 1.
+    mask = tf.constant(np.array([1, 1, 0, 0, 1, 0, 0, 0, 0], bool))
+    rows = tf.cast(mask, tf.float32) * tf.ones([9, 1])
+    tensor = MaskedTensor(mask, rows, (3, 3, 3, 3), grid=Grid((3, 3), (1,)))
+    ctx = MaskedContext([tensor], gone=[tf.zeros([0], tf.int64)])
+    for seed in range(8):
+        counts, own = tf.constant([1], tf.int64), tf.constant([seed, 0])
+        (growth,) = ByTopology()(ctx, counts, own)
+        # Input 0 to output 1.
+        assert growth.positions.numpy().tolist() == [3]
 
 
 @st.composite
