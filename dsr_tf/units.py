@@ -135,6 +135,15 @@ class Units:
         return self.shape if axes is None else self.shape[-axes:]
 
     @property
+    def grid_inputs(self) -> tuple[int, ...]:
+        """The axes of `grid` that number inputs; the others number outputs."""
+        if self.granularity.block is not None:
+            return (0,)
+        first = len(self.shape) - len(self.grid)
+        inputs, _ = self._axes
+        return tuple(axis - first for axis in inputs if axis >= first)
+
+    @property
     def num_weights(self) -> int:
         """Number of weights of the kernel."""
         return math.prod(self.shape)

@@ -139,6 +139,7 @@ METHODS = {
         4, initial_threshold=0.2, regrow_stddev=0.1
     ),
     "set": lambda: methods.set_method(0.3),
+    "chts": lambda: methods.chts(0.3, 2.0),
     "gradual": lambda: methods.gradual_pruning(0.8, 6),
     "gradual within": lambda: methods.gradual_pruning(
         0.8, 6, across_tensors=False

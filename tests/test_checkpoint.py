@@ -11,6 +11,7 @@ from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import SET
 from dsr_tf.callbacks import SNFS
 from dsr_tf.callbacks import Checkpoint
+from dsr_tf.callbacks import CHTs
 from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import GraNet
 from dsr_tf.callbacks import PreemptedError
@@ -26,6 +27,7 @@ EPOCHS, STEPS = 3, 8
 METHODS = {
     "dsr": lambda: DSR(20, period=3, initial_threshold=0.02),
     "set": lambda: SET(0.1, period=3),
+    "chts": lambda: CHTs(3, percolate=True),
     "deepr": lambda: DeepR(1e-3),
     "rigl": lambda: RigL(0.3, period=3),
     "snfs": lambda: SNFS(3, 0.3),
@@ -130,7 +132,7 @@ def whole_run(tmp_path_factory, digits):
     [
         *[("dsr", 5), ("dsr", 8), ("dsr", 23), ("set", 13), ("deepr", 13)],
         # Between two reallocations, with gradients that were kept.
-        *[("rigl", 13), ("snfs", 13), ("granet", 13)],
+        *[("rigl", 13), ("snfs", 13), ("granet", 13), ("chts", 13)],
     ],
 )
 def test_a_killed_run_ends_like_one_that_was_not(

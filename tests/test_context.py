@@ -29,7 +29,7 @@ class ListedTensor(SparseTensor):
             rows = rows.numpy()[..., where]
             return tf.constant(rows[0] if len(rows) == 1 else rows)
 
-        self.shape = masked.shape
+        self.shape, self.grid = masked.shape, masked.grid
         self.unit_size, self.num_units = masked.rows.shape
         self.num_active = tf.constant(len(where), tf.int64)
         self.positions = tf.constant(where, tf.int64)
@@ -234,6 +234,17 @@ def test_dsr_does_the_same_on_both(drawn, threshold, stddev, unspent):
 @given(networks(), st.floats(0, 1, exclude_max=True))
 def test_set_does_the_same_on_both(drawn, drop_fraction):
     method = methods.set_method(drop_fraction)
+    assert_equal_moves(method, with_numbers(method, drawn, {}), {})
+
+
+@pytest.mark.parametrize("percolate", [False, True])
+@given(
+    drawn=networks(),
+    drop_fraction=st.floats(0, 1, exclude_max=True),
+    sharpness=st.sampled_from([0.0, 1.0, 1e6]),
+)
+def test_chts_does_the_same_on_both(percolate, drawn, drop_fraction, sharpness):
+    method = methods.chts(drop_fraction, sharpness, percolate)
     assert_equal_moves(method, with_numbers(method, drawn, {}), {})
 
 

@@ -44,6 +44,7 @@ METHODS = {
     "dsr with stddev": lambda: methods.dsr(3, regrow_stddev=0.1),
     "set": lambda: methods.set_method(0.2),
     "by score": lambda: methods.Method(SmallestFraction(0.2), None, ByScore()),
+    "chts": lambda: methods.chts(0.2, 2.0, percolate=True),
     "deepr": lambda: methods.deepr(1e-3),
     "gradual": lambda: methods.gradual_pruning(0.6, 3),
     "gradual within": lambda: methods.gradual_pruning(

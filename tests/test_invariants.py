@@ -9,6 +9,7 @@ from dsr_tf.callbacks import ITOP
 from dsr_tf.callbacks import MEST
 from dsr_tf.callbacks import SET
 from dsr_tf.callbacks import SNFS
+from dsr_tf.callbacks import CHTs
 from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import GradualPruning
 from dsr_tf.callbacks import GraNet
@@ -26,6 +27,7 @@ METHODS = {
     "static": (0.6, lambda seed: None),
     "dsr": (0.6, lambda seed: DSR(30, 5, 0.1, 0.05, 0.01, seed=seed)),
     "set": (0.6, lambda seed: SET(0.2, 5, seed=seed)),
+    "chts": (0.6, lambda seed: CHTs(5, 0.2, percolate=True, seed=seed)),
     "deepr": (0.6, lambda seed: DeepR(1e-4, seed=seed)),
     "compressed": (0.0, lambda seed: GradualPruning(0.6, 4, 5)),
     "dsr by gradient": (
@@ -46,7 +48,9 @@ METHODS = {
     ),
 }
 SHRINK = ("compressed", "granet", "mest soft")
-KEEP_COUNTS = ("static", "set", "deepr", "rigl", "itop at random", "mest")
+KEEP_COUNTS = (
+    *("static", "set", "deepr", "rigl", "itop at random", "mest", "chts"),
+)
 FIRST = ("static", "dsr", "set", "deepr", "compressed")
 # Signs are those of single weights.
 GRANULARITIES = [
@@ -212,7 +216,7 @@ def test_equal_seeds_give_equal_runs(method, granularity, storage):
     assert all((a == b).all() for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("method", ["dsr", "set", "deepr", "mest"])
+@pytest.mark.parametrize("method", ["dsr", "set", "deepr", "mest", "chts"])
 def test_seeds_make_a_difference(method):
     one, other = (trained(method, seed=s)[0].get_weights() for s in (0, 1))
     assert any((a != b).any() for a, b in zip(one, other, strict=True))

@@ -154,7 +154,7 @@ def test_second_run_is_refused(finished):
         (
             "--distribution=erk --method=hashed",
             "trains under masks: dsr, deepr, set, rigl, itop, snfs, granet, "
-            "mest or static",
+            "mest, chts or static",
         ),
         ("--distribution=erk --method=compressed --init_from=a", "under masks"),
         ("--temperature=-1", "one float from 0, or a schedule"),

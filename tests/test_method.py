@@ -162,6 +162,23 @@ def test_without_allocation_every_tensor_gets_what_it_lost_or_has_room_for():
     assert (num_pruned(result), num_grown(result)) == ([1, 1], [1, 1])
 
 
+def test_parts_know_the_seed_and_growth_what_goes():
+    seen = []
+
+    def prune(ctx):
+        seen.append((ctx.seed.numpy().tolist(), ctx.gone))
+        # All of the first tensor, of which one has to stay.
+        return [x.positions for x in ctx.tensors]
+
+    def grow(ctx, counts, seed):
+        seen.append((ctx.seed.numpy().tolist(), lists(ctx.gone)))
+        return AtRandom()(ctx, counts, seed)
+
+    ctx = context([[1, 2, 3, 0, 0, 0, 0]], [[1, 1, 1, 0, 0, 0, 0]])
+    methods.Method(prune, grow=grow).reallocate(ctx, tf.constant([3, 4]))
+    assert seen == [([3, 4], None), ([3, 4], [[1, 2]])]
+
+
 @pytest.mark.parametrize("bad", [-1, -0.5, np.nan, np.inf])
 def test_allocation_in_other_proportions_is_refused(bad):
     ctx = context([[0.1, 0.2, 0.3, 0, 0]], [[1, 1, 1, 0, 0]], threshold=0.5)
@@ -335,6 +352,10 @@ def test_new_slices_get_a_value_for_every_weight():
 GRAPHS = {
     "deepr": (methods.deepr(0.0), {}),
     "set": (methods.set_method(0.2), {"drop_fraction": 0.2}),
+    "chts": (
+        methods.chts(0.2, 1.0, percolate=True),
+        {"drop_fraction": 0.2, "sharpness": 1.0},
+    ),
     "gradual": (methods.gradual_pruning(0.9, 1), {"sparsity": 0.9}),
     "gradual within": (
         methods.gradual_pruning(0.9, 1, across_tensors=False),
@@ -365,6 +386,7 @@ def test_reallocation_inside_a_graph_equals_that_outside(name):
                 for x, row in zip(ctx.tensors, rows, strict=True)
             ],
             numbers,
+            seed=seed,
         )
         proposal = method.propose(again)
         plan = method.plan_within(proposal.counts)

@@ -287,6 +287,7 @@ def test_any_number_of_slots_is_set_back(optimizer, make):
 METHODS = {
     "dsr": (methods.dsr(20), {"threshold": 0.3}),
     "set": (methods.set_method(0.2), {"drop_fraction": 0.2}),
+    "chts": (methods.chts(0.2, 2.0), {"drop_fraction": 0.2, "sharpness": 2.0}),
     "gradual": (methods.gradual_pruning(0.9, 4), {"sparsity": 0.9}),
 }
 
@@ -314,9 +315,10 @@ def test_nothing_changes_where_a_weight_is_not_finite(name, kind):
         # Weights go from tensor to tensor by way of the host.
         (methods.dsr(20), 2),
         (methods.set_method({0: 0.2, 2: 0.1}), 1),
+        (methods.chts(0.2, 2.0, percolate=True), 1),
         (methods.gradual_pruning(0.9, 4), 1),
     ],
-    ids=["dsr", "set", "gradual"],
+    ids=["dsr", "set", "chts", "gradual"],
 )
 @pytest.mark.parametrize("kind", ["weight", "blocks"])
 def test_reallocations_of_a_model_are_traced_once(method, num_traces, kind):

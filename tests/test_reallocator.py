@@ -15,6 +15,7 @@ from dsr_tf import schedules
 from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import SET
 from dsr_tf.callbacks import Checkpoint
+from dsr_tf.callbacks import CHTs
 from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import GradualPruning
 from dsr_tf.callbacks import PreemptedError
@@ -37,6 +38,7 @@ LOSS = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 METHODS = {
     "dsr": (0.6, lambda: methods.dsr(30, initial_threshold=0.05), 5),
     "set": (0.6, lambda: methods.set_method(0.2), 5),
+    "chts": (0.6, lambda: methods.chts(0.2, 2.0), 5),
     "deepr": (0.6, lambda: methods.deepr(1e-3), 1),
     "gradual": (0.0, lambda: methods.gradual_pruning(0.6, 4), 5),
 }
@@ -44,6 +46,7 @@ METHODS = {
 CALLBACKS = {
     "dsr": lambda: DSR(30, 5, initial_threshold=0.05),
     "set": lambda: SET(0.2, 5),
+    "chts": lambda: CHTs(5, 0.2, 2.0),
     "deepr": lambda: DeepR(1e-3),
     "gradual": lambda: GradualPruning(0.6, 4, 5),
 }

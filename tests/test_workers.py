@@ -13,7 +13,7 @@ pytestmark = pytest.mark.slow
 
 LAYERS = ("conv", "hidden", "logits")
 METHODS = (
-    *("dsr", "set", "deepr", "gradual", "static"),
+    *("dsr", "set", "chts", "deepr", "gradual", "static"),
     *("blocks", "rigl", "snfs", "hashed"),
 )
 
@@ -78,7 +78,7 @@ def test_all_replicas_hold_the_same(mirrored, workers, method):
         assert (first == second).all(), key
 
 
-@pytest.mark.parametrize("method", (*METHODS[:4], "blocks", "rigl", "snfs"))
+@pytest.mark.parametrize("method", (*METHODS[:5], "blocks", "rigl", "snfs"))
 def test_masks_do_not_depend_on_the_number_of_replicas(
     single, mirrored, workers, method
 ):

@@ -172,6 +172,10 @@ def rows(tmp_path_factory):
         "across_tensors": (True, "switch"),
     }
     fraction = {"drop_fraction": (0.1, "fractions")}
+    chts = fraction | {
+        "sharpness": (1.0, "numbers"),
+        "percolate": (False, "switch"),
+    }
     period, stop = {"period": (5, "counts")}, {"stop_epoch": (None, "count?")}
     seed, end = {"seed": (0, "seed")}, {"stop": (None, "end?")}
     growth = {"growth": ("random", "other")}
@@ -298,6 +302,7 @@ def rows(tmp_path_factory):
             "growth_scores": (None, "function?"),
         },
         "SNFS": fraction | period | end | seed,
+        "CHTs": chts | period | stop | seed,
         "SET": fraction | period | stop | seed,
         "SignFlipped": deepr,
         "Scores": {"decay": (0.9, "fraction")},
@@ -394,6 +399,7 @@ def rows(tmp_path_factory):
             "validation_data": (None, "keras"),
             "verbose": (0, "keras"),
         },
+        "chts": chts,
         "set_method": fraction,
         "share_batches": {
             "strategy": (strategy, "other"),

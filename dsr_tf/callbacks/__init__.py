@@ -1,4 +1,5 @@
 from dsr_tf.callbacks.checkpoint import Checkpoint
+from dsr_tf.callbacks.chts import CHTs
 from dsr_tf.callbacks.deepr import DeepR
 from dsr_tf.callbacks.dsr import DSR
 from dsr_tf.callbacks.gradual_pruning import GradualPruning
@@ -19,6 +20,7 @@ __all__ = [
     "ITOP",
     "MEST",
     "SET",
+    "CHTs",
     "SNFS",
     "Checkpoint",
     "DeepR",

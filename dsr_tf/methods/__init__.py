@@ -1,3 +1,4 @@
+from dsr_tf.methods.cannistraci_hebb import chts
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import SparseTensor
 from dsr_tf.methods.deep_rewiring import deepr
@@ -27,6 +28,7 @@ __all__ = [
     "Pruned",
     "Record",
     "SparseTensor",
+    "chts",
     "deepr",
     "dsr",
     "gradual_pruning",

@@ -6,6 +6,7 @@ from functools import cached_property
 import tensorflow as tf
 
 from dsr_tf.methods.context import SparseTensor
+from dsr_tf.methods.grid import Grid
 
 
 class BlockTensor(SparseTensor):
@@ -15,7 +16,7 @@ class BlockTensor(SparseTensor):
         positions: Their positions, ascending, shape `(num_active,)`, int64.
         blocks: Their weights, shape `(num_active, rows, columns)`, any
             floating type.
-        num_units: Blocks in the tensor, active or not.
+        grid: Where the blocks of the tensor stand, active or not.
         shape: Shape of the tensor.
         slots: Slots of the optimizer, by name; one row for each active block.
         arrays: Arrays of the method, by name, of shape `(num_units,)`.
@@ -26,7 +27,7 @@ class BlockTensor(SparseTensor):
         self,
         positions: tf.Tensor,
         blocks: tf.Tensor,
-        num_units: int,
+        grid: Grid,
         shape: tuple[int, ...],
         slots: Mapping[str, tf.Tensor] | None = None,
         arrays: Mapping[str, tf.Tensor] | None = None,
@@ -34,7 +35,8 @@ class BlockTensor(SparseTensor):
     ) -> None:
         self.positions = positions
         self.blocks = blocks
-        self.num_units = num_units
+        self.grid = grid
+        self.num_units = grid.num_inputs * grid.num_outputs
         self.unit_size = int(blocks.shape[1] * blocks.shape[2])
         self.shape = shape
         self.num_active = tf.size(positions, out_type=tf.int64)

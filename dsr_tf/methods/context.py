@@ -8,6 +8,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from dsr_tf.methods.grid import Grid
+
 State = dict[str, float]
 
 
@@ -17,13 +19,14 @@ class SparseTensor:
     A unit moves as one: it is a weight, or all weights of a slice or a block.
     Units have positions: numbers from 0 to `num_units - 1`, in the order of the
     flattened tensor, or row by row of its blocks. A storage derives from this
-    class. It must define `num_active`, `positions`, `values`, `slots` and
-    `arrays`, and may override the other members by faster ones.
+    class. It must define `num_active`, `positions`, `values`, `slots`,
+    `arrays` and `grid`, and may override the other members by faster ones.
 
     Attributes:
         shape: Shape of the tensor.
         unit_size: Weights in a unit.
         num_units: Units in the tensor, active or not.
+        grid: Where they stand, between inputs and outputs.
         num_active: Active units, an int64 scalar.
         positions: Positions of the active units, shape `(num_active,)`,
             ascending, int64.
@@ -40,6 +43,7 @@ class SparseTensor:
     shape: tuple[int, ...]
     unit_size: int
     num_units: int
+    grid: Grid
     num_active: tf.Tensor
     positions: tf.Tensor
     values: tf.Tensor
@@ -115,12 +119,18 @@ class Context:
         step: Optimizer steps taken, an int64 scalar.
         num_steps: Optimizer steps of the whole training, a float64 scalar; NaN
             if it is not known.
+        seed: Seed of this reallocation, shape `(2,)`, int32; None where it is
+            not known.
+        gone: Where units grow: positions of the units that go in this
+            reallocation, ascending, one array for each tensor; otherwise None.
     """
 
     tensors: Sequence[SparseTensor]
     numbers: Mapping[str, Any] = field(default_factory=dict)
     step: Any = 0
     num_steps: Any = float("nan")
+    seed: tf.Tensor | None = None
+    gone: Sequence[tf.Tensor] | None = None
 
     @property
     def unit_sizes(self) -> tf.Tensor:

@@ -10,6 +10,7 @@ import tensorflow as tf
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import SparseTensor
 from dsr_tf.methods.context import comparable
+from dsr_tf.methods.grid import Grid
 from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import fold
 from dsr_tf.methods.tracing import in_turn
@@ -30,6 +31,8 @@ class MaskedTensor(SparseTensor):
         arrays: Arrays of the method, by name, of shape `(n,)`.
         num_active: The count of True in `mask`, if it is known.
         growth_scores: Shape `(n,)`, float32, if the method needs them.
+        grid: Where units stand; by default as in `shape` if each is a weight,
+            and otherwise all at one input.
     """
 
     def __init__(
@@ -41,12 +44,15 @@ class MaskedTensor(SparseTensor):
         arrays: Mapping[str, tf.Tensor] | None = None,
         num_active: tf.Tensor | None = None,
         growth_scores: tf.Tensor | None = None,
+        grid: Grid | None = None,
     ) -> None:
         self.mask = mask
         self.growth_scores = growth_scores
         self.rows = rows
         self.unit_size, self.num_units = map(int, rows.shape)
         self.shape = shape or (self.num_units,)
+        alone = self.shape if self.unit_size == 1 else (self.num_units,)
+        self.grid = grid or Grid(alone)
         self.slots = _Gathered(self, slots or {})
         self.arrays = _Gathered(self, arrays or {})
         if num_active is not None:
@@ -122,7 +128,7 @@ class PerturbedTensor(MaskedTensor):
     def __init__(
         self, before: MaskedTensor, rows: tf.Tensor, values: tf.Tensor
     ) -> None:
-        super().__init__(before.mask, rows, before.shape)
+        super().__init__(before.mask, rows, before.shape, grid=before.grid)
         self.slots, self.arrays = before.slots, before.arrays
         self.growth_scores = before.growth_scores
         self.num_active = before.num_active

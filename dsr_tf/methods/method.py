@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
@@ -167,6 +168,7 @@ class Method:
         Raises:
             NonFiniteWeightError: If a weight is NaN or infinite.
         """
+        ctx = replace(ctx, seed=seed)
         proposal = self.propose(ctx)
         check_finite(proposal.counts.numpy())
         if proposal.proportions is None:
@@ -280,7 +282,8 @@ class Method:
         ]
         if self.grow:
             counts = tf.convert_to_tensor(plan.grown, tf.int64)
-            grown = checked_grown(self.grow(ctx, counts, seed), len(gone))
+            after = replace(ctx, gone=gone)
+            grown = checked_grown(self.grow(after, counts, seed), len(gone))
             return gone, grown
         return gone, [Growth(tf.zeros([0], tf.int64))] * len(gone)
 

@@ -15,6 +15,7 @@ _PLACES = (
     "sparse_momentum.RECORD",
     "regeneration.RECORD",
     "elastic_mutation.RECORD",
+    "cannistraci_hebb.RECORD",
     "baselines.HASHED",
     "baselines.THIN_DENSE",
     "baselines.STATIC",

@@ -7,6 +7,7 @@ import tensorflow as tf
 from dsr_tf.layers.block_variable import stacked
 from dsr_tf.methods import Growth
 from dsr_tf.methods.blocks import BlockTensor
+from dsr_tf.methods.grid import Grid
 from dsr_tf.training.storage import Storage
 from dsr_tf.training.storage import unit_scores
 
@@ -23,7 +24,7 @@ class BlockStorage(Storage):
         return BlockTensor(
             tf.convert_to_tensor(self.layer.kernel_positions.value),
             tf.convert_to_tensor(self.layer.kernel_blocks.value),
-            units.count,
+            Grid(units.grid, units.grid_inputs),
             units.shape,
             {
                 x.name: tf.convert_to_tensor(x.variable.value)

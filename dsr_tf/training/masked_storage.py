@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from dsr_tf.layers import SparseKernel
 from dsr_tf.methods import Growth
+from dsr_tf.methods.grid import Grid
 from dsr_tf.methods.masked import MaskedTensor
 from dsr_tf.methods.masked import PerturbedTensor
 from dsr_tf.methods.masked import count_active
@@ -31,6 +32,7 @@ class MaskedStorage(Storage):
             arrays=self.arrays,
             num_active=num_active,
             growth_scores=unit_scores(layer.kernel_units, growth_scores),
+            grid=Grid(layer.kernel_units.grid, layer.kernel_units.grid_inputs),
         )
 
     def assign_values(self, tensor: Any, values: tf.Tensor) -> MaskedTensor:

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
@@ -193,6 +194,7 @@ class Program:
             dict(zip(self.names, numbers, strict=True)),
             tf.cast(seed[1], tf.int64),
             num_steps,
+            seed,
         )
 
     def _perturbed(
@@ -210,7 +212,7 @@ class Program:
             one.assign_values(*row)
             for one, *row in zip(self.stored, ctx.tensors, values, strict=True)
         ]
-        return MaskedContext(changed, ctx.numbers, ctx.step, ctx.num_steps)
+        return replace(ctx, tensors=changed)
 
     def _run(
         self, packed: tf.Tensor, seed: tf.Tensor, scores: list[tf.Tensor]

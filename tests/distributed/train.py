@@ -19,6 +19,7 @@ from dsr_tf import distribute
 from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import SET
 from dsr_tf.callbacks import SNFS
+from dsr_tf.callbacks import CHTs
 from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import GradualPruning
 from dsr_tf.callbacks import RigL
@@ -51,6 +52,7 @@ METHODS = {
             keras.optimizers.Adam(0.0, clipnorm=1.0), initial_scale=2.0**10
         ),
     ),
+    "chts": (lambda: CHTs(1, percolate=True), sgd),
     "deepr": (lambda: DeepR(1e-3), sgd),
     "gradual": (
         lambda: GradualPruning(0.8, 4, 1),
