@@ -163,10 +163,13 @@ def rows(tmp_path_factory):
         "num_prunes": (2, "positive count"),
         "schedule": ("cubic", "other"),
         "across_tensors": (True, "switch"),
+        "initial_sparsity": (0.0, "fraction"),
+        "power": (3.0, "positive number"),
     }
     fraction = {"drop_fraction": (0.1, "fractions")}
     period, stop = {"period": (5, "counts")}, {"stop_epoch": (None, "count?")}
     seed = {"seed": (0, "seed")}
+    begin = {"begin_step": (0, "count")}
     chosen = {
         "include": (None, "pattern?"),
         "exclude": (None, "patterns?"),
@@ -235,7 +238,7 @@ def rows(tmp_path_factory):
         "Exponential": ramp
         | {"start": (0.5, "positive number"), "end": (0.1, "positive number")},
         "FromEpoch": {"epoch": (3, "count")},
-        "GradualPruning": gradual | period | stop,
+        "GradualPruning": gradual | period | stop | begin,
         "GroupLasso": {
             "group": (0.1, "number"),
             "l1": (0.0, "keras"),
@@ -261,7 +264,8 @@ def rows(tmp_path_factory):
         "Reallocate": {"method": (methods.dsr(5), "other")}
         | period
         | stop
-        | seed,
+        | seed
+        | begin,
         "Reallocator": {
             "model_or_layers": (sparse, "other"),
             "optimizer": (sparse.optimizer, "optimizer"),
@@ -269,6 +273,7 @@ def rows(tmp_path_factory):
             **period,
             "stop": (None, "end?"),
             **seed,
+            **begin,
             "steps_per_epoch": (None, "positive count?"),
             "num_steps": (None, "positive count?"),
             "growth_scores": (None, "function?"),

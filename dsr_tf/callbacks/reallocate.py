@@ -50,6 +50,8 @@ class Reallocate(keras.callbacks.Callback):
         stop_epoch: Epoch, counted from 0, from which on masks do not change;
             None to go on to the end.
         seed: Integer from 0 to 2**31 - 1. Equal seeds give equal runs.
+        begin_step: Optimizer step from which on `period` counts; masks do not
+            change before.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins,
@@ -70,12 +72,14 @@ class Reallocate(keras.callbacks.Callback):
         period: int | Mapping[int, int] | Schedule,
         stop_epoch: int | None = None,
         seed: int = 0,
+        begin_step: int = 0,
     ) -> None:
         super().__init__()
         self.method = checked_kind("method", method, Method, "a dsr_tf Method")
         self.period = as_schedule("period", period, _checked_period)
         self.stop_epoch = checked_count("stop_epoch", stop_epoch, optional=True)
         self.seed = checked_seed(seed)
+        self.begin_step = checked_count("begin_step", begin_step)
         self._plain_fit: Any = None  # Made when training begins.
         self._current: Reallocator | None = None
         self._reallocators: WeakKeyDictionary[keras.Model, Reallocator] = (
@@ -126,6 +130,7 @@ class Reallocate(keras.callbacks.Callback):
             self.period,
             None if self.stop_epoch is None else FromEpoch(self.stop_epoch),
             self.seed,
+            begin_step=self.begin_step,
         )
         if known:
             new.continue_from(known)
@@ -274,12 +279,12 @@ class Reallocate(keras.callbacks.Callback):
         execution = self.model.steps_per_execution
         params = self.params or {}
         used = _used(self.period, params.get("epochs", 1))
-        counts = [params.get("steps") or 0, *used]
+        counts = [params.get("steps") or 0, self.begin_step, *used]
         if any(count % execution for count in counts):
             logging.warning(
-                "`steps_per_execution=%d` does not divide both the steps of an "
-                "epoch and the period, so reallocations can come up to %d "
-                "steps late.",
+                "`steps_per_execution=%d` does not divide the steps of an "
+                "epoch, the period and `begin_step`, so reallocations can come "
+                "up to %d steps late.",
                 execution,
                 execution - 1,
             )

@@ -149,6 +149,13 @@ MOVES = (
         "Epoch from which on the masks no longer change.",
         lower_bound=0,
     ),
+    flags.DEFINE_integer(
+        "begin_step",
+        0,
+        "Optimizer step from which on --period counts. The masks do not change "
+        "before.",
+        lower_bound=0,
+    ),
 )
 START = (
     flags.DEFINE_string(

@@ -118,6 +118,7 @@ def build_reallocation(config: Config) -> Reallocate | None:
         1 if record.every_step else config.moves.period,
         config.moves.stop_epoch,
         config.training.seed,
+        config.moves.begin_step,
     )
 
 
@@ -151,13 +152,14 @@ def _is_slow(config: Config) -> bool:
 def steps_per_execution(config: Config, steps_per_epoch: int) -> int:
     """Returns the largest number of steps in an execution that fits the run.
 
-    It divides the epoch and every period of the run, and it is small enough
-    that a signal is handled in time. If the period changes from step to step,
-    it is one step.
+    It divides the epoch, every period of the run and the step where they begin,
+    and it is small enough that a signal is handled in time. If the period
+    changes from step to step, it is one step.
     """
     if _is_slow(config):
         return 1
-    common = math.gcd(steps_per_epoch, *_used_periods(config))
+    begin = config.moves.begin_step if config.record.moves_weights else 0
+    common = math.gcd(steps_per_epoch, begin, *_used_periods(config))
     most = min(common, _MOST_STEPS[config.network.model])
     return max(n for n in range(1, most + 1) if common % n == 0)
 

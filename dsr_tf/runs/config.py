@@ -117,10 +117,12 @@ class Moves:
     Args:
         period: Schedule of the optimizer steps between reallocations.
         stop_epoch: Epoch from which on the masks no longer change, or None.
+        begin_step: Optimizer step from which on `period` counts.
     """
 
     period: Schedule
     stop_epoch: int | None
+    begin_step: int = 0
 
 
 @dataclass(frozen=True)
