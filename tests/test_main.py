@@ -152,7 +152,7 @@ def test_second_run_is_refused(finished):
             "--group_lasso does not go with --method=hashed",
         ),
         (
-            "--distribution=erk --method=hashed",
+            "--distribution=balanced --method=hashed",
             "trains under masks: dsr, deepr, set or static",
         ),
         ("--distribution=erk --method=compressed --init_from=a", "under masks"),
@@ -356,7 +356,8 @@ DIFFERENT = (
     ("--test_split=train[80%:]", "--test_split=train[81%:]"),
     ("--train_split=train[80%:]", "--train_split=train"),
     ("--begin_step=5", "--begin_step=6"),
-    ("--stop_epoch=3", "--distribution=erk", f"--dataset={'x' * 300}"),
+    ("--distribution=balanced", "--distribution=erk"),
+    ("--stop_epoch=3", f"--dataset={'x' * 300}"),
 )
 
 

@@ -213,6 +213,11 @@ def rows(tmp_path_factory):
     pair = {"source": (sparse, "other"), "target": (sparse, "other")}
     return {
         "AdaptiveThreshold": threshold,
+        "Balanced": {
+            "x": (np.ones((2, 4)), "anything"),
+            "y": (np.ones((2, 3)), "anything"),
+            "loss": ("mse", "function"),
+        },
         "AtRandom": {"stddev": (0.0, "number")},
         "BlockConv1D": conv | blocks,
         "BlockConv2D": conv | blocks,

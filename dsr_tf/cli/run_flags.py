@@ -83,10 +83,11 @@ BUDGET = (
     flags.DEFINE_enum(
         "distribution",
         "uniform",
-        ["uniform", "erk"],
+        ["uniform", "erk", "balanced"],
         "How the budget is split between layers at the start. uniform: every "
         "layer has the same sparsity. erk: large layers are sparser than small "
-        "ones.",
+        "ones. balanced: each layer gets as many as it has of the weights that "
+        "matter most to the loss of the first batch.",
     ),
     flags.DEFINE(
         GranularityName(),

@@ -6,6 +6,7 @@ import keras
 
 from dsr_tf.convert.exchange import with_hashed_kernels
 from dsr_tf.convert.exchange import with_sparse_kernels
+from dsr_tf.convert.kernel_sparsities import Distribution
 from dsr_tf.convert.kernel_sparsities import all_made
 from dsr_tf.convert.kernel_sparsities import kernel_sparsities
 from dsr_tf.convert.kernel_sparsities import kernel_units
@@ -20,7 +21,7 @@ def budgeted(
     model: keras.Model,
     mask_seeds: Mapping[str, int],
     sparsity: float | None,
-    distribution: str = "uniform",
+    distribution: Distribution = "uniform",
     hashed: bool = False,
     granularity: GranularityLike = "weight",
     storage: str = "masks",
@@ -34,7 +35,7 @@ def budgeted(
         sparsity: Fraction of zeros, in `[0, 1)`; None returns the network
             itself.
         distribution: `"uniform"`: every kernel has this sparsity, rounded on
-            its own. `"erk"`: as in `sparsify`.
+            its own. `"erk"`, or a function: as in `sparsify`.
         hashed: Whether kernels share values instead of holding zeros.
         granularity: What the masks move as one, as in `sparsify`.
         storage: How kernels are stored, as in `sparsify`.

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from dsr_tf import models
 from dsr_tf.callbacks import Reallocate
+from dsr_tf.convert.kernel_sparsities import Scoring
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.runs.config import Config
 from dsr_tf.schedules import ByEpoch
@@ -35,13 +36,23 @@ def build_dense(
 
 
 def build_model(
-    config: Config, image_shape: tuple[int, ...], num_classes: int
+    config: Config,
+    image_shape: tuple[int, ...],
+    num_classes: int,
+    scoring: Scoring | None = None,
 ) -> keras.Model:
-    """Builds the network that is trained, with its own first masks."""
+    """Builds the network that is trained, with its own first masks.
+
+    Args:
+        config: Settings of the run.
+        image_shape: Height, width and channels.
+        num_classes: Number of classes.
+        scoring: Scores the weights, where the budget is to be balanced.
+    """
     record = config.record
     if record.kernels == "dense":
         return build_dense(config, image_shape, num_classes)
-    distribution = config.budget.distribution
+    distribution = scoring or config.budget.distribution
     own = {} if distribution == "uniform" else {"distribution": distribution}
     return _network(
         config,

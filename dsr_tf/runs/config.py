@@ -58,7 +58,7 @@ class Budget:
         method: Name of the method.
         sparsity: Fraction of zeros in the sparse layers, in `[0, 1)`.
         distribution: How the budget is split between layers at the start:
-            `"uniform"` or `"erk"`.
+            `"uniform"`, `"erk"` or `"balanced"`.
         granularity: Name of the unit that masks move.
         storage: How kernels are stored, as in `sparsify`.
     """
