@@ -13,6 +13,7 @@ from dsr_tf.convert.clone import check_built
 from dsr_tf.convert.exchange import kernel_seeds
 from dsr_tf.convert.exchange import make_sparse
 from dsr_tf.convert.exchange import with_sparse_kernels
+from dsr_tf.convert.few_units import warn_of_few_units
 from dsr_tf.convert.kernel_sparsities import Distribution
 from dsr_tf.convert.kernel_sparsities import all_made
 from dsr_tf.convert.kernel_sparsities import kernel_sparsities
@@ -100,6 +101,9 @@ def sparsify(
             `"auto"`: blocks where that makes a training step faster, by what
             was measured of layers of such a size, density and block.
 
+    A warning names kernels that keep fewer weights than they have outputs, as
+    some of these then have no input.
+
     Returns:
         A new model, or the model itself.
 
@@ -125,6 +129,7 @@ def sparsify(
     kernels = [kernel for x in chosen for kernel in x.kernels]
     units = kernel_units(chosen, moved)
     sparsities = kernel_sparsities(model, chosen, sparsity, distribution, moved)
+    warn_of_few_units(model, chosen, units, sparsities)
     made = all_made(
         sparsities,
         units,

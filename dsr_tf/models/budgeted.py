@@ -6,6 +6,7 @@ import keras
 
 from dsr_tf.convert.exchange import with_hashed_kernels
 from dsr_tf.convert.exchange import with_sparse_kernels
+from dsr_tf.convert.few_units import warn_of_few_units
 from dsr_tf.convert.kernel_sparsities import Distribution
 from dsr_tf.convert.kernel_sparsities import all_made
 from dsr_tf.convert.kernel_sparsities import kernel_sparsities
@@ -55,6 +56,7 @@ def budgeted(
         )
     if hashed:
         return with_hashed_kernels(model, sparsities, seeds)
+    warn_of_few_units(model, chosen, units, sparsities)
     stored = storages(model, chosen, units, sparsities, storage, moved)
     made = all_made(sparsities, units, seeds, stored)
     return with_sparse_kernels(model, made)
