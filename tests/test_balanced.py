@@ -205,10 +205,13 @@ def test_a_run_scores_the_weights_that_it_begins_with(tmp_path):
 
 @pytest.mark.slow
 def test_a_balanced_run_goes_on(tmp_path):
-    arguments = {"distribution": "balanced", "sparsity": 0.98}
-    whole = runs.run(config(tmp_path / "whole", epochs=2, **arguments))
-    first = runs.run(config(tmp_path / "parts", epochs=1, **arguments))
-    again = runs.run(config(tmp_path / "parts", epochs=2, **arguments))
+    def trained(name, epochs):
+        given = {"epochs": epochs, "flags": f"--epochs={epochs}\n"}
+        given |= {"distribution": "balanced", "sparsity": 0.98}
+        return runs.run(config(tmp_path / name, **given))
+
+    whole = trained("whole", 2)
+    first, again = trained("parts", 1), trained("parts", 2)
     assert first["num_active"] == again["num_active"] == 1004
     for name in ("train_seconds", "reallocation_seconds"):
         assert again.pop(name) > 0 and whole.pop(name) > 0

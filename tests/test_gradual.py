@@ -190,6 +190,13 @@ def test_too_few_weights_are_refused(active, refused):
         assert rule.check(extents) is None
 
 
+def test_each_tensor_must_hold_enough_where_each_is_pruned_alone():
+    extents = [Extent("a", 49, 100), Extent("b", 60, 100)]
+    assert ToSparsity(0.5, 5).check(extents) is None
+    with pytest.raises(ValueError, match="leaves 50 .* the layers hold 49"):
+        ToSparsity(0.5, 5, across_tensors=False).check(extents)
+
+
 @pytest.mark.parametrize(
     "args, message",
     [

@@ -86,6 +86,11 @@ class ToSparsity(Prune):
 
     def check(self, extents: Sequence[Extent]) -> None:
         """Refuses tensors that already hold fewer weights than the target."""
+        alone = [[extent] for extent in extents]
+        for ranked in [extents] if self.across_tensors else alone:
+            self._check_together(ranked)
+
+    def _check_together(self, extents: Sequence[Extent]) -> None:
         active = sum(x.num_active * x.unit_size for x in extents)
         target = sum(
             num_kept(x.num_units, self.sparsity) * x.unit_size for x in extents
