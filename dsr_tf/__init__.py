@@ -8,6 +8,7 @@ from dsr_tf import methods
 from dsr_tf import models
 from dsr_tf import schedules
 from dsr_tf.analysis import summary
+from dsr_tf.convert import Balanced
 from dsr_tf.convert import densify
 from dsr_tf.convert import hash_kernels
 from dsr_tf.convert import load_dense_weights
@@ -16,6 +17,7 @@ from dsr_tf.exporting import export
 from dsr_tf.training import Reallocator
 
 __all__ = [
+    "Balanced",
     "Reallocator",
     "callbacks",
     "data",

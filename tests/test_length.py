@@ -60,6 +60,55 @@ def test_training_that_is_too_short_is_refused(num_prunes, period, end):
         assert net.layers[0].num_active == 20
 
 
+class Counts(keras.callbacks.Callback):
+    """Notes the active weights after every batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.found = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.found.append(self.model.layers[-1].num_active)
+
+
+@pytest.mark.parametrize(
+    "begin_step, period, first",
+    [(0, 4, 4), (3, 4, 7), (4, 4, 8), (9, {0: 5}, 14), (9, Linear(5, 5), 14)],
+)
+def test_period_counts_from_the_first_step_on(begin_step, period, first):
+    net, counts = network(), Counts()
+    prune = GradualPruning(0.5, 1, period, begin_step=begin_step)
+    fit(net, None, callbacks=[prune, counts])
+    assert counts.found == [40] * (first - 1) + [20] * (17 - first)
+
+
+def test_begin_counts_in_the_length_of_a_training(caplog):
+    # After 6 + 4 and 6 + 8 of 16 steps.
+    with pytest.raises(
+        ValueError, match="end at optimizer step 18 or later, the .* step 16"
+    ):
+        fit(network(), GradualPruning(0.5, 3, period=4, begin_step=6))
+    fit(network(), prune := GradualPruning(0.5, 2, period=4, begin_step=6))
+    assert num_done(prune) == 2
+    assert not caplog.records
+    with pytest.raises(ValueError, match="end at optimizer step 24 or later"):
+        fit(network(), GradualPruning(0.5, 1, period=4, begin_step=20))
+    prune = GradualPruning(0.5, 9, 4, stop_epoch=2, begin_step=14)
+    fit(network(), prune)
+    assert num_done(prune) == 0
+    assert "the period is 4, counted from step 14 on" in caplog.text
+
+
+def test_begin_that_executions_miss_is_warned_of(caplog):
+    net = network(steps_per_execution=4)
+    fit(net, prune := GradualPruning(0.5, 2, period=4, begin_step=2))
+    assert "does not divide the steps of an epoch, the period and" in (
+        caplog.text
+    )
+    # After 6 and 10, at 8 and 12.
+    assert num_done(prune) == 2
+
+
 def test_prunes_of_an_execution_are_one():
     # Asked after 3, 6 and 8 steps of an epoch: due after 3, 6, 8, 11, ...
     net = network(steps_per_execution=3)
@@ -161,7 +210,40 @@ def test_gradients_that_add_up_may_move_nothing(caplog):
     assert "until optimizer step 8, and no" in caplog.text
 
 
+@pytest.mark.parametrize("batches", [3, 7, 12])
+def test_begin_is_the_same_where_a_run_goes_on(tmp_path, batches):
+    def trained(folder, stops):
+        for left in stops:
+            prune = GradualPruning(
+                0.9, 3, 3, initial_sparsity=0.5, begin_step=5, power=2
+            )
+            try:
+                net = resumed(folder, prune, left)
+            except PreemptedError:
+                assert left
+        return net.layers[-1].kernel.numpy(), prune.state
+
+    kernel, state = trained(tmp_path / "whole", [0])
+    again, resumed_state = trained(tmp_path / "parts", [batches, 0])
+    assert (again == kernel).all()
+    assert (kernel != 0).sum() == 64
+    for one in (state, resumed_state):
+        assert one.last_step == 14 and one.method == {"prunes": 3}
+
+
 def test_a_run_that_goes_on_within_an_epoch_is_taken_whole(tmp_path):
+    # Stopped in the first epoch, where 4 of 4 prunes are left.
+    for batches in (3, 0):
+        prune = GradualPruning(0.5, 4, period=4)
+        try:
+            resumed(tmp_path, prune, batches)
+        except PreemptedError:
+            assert batches
+    assert num_done(prune) == 4
+
+
+def resumed(folder, prune, batches):
+    """Trains for 16 steps, or goes on, and stops after some batches."""
     digits = load_images("digits", train_examples=80)
 
     class StopAfter(keras.callbacks.Callback):
@@ -174,27 +256,22 @@ def test_a_run_that_goes_on_within_an_epoch_is_taken_whole(tmp_path):
             if not self.left:
                 self.checkpoint.stop()
 
-    # Stopped in the first epoch, where 4 of 4 prunes are left.
-    for batches in (3, 0):
-        net = keras.Sequential(
-            [
-                keras.Input((8, 8, 1)),
-                keras.layers.Flatten(),
-                SparseDense(10, 0.0),
-            ]
-        )
-        net.compile("sgd", "sparse_categorical_crossentropy")
-        prune = GradualPruning(0.5, 4, period=4)
-        checkpoint = Checkpoint(tmp_path, prune)
-        try:
-            resumable_fit(
-                net,
-                lambda epoch, step: digits.train_batches(10, 0, epoch, step),
-                checkpoint,
-                epochs=2,
-                steps_per_epoch=8,
-                callbacks=[prune, StopAfter(checkpoint, batches)],
-            )
-        except PreemptedError:
-            assert batches
-    assert num_done(prune) == 4
+    keras.utils.set_random_seed(0)
+    net = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Flatten(),
+            SparseDense(10, 0.0),
+        ]
+    )
+    net.compile("sgd", "sparse_categorical_crossentropy")
+    checkpoint = Checkpoint(folder, prune)
+    resumable_fit(
+        net,
+        lambda epoch, step: digits.train_batches(10, 0, epoch, step),
+        checkpoint,
+        epochs=2,
+        steps_per_epoch=8,
+        callbacks=[prune, StopAfter(checkpoint, batches)],
+    )
+    return net

@@ -152,7 +152,7 @@ def test_second_run_is_refused(finished):
             "--group_lasso does not go with --method=hashed",
         ),
         (
-            "--distribution=erk --method=hashed",
+            "--distribution=balanced --method=hashed",
             "trains under masks: dsr, deepr, set, rigl, itop, snfs, granet, "
             "mest, chts or static",
         ),
@@ -181,6 +181,17 @@ def test_second_run_is_refused(finished):
         ("--temperature 1e-3", "--temperature has no effect with --method=dsr"),
         ("--noprune_across_tensors", "it belongs to --method=compressed"),
         ("--num_prunes=20 --period=5", "--num_prunes has no effect"),
+        ("--prune_power=2", "it belongs to --method=compressed"),
+        (
+            "--method=compressed --init_from=a --prune_initial_sparsity=.95",
+            "=0.95 must be at most --sparsity=0.9",
+        ),
+        (
+            "--method=compressed --init_from=a --prune_power=2 "
+            "--prune_schedule=exponential",
+            "--prune_power=2 needs --prune_schedule=cubic",
+        ),
+        ("--begin_step=-1", "--begin_step"),
         ("--quantize=int8", "--quantize needs --format=tflite"),
         ("--compute=blocks --format=npz", "needs --format=saved_model"),
         ("--encoding=dense", "--encoding needs --format=tflite"),
@@ -345,7 +356,9 @@ DIFFERENT = (
     ("--regrow_stddev=.3", "--seed=1", "--epochs=3", "--sparsity=.8"),
     ("--test_split=train[80%:]", "--test_split=train[81%:]"),
     ("--train_split=train[80%:]", "--train_split=train"),
-    ("--stop_epoch=3", "--distribution=erk", f"--dataset={'x' * 300}"),
+    ("--begin_step=5", "--begin_step=6"),
+    ("--distribution=balanced", "--distribution=erk"),
+    ("--stop_epoch=3", f"--dataset={'x' * 300}"),
 )
 
 
@@ -372,6 +385,7 @@ def test_different_settings_have_different_folders():
         ("--drop_fraction=0:0.3,2:0.1", "--drop_fraction=0:0.3,2:0.1"),
         ("--drop_fraction=cosine:0.3:0", "--drop_fraction=cosine:0.3:0.0"),
         ("--distribution=erk", "--distribution=erk"),
+        ("--begin_step=7", "--begin_step=7"),
     ],
 )
 def test_flags_are_written_in_one_form(given, written):
@@ -386,7 +400,12 @@ def test_a_run_has_the_settings_of_its_own_method_only():
     assert "--drop_fraction=0.2" in text
     assert "num_pruned" not in text and "temperature" not in text
     # Older runs have no such flag, and did the same.
-    assert "distribution" not in text
+    assert "distribution" not in text and "begin_step" not in text
+    start = "--method=compressed", "--init_from=a"
+    assert "prune_initial" not in config(*start).flags
+    assert "prune_power" not in config(*start).flags
+    own = ("--prune_initial_sparsity=0.5", "--prune_power=2.0")
+    assert set(own) <= set(config(*start, *own).flags.splitlines())
     assert isinstance(config("--method=set").settings, evolution.Settings)
 
 

@@ -152,6 +152,15 @@ def test_a_list_of_layers_is_enough():
     assert (net.get_layer("conv").kernel_mask.numpy() == first).all()
 
 
+@pytest.mark.parametrize("begin_step, first", [(0, 6), (4, 10), (6, 12)])
+def test_period_counts_from_the_first_step_on(begin_step, first):
+    net = model()
+    moves = Reallocator(
+        net, net.optimizer, methods.set_method(0.2), 6, begin_step=begin_step
+    )
+    assert loop(net, moves, last=20) == list(range(first, 21, 6))
+
+
 def test_stop_and_period_may_be_shares_and_schedules():
     net = model()
     moves = Reallocator(

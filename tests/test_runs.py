@@ -305,6 +305,8 @@ def test_steps_are_executed_up_to_the_next_reallocation():
     mnist = config("", period=period)
     assert build.steps_per_execution(mnist, 600) == 100
     assert build.steps_per_execution(config("", period={0: 15}), 15) == 15
+    begins = config("", period={0: 15}, begin_step=6)
+    assert build.steps_per_execution(begins, 15) == 3
     # Periods that never come into force do not count.
     unused = config("", epochs=2, period={0: 15, 25: 7})
     assert build.steps_per_execution(unused, 15) == 15

@@ -335,12 +335,19 @@ def test_erk_caps_at_density_1_and_solves_the_rest_again():
         max_size=8,
     ),
     st.floats(0, 0.95),
-    st.sampled_from(["uniform", "erk"]),
+    st.sampled_from(["uniform", "erk", "scores"]),
     st.booleans(),
 )
 def test_budget_is_shared_out_exactly(shapes, sparsity, share, slices):
     granularity = KERNEL if slices else WEIGHT
     kernels = [Units((k, k, i, o), granularity) for k, i, o in shapes]
+    if share == "scores":
+        # Some are 0.
+        scale = RNG.integers(0, 3, len(kernels))
+        share = [
+            s * RNG.random(kernel.shape)
+            for s, kernel in zip(scale, kernels, strict=True)
+        ]
     size = sum(kernel.num_weights for kernel in kernels)
     budget = max(1, int((1 - sparsity) * size + 0.1))
     needed = sum(kernel.size for kernel in kernels)

@@ -170,6 +170,8 @@ def rows(tmp_path_factory):
         "num_prunes": (2, "positive count"),
         "schedule": ("cubic", "other"),
         "across_tensors": (True, "switch"),
+        "initial_sparsity": (0.0, "fraction"),
+        "power": (3.0, "positive number"),
     }
     fraction = {"drop_fraction": (0.1, "fractions")}
     chts = fraction | {
@@ -177,6 +179,7 @@ def rows(tmp_path_factory):
         "percolate": (False, "switch"),
     }
     period, stop = {"period": (5, "counts")}, {"stop_epoch": (None, "count?")}
+    begin = {"begin_step": (0, "count")}
     seed, end = {"seed": (0, "seed")}, {"stop": (None, "end?")}
     growth = {"growth": ("random", "other")}
     path = {
@@ -232,6 +235,11 @@ def rows(tmp_path_factory):
     pair = {"source": (sparse, "other"), "target": (sparse, "other")}
     return {
         "AdaptiveThreshold": threshold,
+        "Balanced": {
+            "x": (np.ones((2, 4)), "anything"),
+            "y": (np.ones((2, 3)), "anything"),
+            "loss": ("mse", "function"),
+        },
         "AtRandom": {"stddev": (0.0, "number")},
         "BlockConv1D": conv | blocks,
         "BlockConv2D": conv | blocks,
@@ -258,7 +266,7 @@ def rows(tmp_path_factory):
         "Exponential": ramp
         | {"start": (0.5, "positive number"), "end": (0.1, "positive number")},
         "FromEpoch": {"epoch": (3, "count")},
-        "GradualPruning": gradual | period | stop,
+        "GradualPruning": gradual | period | stop | begin,
         "GroupLasso": {
             "group": (0.1, "number"),
             "l1": (0.0, "keras"),
@@ -288,7 +296,8 @@ def rows(tmp_path_factory):
         | period
         | stop
         | seed
-        | end,
+        | end
+        | begin,
         "RigL": fraction | period | end | seed,
         "Reallocator": {
             "model_or_layers": (sparse, "other"),
@@ -297,6 +306,7 @@ def rows(tmp_path_factory):
             **period,
             "stop": (None, "end?"),
             **seed,
+            **begin,
             "steps_per_epoch": (None, "positive count?"),
             "num_steps": (None, "positive count?"),
             "growth_scores": (None, "function?"),

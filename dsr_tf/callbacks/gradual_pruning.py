@@ -10,10 +10,12 @@ from dsr_tf.schedules import Schedule
 class GradualPruning(Reallocate):
     """Prunes the smallest weights in steps, until a sparsity is reached.
 
-    The model must be trained, and have sparse layers with `sparsity=0`. After
-    the last prune the layers together hold exactly as many weights as new
-    sparse layers of that sparsity would. No weight is regrown. Slices or blocks
-    that move as one stay whole, so the count may end lower by less than one.
+    The model must be trained, and have sparse layers with `sparsity=0`, or with
+    any sparsity below that of the end. Prune `k` of `n` comes
+    `begin_step + k * period` optimizer steps after the start. After the last
+    one the layers together hold exactly as many weights as new sparse layers of
+    that sparsity would. No weight is regrown. Slices or blocks that move as one
+    stay whole, so the count may end lower by less than one.
 
     Args:
         sparsity: Fraction of zeros at the end, in `[0, 1)`.
@@ -26,6 +28,11 @@ class GradualPruning(Reallocate):
             layer gets the same sparsity.
         stop_epoch: Epoch, counted from 0, from which on nothing is pruned;
             None to go on to the end.
+        initial_sparsity: Sparsity to begin from, in `[0, 1)` and at most
+            `sparsity`. The first prune goes beyond it.
+        begin_step: Optimizer step from which on `period` counts.
+        power: Exponent of the cubic schedule, above 0: 1 for a straight line.
+            The exponential one takes 3 alone.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins,
@@ -50,8 +57,16 @@ class GradualPruning(Reallocate):
         schedule: str = "cubic",
         across_tensors: bool = True,
         stop_epoch: int | None = None,
+        initial_sparsity: float = 0.0,
+        begin_step: int = 0,
+        power: float = 3.0,
     ) -> None:
         method = methods.gradual_pruning(
-            sparsity, num_prunes, schedule, across_tensors
+            sparsity,
+            num_prunes,
+            schedule,
+            across_tensors,
+            initial_sparsity,
+            power,
         )
-        super().__init__(method, period, stop_epoch)
+        super().__init__(method, period, stop_epoch, begin_step=begin_step)

@@ -54,14 +54,15 @@ class Reallocate(keras.callbacks.Callback):
         seed: Integer from 0 to 2**31 - 1. Equal seeds give equal runs.
         stop: The same as `stop_epoch`, given as a share of the training, a
             float in `(0, 1]`, or as an optimizer step, an integer.
+        begin_step: Optimizer step from which on `period` counts; masks do not
+            change before.
 
     Raises:
         ValueError: If an argument is out of its range, or both ends are given;
-            when training begins,
-            if the model has no trainable sparse layer, or its budget is too
-            small, or another callback moves its weights too, or the training
-            ends before the method does. The budget of a model that is not
-            built yet is known only after its first step.
+            when training begins, if the model has no trainable sparse layer,
+            or its budget is too small, or another callback moves its weights
+            too, or the training ends before the method does. The budget of a
+            model that is not built yet is known only after its first step.
         FloatingPointError: At a reallocation, or at the end of an epoch, if a
             weight is NaN or infinite.
         ReplicasDifferError: At a reallocation, or after the first step, if
@@ -77,12 +78,14 @@ class Reallocate(keras.callbacks.Callback):
         seed: int = 0,
         *,
         stop: End = None,
+        begin_step: int = 0,
     ) -> None:
         super().__init__()
         self.method = checked_kind("method", method, Method, "a dsr_tf Method")
         self.period = as_schedule("period", period, _checked_period)
         self.stop = _end(stop_epoch, stop)
         self.seed = checked_seed(seed)
+        self.begin_step = checked_count("begin_step", begin_step)
         self._plain_fit: Any = None  # Made when training begins.
         self._current: Reallocator | None = None
         self._reallocators: WeakKeyDictionary[keras.Model, Reallocator] = (
@@ -133,6 +136,7 @@ class Reallocate(keras.callbacks.Callback):
             self.period,
             self.stop,
             self.seed,
+            begin_step=self.begin_step,
         )
         if known:
             new.continue_from(known)
@@ -281,12 +285,12 @@ class Reallocate(keras.callbacks.Callback):
         execution = self.model.steps_per_execution
         params = self.params or {}
         used = _used(self.period, params.get("epochs", 1))
-        counts = [params.get("steps") or 0, *used]
+        counts = [params.get("steps") or 0, self.begin_step, *used]
         if any(count % execution for count in counts):
             logging.warning(
-                "`steps_per_execution=%d` does not divide both the steps of an "
-                "epoch and the period, so reallocations can come up to %d "
-                "steps late.",
+                "`steps_per_execution=%d` does not divide the steps of an "
+                "epoch, the period and `begin_step`, so reallocations can come "
+                "up to %d steps late.",
                 execution,
                 execution - 1,
             )

@@ -158,6 +158,25 @@ def _distributed_have_masks(values: Values) -> str | None:
     return _needs_masks(option, _record(values))
 
 
+@check("method", "sparsity", "prune_initial_sparsity")
+def _sparsity_rises(values: Values) -> str | None:
+    initial, sparsity = values["prune_initial_sparsity"], values["sparsity"]
+    if values["method"] == "compressed" and initial > sparsity:
+        return (
+            f"--prune_initial_sparsity={initial:g} must be at most "
+            f"--sparsity={sparsity:g}"
+        )
+    return None
+
+
+@check("method", "prune_schedule", "prune_power")
+def _power_is_of_a_polynomial(values: Values) -> str | None:
+    schedule, power = values["prune_schedule"], values["prune_power"]
+    if values["method"] == "compressed" and power != 3 and schedule != "cubic":
+        return f"--prune_power={power:g} needs --prune_schedule=cubic"
+    return None
+
+
 @check("model", "granularity", "group_lasso")
 def _slices_need_convolutions(values: Values) -> str | None:
     slices = values["granularity"] == "kernel" or values["group_lasso"] > 0

@@ -18,8 +18,13 @@ from dsr_tf.runs.config import Start
 from dsr_tf.runs.config import Training
 
 _REMARK = "# python main.py --flagfile=THIS_FILE --run_dir=ANOTHER_FOLDER"
-# Older runs have no such flag: runs that do the same have no line of it.
-_LEFT_OUT = {"distribution": "uniform"}
+# Older runs have no such flags: runs that do the same have no line of them.
+_LEFT_OUT = {
+    "distribution": "uniform",
+    "begin_step": 0,
+    "prune_initial_sparsity": 0.0,
+    "prune_power": 3.0,
+}
 
 
 def config() -> Config:

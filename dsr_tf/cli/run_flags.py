@@ -83,10 +83,11 @@ BUDGET = (
     flags.DEFINE_enum(
         "distribution",
         "uniform",
-        ["uniform", "erk"],
+        ["uniform", "erk", "balanced"],
         "How the budget is split between layers at the start. uniform: every "
         "layer has the same sparsity. erk: large layers are sparser than small "
-        "ones.",
+        "ones. balanced: each layer gets as many as it has of the weights that "
+        "matter most to the loss of the first batch.",
     ),
     flags.DEFINE(
         GranularityName(),
@@ -147,6 +148,13 @@ MOVES = (
         "stop_epoch",
         None,
         "Epoch from which on the masks no longer change.",
+        lower_bound=0,
+    ),
+    flags.DEFINE_integer(
+        "begin_step",
+        0,
+        "Optimizer step from which on --period counts. The masks do not change "
+        "before.",
         lower_bound=0,
     ),
 )

@@ -1,10 +1,12 @@
 """The sparsity of each kernel of a model."""
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from dsr_tf.checks import checked_fraction
 from dsr_tf.convert.select import Candidate
@@ -16,6 +18,10 @@ from dsr_tf.layers.sparse_part import Sparsity
 from dsr_tf.units import Granularity
 from dsr_tf.units import Units
 
+# Returns a score for each weight of some kernels of a model.
+Scoring = Callable[[keras.Model, Sequence[keras.Variable]], Sequence[Any]]
+# What arguments take.
+Distribution = str | Mapping[Any, float] | Scoring
 # Why a layer with kernels is none of those whose sparsity is given.
 _LEFT_OUT = "left out by `include`, `exclude` or default"
 
@@ -24,7 +30,7 @@ def kernel_sparsities(
     model: keras.Model,
     chosen: Sequence[Candidate],
     sparsity: float | None,
-    distribution: str | Mapping[Any, float],
+    distribution: Distribution,
     granularity: Granularity,
 ) -> dict[int, float]:
     """Returns the fraction of zeros of each kernel, by `id(kernel)`.
@@ -38,19 +44,23 @@ def kernel_sparsities(
 
     Raises:
         ValueError: If an argument is out of its range, or a pattern matches no
-            layer.
+            layer, or a function returns what are no scores.
     """
+    share: str | Sequence[np.ndarray]
     if isinstance(distribution, Mapping) and distribution:
         groups = _groups(model, chosen, sparsity, distribution)
         share = "uniform"
     elif isinstance(distribution, str) and distribution in DISTRIBUTIONS:
         groups = [(list(chosen), checked_fraction("sparsity", sparsity))]
         share = distribution
+    elif callable(distribution):
+        groups = [(list(chosen), checked_fraction("sparsity", sparsity))]
+        share = _scores(distribution, model, chosen)
     else:
         raise ValueError(
-            f"`distribution` must be one of {tuple(DISTRIBUTIONS)}, or a "
-            "mapping from patterns to sparsities. "
-            f"Received: distribution={distribution!r}"
+            f"`distribution` must be one of {tuple(DISTRIBUTIONS)}, a mapping "
+            "from patterns to sparsities, or a function that scores weights, "
+            f"such as a `Balanced`. Received: distribution={distribution!r}"
         )
     found: dict[int, float] = {}
     for members, fraction in groups:
@@ -96,6 +106,27 @@ def all_made(
         )
         for key, sparsity in sparsities.items()
     }
+
+
+def _scores(
+    scoring: Scoring, model: keras.Model, chosen: Sequence[Candidate]
+) -> list[np.ndarray]:
+    """Returns what a function says of each kernel, checked."""
+    kernels = [kernel for candidate in chosen for kernel in candidate.kernels]
+    found: Any = scoring(model, kernels)
+    try:
+        scores = [np.asarray(x, np.float32) for x in found]
+    except (TypeError, ValueError):
+        scores = []
+    shapes = [tuple(kernel.shape) for kernel in kernels]
+    finite = all(np.isfinite(x).all() for x in scores)
+    if [x.shape for x in scores] != shapes or not finite:
+        raise ValueError(
+            "`distribution`, where it is a function, must return an array of "
+            "finite scores for each kernel, of its shape. "
+            f"Received: distribution={scoring!r}, which returns {found!r:.200}"
+        )
+    return scores
 
 
 def _groups(

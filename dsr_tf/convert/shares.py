@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from dsr_tf.budget import apportion
 from dsr_tf.budget import num_kept
 from dsr_tf.units import Units
@@ -27,8 +29,37 @@ def erk(kernel: Units) -> int:
 DISTRIBUTIONS = {"uniform": uniform, "erk": erk}
 
 
+def among_the_best(
+    kernels: Sequence[Units], scores: Sequence[np.ndarray], total: int
+) -> list[int]:
+    """Counts the weights of each kernel among the best of all kernels.
+
+    A unit counts by the mean score of its weights; ties go by kernel, then by
+    index. The best unit of each kernel is left out, as that has it anyway.
+
+    Args:
+        kernels: The units of each kernel.
+        scores: A score of at least 0 for each weight of each kernel.
+        total: Weights to count. There are fewer where scores are 0.
+    """
+    means = [
+        kernel.magnitudes(score)
+        for kernel, score in zip(kernels, scores, strict=True)
+    ]
+    others = [np.delete(row, row.argmax()) for row in means]
+    which = np.repeat(np.arange(len(others)), [row.size for row in others])
+    flat = np.concatenate(others)
+    order = np.argsort(-flat, kind="stable")
+    sizes = np.array([kernel.size for kernel in kernels])
+    fits = np.cumsum(sizes[which[order]]) <= total
+    best = which[order][fits & (flat[order] > 0)]
+    return (np.bincount(best, minlength=len(kernels)) * sizes).tolist()
+
+
 def share_out(
-    kernels: Sequence[Units], sparsity: float, distribution: str
+    kernels: Sequence[Units],
+    sparsity: float,
+    distribution: str | Sequence[np.ndarray],
 ) -> list[int]:
     """Splits a budget between kernels.
 
@@ -40,7 +71,8 @@ def share_out(
     Args:
         kernels: The units of each kernel.
         sparsity: Fraction of zeros over all kernels, in `[0, 1)`.
-        distribution: `"uniform"` or `"erk"`.
+        distribution: `"uniform"` or `"erk"`; or a score for each weight of
+            each kernel: each gets as many as it has of the best.
 
     Returns:
         Number of weights of each kernel.
@@ -56,10 +88,14 @@ def share_out(
             f"mask moves several weights as one: at least {sum(sizes)} weights "
             f"in all. Received: sparsity={sparsity}, which leaves {budget}"
         )
-    share = DISTRIBUTIONS[distribution]
+    left = budget - sum(sizes)
+    if isinstance(distribution, str):
+        shares = [DISTRIBUTIONS[distribution](kernel) for kernel in kernels]
+    else:
+        shares = among_the_best(kernels, distribution, left)
     counts = apportion(
-        budget - sum(sizes),
-        [share(kernel) for kernel in kernels],
+        left,
+        shares,
         [kernel.count - 1 for kernel in kernels],
         sizes,
     )

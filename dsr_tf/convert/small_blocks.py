@@ -37,15 +37,13 @@ def warn_of_small_blocks(
         if _is_small(units)
     ]
     if small:
-        more = f" and {len(small) - _MOST} more" if len(small) > _MOST else ""
         logging.warning(
             "Blocks of %s are at most half as long, or as wide, in these "
-            "kernels of model '%s': %s%s. Inputs that %d divides and outputs "
+            "kernels of model '%s': %s. Inputs that %d divides and outputs "
             "that %d divides give whole blocks.",
             granularity,
             model.name,
-            ", ".join(small[:_MOST]),
-            more,
+            shortened(small),
             *block,
         )
     elif not found:
@@ -55,6 +53,16 @@ def warn_of_small_blocks(
             model.name,
             granularity,
         )
+
+
+def shortened(texts: Sequence[str]) -> str:
+    """Returns the first of some texts as a list, and how many more there are.
+
+    Args:
+        texts: At least one.
+    """
+    left = len(texts) - _MOST
+    return ", ".join(texts[:_MOST]) + (f" and {left} more" if left > 0 else "")
 
 
 def _with_blocks(

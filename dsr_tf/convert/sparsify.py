@@ -1,7 +1,6 @@
 """Any Keras model, made sparse."""
 
 import math
-from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +13,8 @@ from dsr_tf.convert.clone import check_built
 from dsr_tf.convert.exchange import kernel_seeds
 from dsr_tf.convert.exchange import make_sparse
 from dsr_tf.convert.exchange import with_sparse_kernels
+from dsr_tf.convert.few_units import warn_of_few_units
+from dsr_tf.convert.kernel_sparsities import Distribution
 from dsr_tf.convert.kernel_sparsities import all_made
 from dsr_tf.convert.kernel_sparsities import kernel_sparsities
 from dsr_tf.convert.kernel_sparsities import kernel_units
@@ -35,7 +36,7 @@ from dsr_tf.units import GranularityLike
 def sparsify(
     model: keras.Model,
     sparsity: float | None = None,
-    distribution: str | Mapping[Any, float] = "uniform",
+    distribution: Distribution = "uniform",
     include: Any = None,
     exclude: Any = None,
     granularity: GranularityLike = "weight",
@@ -69,7 +70,10 @@ def sparsify(
             (Erdős–Rényi-kernel). A mapping from patterns, as in `include`, to
             sparsities: all layers that a pattern matches get equal density.
             Layers that no pattern matches get `sparsity`, or stay dense if
-            that is None.
+            that is None. A `Balanced`: each kernel gets as many as it has of
+            the weights that matter most to the loss of one batch. So with any
+            function that gets the model and its kernels, and returns for each
+            kernel an array of scores.
         include: Layers to make sparse: a name, a glob such as `"block_*"`, a
             compiled regular expression, a class, a function from layer to
             bool, or a list of these. It may name layers that stay dense by
@@ -97,6 +101,9 @@ def sparsify(
             `"auto"`: blocks where that makes a training step faster, by what
             was measured of layers of such a size, density and block.
 
+    A warning names kernels that keep fewer weights than they have outputs, as
+    some of these then have no input.
+
     Returns:
         A new model, or the model itself.
 
@@ -122,6 +129,7 @@ def sparsify(
     kernels = [kernel for x in chosen for kernel in x.kernels]
     units = kernel_units(chosen, moved)
     sparsities = kernel_sparsities(model, chosen, sparsity, distribution, moved)
+    warn_of_few_units(model, chosen, units, sparsities)
     made = all_made(
         sparsities,
         units,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -11,6 +12,7 @@ from dsr_tf.budget import num_kept
 from dsr_tf.checks import checked_choice
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
+from dsr_tf.checks import checked_number
 from dsr_tf.checks import checked_switch
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import Extent
@@ -23,10 +25,11 @@ from dsr_tf.methods.prune import smallest
 from dsr_tf.methods.record import Record
 from dsr_tf.methods.settings import choice
 from dsr_tf.methods.settings import count
+from dsr_tf.methods.settings import fraction
+from dsr_tf.methods.settings import number
 from dsr_tf.methods.settings import switch
 from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import in_turn
-from dsr_tf.schedules import Cubic
 from dsr_tf.schedules import Exponential
 from dsr_tf.schedules import Moment
 
@@ -38,9 +41,11 @@ class ToSparsity(Prune):
     """Prunes the smallest weights in steps, until a sparsity is reached.
 
     Let `x = k / n`. After prune `k` of `n` the sparsity is
-    `s * (1 - (1 - x)³)` with the cubic schedule, and `1 - (1 - s)^x` with the
-    exponential one. After the last prune exactly as many weights are left as
-    new sparse tensors of that sparsity would hold: `sum(num_kept(size, s))`.
+    `s_i + (s - s_i) * (1 - (1 - x)³)` with the cubic schedule; with the
+    exponential one the density is `(1 - s_i)^(1 - x) * (1 - s)^x`. Tensors that
+    are sparser than that already stay as they are. After the last prune exactly
+    as many weights are left as new sparse tensors of that sparsity would hold:
+    `sum(num_kept(size, s))`.
 
     Units of several sizes stay whole, so across tensors the last count may be
     lower by less than one unit.
@@ -52,6 +57,10 @@ class ToSparsity(Prune):
         across_tensors: Whether the weights of all tensors are ranked together,
             so that some become sparser than others; otherwise each tensor gets
             the same sparsity. The largest weight of a tensor is never pruned.
+        initial_sparsity: `s_i`, the sparsity to begin from, in `[0, 1)` and at
+            most `sparsity`. The first prune goes beyond it.
+        power: Exponent in place of 3, above 0: 1 for a straight line. The
+            exponential schedule takes 3 alone.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -64,15 +73,24 @@ class ToSparsity(Prune):
     num_prunes: int
     schedule: str = "cubic"
     across_tensors: bool = True
+    initial_sparsity: float = 0.0
+    power: float = 3.0
 
     def __post_init__(self) -> None:
         checked_fraction("sparsity", self.sparsity)
         checked_count("num_prunes", self.num_prunes, minimum=1)
         checked_choice("schedule", self.schedule, SCHEDULES)
         checked_switch("across_tensors", self.across_tensors)
+        _check_initial(self.initial_sparsity, self.sparsity)
+        _check_power(self.power, self.schedule)
 
     def check(self, extents: Sequence[Extent]) -> None:
         """Refuses tensors that already hold fewer weights than the target."""
+        alone = [[extent] for extent in extents]
+        for ranked in [extents] if self.across_tensors else alone:
+            self._check_together(ranked)
+
+    def _check_together(self, extents: Sequence[Extent]) -> None:
         active = sum(x.num_active * x.unit_size for x in extents)
         target = sum(
             num_kept(x.num_units, self.sparsity) * x.unit_size for x in extents
@@ -107,10 +125,11 @@ class ToSparsity(Prune):
         done = min(prunes / self.num_prunes, 1.0)
         if done == 1.0:
             return self.sparsity
+        start, end = self.initial_sparsity, self.sparsity
         if self.schedule == "cubic":
-            return Cubic(0.0, self.sparsity).at(done)
+            return start + (end - start) * (1 - (1 - done) ** self.power)
         # The density falls by equal factors.
-        return 1 - Exponential(1.0, 1 - self.sparsity).at(done)
+        return 1 - Exponential(1 - start, 1 - end).at(done)
 
     def __call__(self, ctx: Context) -> list[tf.Tensor]:
         sparsity = tf.convert_to_tensor(ctx.numbers["sparsity"], tf.float64)
@@ -120,6 +139,22 @@ class ToSparsity(Prune):
             return beyond_largest(ctx, tf.reduce_sum(kept * ctx.unit_sizes))
         counts = tf.maximum(ctx.num_active - kept, 0)
         return in_turn(smallest, ctx.tensors, tf.unstack(counts, len(units)))
+
+
+def _check_initial(initial: Any, sparsity: float) -> None:
+    if checked_fraction("initial_sparsity", initial) > sparsity:
+        raise ValueError(
+            "`initial_sparsity` must be at most `sparsity`. "
+            f"Received: initial_sparsity={initial}, sparsity={sparsity}"
+        )
+
+
+def _check_power(power: Any, schedule: str) -> None:
+    if checked_number("power", power, True) != 3 and schedule != "cubic":
+        raise ValueError(
+            "`power` must be 3, its default, with a schedule that is not "
+            f"cubic. Received: power={power}, schedule={schedule!r}"
+        )
 
 
 def num_kept_units(num_units: tf.Tensor, sparsity: tf.Tensor) -> tf.Tensor:
@@ -195,6 +230,8 @@ def gradual_pruning(
     num_prunes: int,
     schedule: str = "cubic",
     across_tensors: bool = True,
+    initial_sparsity: float = 0.0,
+    power: float = 3.0,
 ) -> Method:
     """Returns gradual magnitude pruning, which grows no weights.
 
@@ -203,13 +240,16 @@ def gradual_pruning(
         num_prunes: Number of prunes, at least 1.
         schedule: `"cubic"` or `"exponential"`.
         across_tensors: Whether the weights of all tensors are ranked together.
+        initial_sparsity: Fraction of zeros to begin from, at most `sparsity`.
+        power: Exponent of the cubic schedule, above 0.
 
     Reference:
         [Zhu & Gupta, 2017](https://arxiv.org/abs/1710.01878).
     """
-    return Method(
-        prune=ToSparsity(sparsity, num_prunes, schedule, across_tensors)
+    rule = ToSparsity(
+        sparsity, num_prunes, schedule, across_tensors, initial_sparsity, power
     )
+    return Method(prune=rule)
 
 
 @dataclass(frozen=True)
@@ -225,6 +265,12 @@ class Settings:
         "Rank the weights of all tensors together; otherwise every tensor gets "
         "the same sparsity.",
     )
+    prune_initial_sparsity: float = fraction(
+        0.0, "Sparsity to begin from, at most --sparsity."
+    )
+    prune_power: float = number(
+        3.0, "Exponent of --prune_schedule=cubic: 1 for a line.", above=True
+    )
 
 
 def _build(settings: Settings, sparsity: float) -> Method:
@@ -233,6 +279,8 @@ def _build(settings: Settings, sparsity: float) -> Method:
         settings.num_prunes,
         settings.prune_schedule,
         settings.prune_across_tensors,
+        settings.prune_initial_sparsity,
+        settings.prune_power,
     )
 
 

@@ -9,6 +9,8 @@ from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_number
 from dsr_tf.checks import checked_switch
 from dsr_tf.checks import is_integer
+from dsr_tf.convert.kernel_sparsities import Distribution
+from dsr_tf.convert.shares import DISTRIBUTIONS
 from dsr_tf.convert.stored import check_stored
 from dsr_tf.units import WEIGHT
 from dsr_tf.units import Granularity
@@ -49,7 +51,7 @@ def check_network(
 
 def check_budget(
     sparsity: float | None,
-    distribution: str,
+    distribution: Distribution,
     hashed: bool,
     granularity: GranularityLike = "weight",
     storage: str = "masks",
@@ -59,7 +61,7 @@ def check_budget(
 
     Args:
         sparsity: Fraction of zeros, in `[0, 1)`, or None.
-        distribution: `"uniform"` or `"erk"`.
+        distribution: `"uniform"`, `"erk"` or a function.
         hashed: Whether kernels share values instead of holding zeros.
         granularity: What the masks move as one.
         storage: How kernels are stored, as in `sparsify`.
@@ -72,7 +74,8 @@ def check_budget(
     """
     if sparsity is not None:
         checked_fraction("sparsity", sparsity)
-    checked_choice("distribution", distribution, ("uniform", "erk"))
+    if not callable(distribution):
+        checked_choice("distribution", distribution, tuple(DISTRIBUTIONS))
     moved = Granularity.of(granularity)
     check_stored(storage, moved)
     if checked_switch("hashed", hashed) and moved != WEIGHT:

@@ -6,6 +6,8 @@ import keras
 
 from dsr_tf.convert.exchange import with_hashed_kernels
 from dsr_tf.convert.exchange import with_sparse_kernels
+from dsr_tf.convert.few_units import warn_of_few_units
+from dsr_tf.convert.kernel_sparsities import Distribution
 from dsr_tf.convert.kernel_sparsities import all_made
 from dsr_tf.convert.kernel_sparsities import kernel_sparsities
 from dsr_tf.convert.kernel_sparsities import kernel_units
@@ -20,7 +22,7 @@ def budgeted(
     model: keras.Model,
     mask_seeds: Mapping[str, int],
     sparsity: float | None,
-    distribution: str = "uniform",
+    distribution: Distribution = "uniform",
     hashed: bool = False,
     granularity: GranularityLike = "weight",
     storage: str = "masks",
@@ -34,7 +36,7 @@ def budgeted(
         sparsity: Fraction of zeros, in `[0, 1)`; None returns the network
             itself.
         distribution: `"uniform"`: every kernel has this sparsity, rounded on
-            its own. `"erk"`: as in `sparsify`.
+            its own. `"erk"`, or a function: as in `sparsify`.
         hashed: Whether kernels share values instead of holding zeros.
         granularity: What the masks move as one, as in `sparsify`.
         storage: How kernels are stored, as in `sparsify`.
@@ -54,6 +56,7 @@ def budgeted(
         )
     if hashed:
         return with_hashed_kernels(model, sparsities, seeds)
+    warn_of_few_units(model, chosen, units, sparsities)
     stored = storages(model, chosen, units, sparsities, storage, moved)
     made = all_made(sparsities, units, seeds, stored)
     return with_sparse_kernels(model, made)

@@ -3,6 +3,7 @@
 import keras
 from keras import layers
 
+from dsr_tf.convert.kernel_sparsities import Distribution
 from dsr_tf.models.arguments import check_budget
 from dsr_tf.models.arguments import check_network
 from dsr_tf.models.budgeted import budgeted
@@ -21,7 +22,7 @@ def lenet_300_100(
     l1: float = 0.0,
     l2: float = 0.0,
     seed: int = 0,
-    distribution: str = "uniform",
+    distribution: Distribution = "uniform",
     granularity: GranularityLike = "weight",
     storage: str = "masks",
 ) -> keras.Model:
@@ -44,7 +45,8 @@ def lenet_300_100(
         l2: Factor of `sum(w²) / 2` over the kernels, in the loss.
         seed: Seed of masks and weights. Kernels are U(±1/√fan_in).
         distribution: `"uniform"`: every kernel has this sparsity. `"erk"`: all
-            kernels together have it, and large kernels are sparser.
+            kernels together have it, and large kernels are sparser. A
+            `Balanced`: as in `sparsify`.
         granularity: The unit that masks move: `"weight"`, or blocks such as
             `(16, 16)`.
         storage: How kernels are stored, as in `sparsify`: `"masks"`,

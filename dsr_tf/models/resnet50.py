@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import layers
 
+from dsr_tf.convert.kernel_sparsities import Distribution
 from dsr_tf.models.arguments import check_budget
 from dsr_tf.models.arguments import check_network
 from dsr_tf.models.budgeted import budgeted
@@ -29,7 +30,7 @@ def resnet50(
     l2: float = 0.0,
     group_lasso: float = 0.0,
     seed: int = 0,
-    distribution: str = "uniform",
+    distribution: Distribution = "uniform",
 ) -> keras.Model:
     """Builds a ResNet-50, post-activation, with strides on the 3×3.
 
@@ -52,7 +53,8 @@ def resnet50(
             in the loss; 0 where blocks move.
         seed: Seed of masks and weights.
         distribution: `"uniform"`: every kernel has this sparsity. `"erk"`: all
-            kernels together have it, and large kernels are sparser.
+            kernels together have it, and large kernels are sparser. A
+            `Balanced`: as in `sparsify`.
         storage: How kernels are stored, as in `sparsify`: `"masks"`,
             `"blocks"` or `"auto"`.
 

@@ -7,6 +7,7 @@ from keras import layers
 
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_switch
+from dsr_tf.convert.kernel_sparsities import Distribution
 from dsr_tf.models.arguments import check_budget
 from dsr_tf.models.arguments import check_network
 from dsr_tf.models.budgeted import budgeted
@@ -30,7 +31,7 @@ def wide_resnet(
     l2: float = 0.0,
     group_lasso: float = 0.0,
     seed: int = 0,
-    distribution: str = "uniform",
+    distribution: Distribution = "uniform",
 ) -> keras.Model:
     """Builds a WRN-`depth`-`width`, pre-activation.
 
@@ -58,7 +59,8 @@ def wide_resnet(
             in the loss; 0 where blocks move.
         seed: Seed of masks and weights.
         distribution: `"uniform"`: every kernel has this sparsity. `"erk"`: all
-            kernels together have it, and large kernels are sparser.
+            kernels together have it, and large kernels are sparser. A
+            `Balanced`: as in `sparsify`.
         storage: How kernels are stored, as in `sparsify`: `"masks"`,
             `"blocks"` or `"auto"`.
 

@@ -17,9 +17,12 @@ from dsr_tf.reports.texts import slugs
 
 # Flags that a run leaves out of its file if they are not given.
 _WITHOUT_DEFAULT = (
+    "begin_step",
     "data_dir",
     "distribution",
     "image_size",
+    "prune_initial_sparsity",
+    "prune_power",
     "stop_epoch",
     "test_split",
     "train_examples",

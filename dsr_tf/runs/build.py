@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from dsr_tf import models
 from dsr_tf.callbacks import Reallocate
+from dsr_tf.convert.kernel_sparsities import Scoring
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.runs.config import Config
 from dsr_tf.schedules import ByEpoch
@@ -36,13 +37,23 @@ def build_dense(
 
 
 def build_model(
-    config: Config, image_shape: tuple[int, ...], num_classes: int
+    config: Config,
+    image_shape: tuple[int, ...],
+    num_classes: int,
+    scoring: Scoring | None = None,
 ) -> keras.Model:
-    """Builds the network that is trained, with its own first masks."""
+    """Builds the network that is trained, with its own first masks.
+
+    Args:
+        config: Settings of the run.
+        image_shape: Height, width and channels.
+        num_classes: Number of classes.
+        scoring: Scores the weights, where the budget is to be balanced.
+    """
     record = config.record
     if record.kernels == "dense":
         return build_dense(config, image_shape, num_classes)
-    distribution = config.budget.distribution
+    distribution = scoring or config.budget.distribution
     own = {} if distribution == "uniform" else {"distribution": distribution}
     return _network(
         config,
@@ -126,6 +137,7 @@ def build_reallocation(config: Config) -> Reallocate | None:
         1 if record.every_step else config.moves.period,
         config.moves.stop_epoch,
         config.training.seed,
+        config.moves.begin_step,
     )
 
 
@@ -160,13 +172,14 @@ def _is_slow(config: Config) -> bool:
 def steps_per_execution(config: Config, steps_per_epoch: int) -> int:
     """Returns the largest number of steps in an execution that fits the run.
 
-    It divides the epoch and every period of the run, and it is small enough
-    that a signal is handled in time. If the period changes from step to step,
-    it is one step.
+    It divides the epoch, every period of the run and the step where they begin,
+    and it is small enough that a signal is handled in time. If the period
+    changes from step to step, it is one step.
     """
     if _is_slow(config):
         return 1
-    common = math.gcd(steps_per_epoch, *_used_periods(config))
+    begin = config.moves.begin_step if config.record.moves_weights else 0
+    common = math.gcd(steps_per_epoch, begin, *_used_periods(config))
     most = min(common, _MOST_STEPS[config.network.model])
     return max(n for n in range(1, most + 1) if common % n == 0)
 

@@ -58,7 +58,7 @@ class Budget:
         method: Name of the method.
         sparsity: Fraction of zeros in the sparse layers, in `[0, 1)`.
         distribution: How the budget is split between layers at the start:
-            `"uniform"` or `"erk"`.
+            `"uniform"`, `"erk"` or `"balanced"`.
         granularity: Name of the unit that masks move.
         storage: How kernels are stored, as in `sparsify`.
     """
@@ -117,10 +117,12 @@ class Moves:
     Args:
         period: Schedule of the optimizer steps between reallocations.
         stop_epoch: Epoch from which on the masks no longer change, or None.
+        begin_step: Optimizer step from which on `period` counts.
     """
 
     period: Schedule
     stop_epoch: int | None
+    begin_step: int = 0
 
 
 @dataclass(frozen=True)

@@ -190,8 +190,12 @@ def _compiled(
     steps: int,
 ) -> tuple[keras.Model, keras.Model | None]:
     """Returns the compiled network, and the plain network it starts from."""
+    training = config.training
     model, initial = start_models(
-        config, images.image_shape, images.num_classes
+        config,
+        images.image_shape,
+        images.num_classes,
+        lambda: images.train_batches(training.batch_size, training.seed),
     )
     # More fail inside Keras on several replicas.
     num_replicas = strategy.num_replicas_in_sync

@@ -2,10 +2,14 @@
 
 import math
 from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import keras
 
+from dsr_tf.convert import Balanced
+from dsr_tf.convert.kernel_sparsities import Scoring
 from dsr_tf.layers import copy_masks
 from dsr_tf.layers import copy_weights
 from dsr_tf.layers import sparse_layers
@@ -18,7 +22,10 @@ from dsr_tf.runs.finished import load_network
 
 
 def start_models(
-    config: Config, image_shape: tuple[int, ...], num_classes: int
+    config: Config,
+    image_shape: tuple[int, ...],
+    num_classes: int,
+    batches: Callable[[], Iterable[Any]] = tuple,
 ) -> tuple[keras.Model, keras.Model | None]:
     """Builds the network, and the plain network with its first weights.
 
@@ -26,6 +33,7 @@ def start_models(
         config: Settings of the run.
         image_shape: Height, width and channels.
         num_classes: Number of classes.
+        batches: Returns training batches, where the budget is to be balanced.
 
     Returns:
         The network to train; and a plain Keras network with its first weights,
@@ -47,7 +55,9 @@ def start_models(
         _copy("weights_from", start.weights_from, copy_weights, first, dense)
     if config.record.kernels == "dense":
         return dense, dense
-    model = build.build_model(config, image_shape, num_classes)
+    is_balanced = config.budget.distribution == "balanced"
+    scoring = _scoring(dense, batches()) if is_balanced else None
+    model = build.build_model(config, image_shape, num_classes, scoring)
     if start.masks_from:
         last = _load("masks_from", start.masks_from, MODEL)
         _start_with_masks("masks_from", start.masks_from, last, model)
@@ -56,6 +66,19 @@ def start_models(
         _start_with_masks("init_from", start.init_from, trained, model)
     copy_weights(dense, model)
     return model, dense
+
+
+def _scoring(dense: keras.Model, batches: Iterable[Any]) -> Scoring:
+    """Returns what scores the weights that training begins with."""
+    x, y = next(iter(batches))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    balanced = Balanced(x, y, loss)
+
+    def scores(model: keras.Model, kernels: Any) -> list[Any]:
+        copy_weights(dense, model)
+        return balanced(model, kernels)
+
+    return scores
 
 
 def _prunes(model: keras.Model) -> bool:

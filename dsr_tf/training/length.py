@@ -53,8 +53,10 @@ def check_length(
             return
         moment = later
     period = reallocator.period_at(moment)
+    last = max(last, reallocator.begin_step)
     if not isinstance(reallocator.period, Ramp):
-        last = moment.step - moment.step % period
+        done = reallocator.num_periods(moment.step, period)
+        last = reallocator.begin_step + done * period
     raise ValueError(
         "`period` must let the method finish within the training. Use a "
         "shorter period, fewer prunes or more epochs; or set `stop_epoch`, if "
@@ -96,7 +98,8 @@ def no_reallocation(
     return (
         "no weight moves: masks may change until optimizer step "
         f"{ends.step}, and no reallocation is due by then, as the period is "
-        f"{reallocator.period_at(ends)}. Use a shorter period, or more epochs"
+        f"{reallocator.period_at(ends)}{_since(reallocator)}. Use a shorter "
+        "period, or more epochs"
     )
 
 
@@ -110,6 +113,11 @@ def _due(
             last = later.step
             yield later
         before = later
+
+
+def _since(reallocator: Reallocator) -> str:
+    begin = reallocator.begin_step
+    return f", counted from step {begin} on" if begin else ""
 
 
 def _moments(

@@ -51,9 +51,9 @@ class Reallocator:
 
     Made for one model, or a list of layers, and the one optimizer that trains
     it. Call `step()` after every optimizer step: a reallocation runs when the
-    number of steps has crossed a multiple of the period or, where the period is
-    a ramp, when so many steps have passed since the last one. `callbacks` do so
-    inside `fit`.
+    number of steps since `begin_step` has crossed a multiple of the period or,
+    where the period is a ramp, when so many steps have passed since the last
+    one. `callbacks` do so inside `fit`.
 
     Args:
         model_or_layers: A Keras model, all whose trainable sparse layers are
@@ -70,6 +70,8 @@ class Reallocator:
             epoch and nobody calls `begin_epoch`.
         num_steps: Optimizer steps of the whole training, where schedules go by
             shares of it.
+        begin_step: Optimizer step from which on `period` counts; masks do not
+            change before.
         growth_scores: For methods that read growth scores, such as
             `methods.grow.ByScore`: a function that is called before each
             reallocation, and returns how much each weight would be worth, a
@@ -114,6 +116,7 @@ class Reallocator:
         *,
         steps_per_epoch: int | None = None,
         num_steps: int | None = None,
+        begin_step: int = 0,
         growth_scores: Callable[[], Sequence[tf.Tensor]] | None = None,
     ) -> None:
         self.layers = trainable_layers(model_or_layers)
@@ -128,6 +131,7 @@ class Reallocator:
         self.steps_per_epoch = checked_count(
             "steps_per_epoch", steps_per_epoch, minimum=1, optional=True
         )
+        self.begin_step = checked_count("begin_step", begin_step)
         self.counters = Counters(method.rule.initial_state())
         self.counters.num_steps = checked_count(
             "num_steps", num_steps, minimum=1, optional=True
@@ -249,7 +253,7 @@ class Reallocator:
             return True
         step = self.counters.step
         period = self.period_at(self.moment())
-        return (step + steps) // period != step // period
+        return self._is_crossed(step, step + steps, period)
 
     @property
     def keeps_gradients(self) -> bool:
@@ -292,8 +296,17 @@ class Reallocator:
         period = self.period_at(moment)
         if isinstance(self.period, Ramp):
             # It has no multiples: it may be another one at every step.
-            return moment.step - last >= period
-        return moment.step // period != before // period
+            return moment.step - max(last, self.begin_step) >= period
+        return self._is_crossed(before, moment.step, period)
+
+    def num_periods(self, step: int, period: int) -> int:
+        """Returns how many periods of a length have passed by a step."""
+        return max(step - self.begin_step, 0) // period
+
+    def _is_crossed(self, before: int, after: int, period: int) -> bool:
+        return self.num_periods(before, period) != self.num_periods(
+            after, period
+        )
 
     def reallocate(self) -> None:
         """Reallocates now, whatever the period says.
@@ -377,7 +390,8 @@ class Reallocator:
         if has_ended(self.stop, moment):
             return None
         period = self.period_at(moment)
-        return (moment.step // period + 1) * period
+        done = self.num_periods(moment.step, period)
+        return self.begin_step + (done + 1) * period
 
     def _is_known(self, moment: Moment) -> bool:
         """Tells whether a moment has what period and end depend on."""
@@ -480,7 +494,7 @@ class Reallocator:
 
     def _compare_replicas(self) -> None:
         """Stops the run if replicas or workers do not hold the same."""
-        when = f"{identity(self.period)} {self.stop}"
+        when = f"{identity(self.period)} {self.stop} {self.begin_step}"
         self._replicas.check(
             {
                 "step": self.counters.step,
