@@ -137,7 +137,7 @@ def build_reallocation(config: Config) -> Reallocate | None:
         1 if record.every_step else config.moves.period,
         config.moves.stop_epoch,
         config.training.seed,
-        config.moves.begin_step,
+        begin_step=config.moves.begin_step,
     )
 
 
