@@ -99,6 +99,7 @@ class Contents:
                 # By itself, as a checkpoint need not have it.
                 single = tf.train.Checkpoint(**{name: part})
                 single.read(readable).expect_partial()
+        self._callbacks.keep_columns()
         self._replicas.assign(self._variables())
         for layer in sparse_layers(self._model):
             if layer.storage == "masks":

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from dsr_tf.analysis import dead_units
+from dsr_tf.analysis.dead_units import dead_units
 from dsr_tf.callbacks.drawn_masks import check_pictures
 from dsr_tf.callbacks.event_file import write_histogram
 from dsr_tf.callbacks.event_file import write_scalar
