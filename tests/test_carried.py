@@ -1,5 +1,6 @@
 """Resumed trainings with callbacks of Keras that remember something."""
 
+import csv
 import zipfile
 
 import keras
@@ -210,6 +211,27 @@ def test_rows_belong_to_the_checkpoint(tmp_path, digits, whole, damage):
     (tmp_path / "rows.csv").write_bytes(damage)
     found = train(tmp_path, digits, "rows")
     assert_equal(whole("rows")[0], found, (whole("rows")[1], tmp_path))
+
+
+def test_rows_keep_the_columns_that_they_began_with(
+    tmp_path, digits, monkeypatch
+):
+    logged = DSR.on_epoch_end
+
+    def fewer(moves, epoch, logs=None):
+        logged(moves, epoch, logs)
+        del logs["ever_active"]
+
+    monkeypatch.setattr(DSR, "on_epoch_end", fewer)
+    train(tmp_path, digits, "rows", epochs=1)
+    monkeypatch.undo()
+    train(tmp_path, digits, "rows", epochs=3)
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        first, *rows = list(csv.reader(file))
+    assert "ever_active" not in first and len(rows) == 3
+    assert {len(row) for row in rows} == {len(first)}
+    active = {row[first.index("active_weights")] for row in rows}
+    assert len(active) == 1
 
 
 def test_the_fields_of_kerass_callbacks_are_there(tmp_path):

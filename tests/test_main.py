@@ -32,15 +32,20 @@ def test_run_tells_what_it_did(finished):
     assert result.returncode == 0
     assert result.stderr == ""
     lines = result.stdout.splitlines()
-    assert len(lines) == 2 + 7
+    assert len(lines) == 2 + 9
     assert lines[0].startswith("epoch 1/2  loss ")
     summary = json.loads((path / "summary.json").read_text())
     assert f"{summary['test_accuracy']:.4f}" in lines[2]
     assert "5,020 of 50,200 weights (0.1 kept)" in lines[3]
     assert "5,020" in lines[4]
     assert f"{summary['weights_moved']:,} in 2 reallocations" in lines[5]
-    assert "5,840 in the whole model" in lines[6]
-    assert lines[8].endswith(str(path))
+    assert f"{summary['ever_active']:.4f} of all weights" in lines[6]
+    dead = [sum(x["dead_inputs"] for x in summary["layers"])]
+    dead.append(sum(x["dead_outputs"] for x in summary["layers"]))
+    assert f"{dead[0]} inputs" in lines[7] and "without an active" in lines[7]
+    assert (f"{dead[1]} outputs" in lines[7]) == (dead[1] > 0)
+    assert "5,840 in the whole model" in lines[8]
+    assert lines[10].endswith(str(path))
 
 
 @pytest.mark.slow

@@ -236,6 +236,7 @@ def test_an_unfinished_run_goes_on_or_is_refused_whole(old):
         assert summary_of(path)["epochs"] == 8
         rows = (path / "metrics.csv").read_text().splitlines()
         assert [row.split(",")[0] for row in rows[1:]] == list("01234567")
+        assert len({row.count(",") for row in rows}) == 1
     else:
         assert len(result.stderr.splitlines()) == 1
         assert contents(path) == before

@@ -20,6 +20,7 @@ from dsr_tf.reports.accuracy import draw as draw_accuracy
 from dsr_tf.reports.cost import draw as draw_cost
 from dsr_tf.reports.curves import draw as draw_curves
 from dsr_tf.reports.early_stop import draw as draw_early_stop
+from dsr_tf.reports.explored import draw as draw_explored
 from dsr_tf.reports.gather import experiments
 from dsr_tf.reports.movement import draw as draw_movement
 from dsr_tf.reports.pattern import draw as draw_pattern
@@ -49,6 +50,7 @@ def write_run(
     starts=None,
     epochs=4,
     old=False,
+    ever=True,
     **flags,
 ):
     """Writes the files of a finished run of LeNet-300-100."""
@@ -73,6 +75,7 @@ def write_run(
             "epoch": epoch,
             "val_accuracy": accuracy - 0.1 * (epochs - 1 - epoch) / epochs,
             **({"weights_moved": 600 // (epoch + 1)} if moves else {}),
+            **({"ever_active": 0.02 + epoch / 1000} if moves and ever else {}),
         }
         for epoch in range(epochs)
     ]
@@ -100,8 +103,12 @@ def write_run(
             for i, (shape, count) in enumerate(zip(SHAPES, counts, strict=True))
         ],
     }
+    if ever:
+        summary["ever_active"] = 0.25 if moves else 0.01
+        for number, layer in enumerate(summary["layers"]):
+            layer |= {"dead_inputs": 40 - number, "dead_outputs": seed}
     if dense:
-        summary["layers"] = []
+        summary |= {"layers": [], "ever_active": None}
     for layer, start in zip(summary["layers"], starts or [], strict=False):
         layer["num_active_at_start"] = start
     (path / "summary.json").write_text(json.dumps(summary))
@@ -412,6 +419,47 @@ def test_movement_is_drawn_as_it_is(runs):
     drawn = lines_of(draw_movement(only_experiment(runs / "*"), False))
     assert drawn["dsr"][:3] == pytest.approx(np.divide([600, 300, 200], 2662))
     assert set(drawn) == {"dsr", "set"}
+
+
+def test_what_was_ever_active_is_drawn_as_it_is(runs):
+    figure = draw_explored(only_experiment(runs / "*"), False)
+    drawn = lines_of(figure)
+    expected = [0.02 + epoch / 1000 for epoch in range(100)]
+    assert drawn["dsr"] == pytest.approx(expected)
+    assert drawn["set"] == pytest.approx(expected)
+    # Masks that never change need no counting.
+    assert drawn["static"] == pytest.approx([0.01] * 100)
+    assert set(drawn) == {"dsr", "set", "static"}
+    texts = {x.get_text() for x in figure.axes[0].get_yticklabels()}
+    assert "10 %" in texts
+
+
+def test_runs_that_do_not_say_what_was_active_have_no_such_picture(tmp_path):
+    for method in ("dsr", "static"):
+        write_run(tmp_path / method, method, ever=False)
+    experiment = only_experiment(tmp_path / "*")
+    assert "explored" not in " ".join(x.name for x in pictures(experiment))
+    table = results(experiment).filled().to_markdown()
+    assert "ever active" not in table and "dead" not in table
+    assert "dead" not in layers(experiment).filled().to_markdown()
+    write_run(tmp_path / "set", "set")
+    experiment = only_experiment(tmp_path / "*")
+    (picture,) = [x for x in pictures(experiment) if "explored" in x.name]
+    assert "SET at 1 %: 2.3 %" in picture.alt and "DSR" not in picture.alt
+
+
+def test_dead_units_are_told_of_each_layer_and_in_sum(runs):
+    experiment = only_experiment(runs / "*")
+    rows = list(csv.DictReader(io.StringIO(results(experiment).to_csv())))
+    (dsr,) = [row for row in rows if row["method"] == "dsr"]
+    # Three layers; outputs are 0, 1 and 2 of each with seeds 0, 1 and 2.
+    assert float(dsr["dead_inputs"]) == 40 + 39 + 38
+    assert float(dsr["dead_outputs"]) == 3 and dsr["ever_active"] == "0.25"
+    assert "| 0.2500 | 117 + 3 |" in results(experiment).to_markdown()
+    (dense,) = [row for row in rows if row["method"] == "dense"]
+    assert dense["dead_inputs"] == dense["ever_active"] == ""
+    last = layers(experiment).values[2]
+    assert last[3] == 0 and last[-2:] == [38, 0]
 
 
 def test_curves_are_drawn_as_they_are(runs):

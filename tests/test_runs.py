@@ -39,6 +39,10 @@ def test_run_writes_its_files(finished):
     assert (path / "flags.cfg").read_text() == CONFIG.flags
 
 
+def _masks(layers):
+    return [layer.kernel_mask.numpy() for layer in layers]
+
+
 def test_summary_agrees_with_the_model(finished):
     path, summary = finished
     model = keras.models.load_model(path / "model.keras")
@@ -56,6 +60,11 @@ def test_summary_agrees_with_the_model(finished):
     assert [x["num_active"] for x in summary["layers"]] == [
         x.num_active for x in layers
     ]
+    dead = [[(~m.any(axis=i)).sum() for i in (1, 0)] for m in _masks(layers)]
+    assert [
+        [x["dead_inputs"], x["dead_outputs"]] for x in summary["layers"]
+    ] == dead
+    assert sum(inputs for inputs, _ in dead) > 0
     assert summary["method"] == "dsr" and summary["seed"] == 0
     assert summary["reallocations"] == 3
     assert summary["weights_moved"] > 0
@@ -70,6 +79,10 @@ def test_metrics_have_a_row_an_epoch(finished):
     assert float(rows[-1]["threshold"]) == summary["threshold"]
     moved = sum(int(row["weights_moved"]) for row in rows)
     assert moved == summary["weights_moved"]
+    ever = [float(row["ever_active"]) for row in rows]
+    # Some of those that moved were active before.
+    assert 0.1 < ever[0] < ever[2] < 0.1 + moved / 50_200
+    assert ever[2] == summary["ever_active"]
 
 
 def test_run_learns(finished):
@@ -98,6 +111,7 @@ def test_static_run_keeps_its_masks(tmp_path):
         assert (old.kernel_mask.numpy() == new.kernel_mask.numpy()).all()
         assert (old.kernel.numpy() != new.kernel.numpy()).any()
     assert summary["reallocations"] == summary["weights_moved"] == 0
+    assert summary["ever_active"] == 0.1
     assert summary["threshold"] is None
 
 
@@ -424,6 +438,8 @@ def test_hashed_runs_count_their_banks(tmp_path):
     assert summary["budget"] == summary["num_active"] == 5020
     assert summary["model_parameters"] == 5020 + 820
     assert not (tmp_path / "initial.keras").exists()
+    assert summary["ever_active"] is None
+    assert {x["dead_inputs"] for x in summary["layers"]} == {None}
 
 
 @pytest.fixture(scope="module")

@@ -47,6 +47,7 @@ def test_survival_of_a_case_worked_by_hand():
     assert history.num_grown == 4
     # One change later: of c, d stays d; of e stays e.
     assert history.survival() == {1: 2 / 3, 2: 1 / 2}
+    assert history.ever.all()
     assert (history.start == changes[0]).all()
     history.reset()
     assert history.survival() == {} and history.num_grown == 0
@@ -83,6 +84,7 @@ def test_survival_is_that_of_all_masks_also_where_a_run_goes_on(
         expected |= share(changes, age)
     assert history.survival() == expected
     assert (history.start == changes[0]).all()
+    assert (history.ever == np.any(changes, axis=0)).all()
 
 
 def network(*layers, steps_per_execution=1):
@@ -160,13 +162,18 @@ def test_values_are_those_of_the_model(tmp_path, steps_per_execution):
     moves, watcher = dsr(), Masks(2)
     model = network(steps_per_execution=steps_per_execution)
     values = fit(model, tmp_path, moves, watcher)
-    assert sorted(values) == sorted(
+    names = {
+        *("active_weights", "dead_inputs", "dead_outputs", "sparsity"),
+        "overlap_with_start",
+    }
+    assert set(values) == {
         f"{name}{layer}"
-        for name in ("active_weights", "sparsity", "overlap_with_start")
+        for name in names
         for layer in ("", "/inner/hidden", "/logits")
-    ) + ["survival/after_1_reallocations", "threshold"] + [
-        f"weights/{layer}" for layer in ("inner/hidden", "logits")
-    ] + ["weights_moved"]
+    } | {
+        *("ever_active", "survival/after_1_reallocations", "threshold"),
+        *("weights/inner/hidden", "weights/logits", "weights_moved"),
+    }
     assert all(set(rows) <= {STEPS, 2 * STEPS} for rows in values.values())
     last = {tag: rows[2 * STEPS] for tag, rows in values.items()}
     layers = sparse_layers(model)
@@ -187,11 +194,19 @@ def test_values_are_those_of_the_model(tmp_path, steps_per_execution):
         assert (left[0], right[-1]) == (active.min(), active.max())
         overlap = (start & end)[part].sum() / start[part].sum()
         assert last[f"overlap_with_start/{name}"] == np.float32(overlap)
+        alive = [layer.kernel_mask.numpy().any(axis=axis) for axis in (1, 0)]
+        for kind, rows in zip(("inputs", "outputs"), alive, strict=True):
+            assert last[f"dead_{kind}/{name}"] == (~rows).sum()
+    for kind in ("dead_inputs", "dead_outputs"):
+        each = [last[f"{kind}/{name}"] for name in ("inner/hidden", "logits")]
+        assert last[kind] == sum(each)
     assert last["active_weights"] == end.sum()
     assert last["sparsity"] == np.float32(1 - end.mean())
     overlap = (start & end).sum() / start.sum()
     assert last["overlap_with_start"] == np.float32(overlap) < 1
-    for name in ("threshold", "weights_moved"):
+    ever = np.any(watcher.seen, axis=0).mean()
+    assert last["ever_active"] == np.float32(ever)
+    for name in ("ever_active", "threshold", "weights_moved"):
         logged = [np.float32(row[name]) for row in watcher.rows]
         assert list(values[name].values()) == logged
 
@@ -226,6 +241,10 @@ def test_masks_are_compared_by_epochs(tmp_path, method):
         if method == "unknown":
             moved = (seen[i] & ~seen[i - 1]).sum()
         assert values["weights_moved"][i * STEPS] == moved
+        ever = watcher.rows[i - 1].get("ever_active")
+        if method == "unknown":
+            ever = np.any(seen[: i + 1], axis=0).mean()
+        assert values["ever_active"][i * STEPS] == np.float32(ever)
 
 
 def test_pruning_grows_nothing(tmp_path):
@@ -246,7 +265,21 @@ def test_hashed_layers_have_no_masks(tmp_path):
     bank = model.get_layer("inner").get_layer("hidden").bank.numpy()
     assert values["active_weights/inner/hidden"][STEPS] == bank.size == 410
     assert values["weights/inner/hidden"][STEPS][:, 2].sum() == bank.size
-    assert not any("overlap" in tag or "moved" in tag for tag in values)
+    none = ("overlap", "moved", "ever_active", "dead")
+    assert not any(part in tag for tag in values for part in none)
+
+
+def test_dead_units_are_counted_without_a_method_too(tmp_path):
+    model = network()
+    mask = np.zeros((64, 32))
+    mask[3:, 1:] = 1
+    model.get_layer("inner").get_layer("hidden").set_mask(mask)
+    values = fit(model, tmp_path, None, Masks(), epochs=1)
+    assert values["dead_inputs/inner/hidden"][STEPS] == 3
+    assert values["dead_outputs/inner/hidden"][STEPS] == 1
+    logits = model.get_layer("logits").kernel_mask.numpy()
+    assert values["dead_inputs"][STEPS] == 3 + (~logits.any(axis=1)).sum()
+    assert values["dead_outputs"][STEPS] == 1
 
 
 def test_fit_begins_anew(tmp_path):

@@ -191,6 +191,46 @@ def test_what_is_left_dense_has_a_reason():
     assert {row.state for row in result.layers} == {"sparse", "dense"}
 
 
+def test_dead_units_are_told_where_there_are_some(capsys):
+    inputs = keras.Input((4,))
+    layer = SparseDense(3, 0.5, name="one")
+    model = keras.Model(inputs, layers.Dense(2)(layer(inputs)))
+    mask = np.zeros((4, 3))
+    mask[:, 1:] = 1
+    layer.set_mask(mask)
+    row = dsr_tf.summary(model).layers[0]
+    assert (row.dead_inputs, row.dead_outputs) == (0, 1)
+    text = capsys.readouterr().out
+    assert "| sparse, dead: 1 output " in text
+    assert text.endswith("no active weight is left to them: 1 output\n")
+    mask[0] = [1, 0, 0]
+    mask[2] = 0
+    layer.set_mask(mask)
+    dsr_tf.summary(model)
+    assert "| sparse, dead: 1 input " in capsys.readouterr().out
+    mask[2] = 1
+    layer.set_mask(mask)
+    result = dsr_tf.summary(model)
+    assert [(x.dead_inputs, x.dead_outputs) for x in result.layers] == [
+        (0, 0),
+        (None, None),
+    ]
+    assert (result.dead_inputs, result.dead_outputs) == (0, 0)
+    assert "dead" not in capsys.readouterr().out
+
+
+def test_dead_units_of_all_kernels_of_a_layer_add_up():
+    plain = keras.Sequential([keras.Input((5, 3)), layers.LSTM(2)])
+    model = dsr_tf.sparsify(plain, 0.5)
+    masks = [np.zeros(x.kernel_shape) for x in sparse_layers(model)]
+    # Of 3 inputs one is left, of 2 recurrent ones both; of 8 gates 7 and 2.
+    masks[0][1, :7] = masks[1][:, 4:6] = 1
+    for part, mask in zip(sparse_layers(model), masks, strict=True):
+        part.set_mask(mask)
+    result = silent(model)
+    assert (result.dead_inputs, result.dead_outputs) == (2, 1 + 6)
+
+
 def test_a_dense_model_has_no_reasons():
     result = silent(small())
     assert {(row.state, row.reason) for row in result.layers} == {
@@ -341,7 +381,7 @@ def test_table_is_printed_as_plain_text(capsys, monkeypatch):
     assert found["both/forward_lstm/lstm_cell"][6:8] == ["?", "?"]
     assert found["whole model"][6] == f">= {result.model.multiply_adds:,}"
     assert found["sparse part"][5] == "1.0000"
-    assert f"whole model: {result.model.bytes:,} bytes" in lines[-2]
+    assert f"whole model: {result.model.bytes:,} bytes" in lines[-3]
 
 
 def test_table_breaks_names_on_a_narrow_terminal(capsys, monkeypatch):

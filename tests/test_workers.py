@@ -110,6 +110,13 @@ def test_budget_does_not_depend_on_the_number_of_replicas(
         assert (run["log/dsr/active_weights"] == budget).all()
 
 
+def test_what_was_ever_active_is_the_same_on_all_workers(workers):
+    for method in METHODS[:2]:
+        key = f"log/{method}/ever_active"
+        assert (workers[0][key] == workers[1][key]).all()
+        assert workers[0][key][0] < workers[0][key][-1] <= 1
+
+
 @pytest.mark.parametrize("name", ["loss", "val_loss", "val_accuracy"])
 def test_metrics_are_those_of_one_process(
     single, mirrored, four, workers, name

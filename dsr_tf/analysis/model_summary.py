@@ -33,6 +33,10 @@ class LayerSummary:
             blocks, of the dense layer (`layers.step_cost`); None of others,
             which cost what a dense layer does.
         reason: Why it is dense, in a model with sparse or hashed layers.
+        dead_inputs: Inputs of its sparse kernels without an active weight;
+            None if it is not sparse.
+        dead_outputs: Outputs of its sparse kernels without an active weight;
+            None if it is not sparse.
     """
 
     name: str
@@ -49,6 +53,8 @@ class LayerSummary:
     granularity: str | None
     step_cost: float | None
     reason: str | None
+    dead_inputs: int | None
+    dead_outputs: int | None
 
 
 @dataclass(frozen=True)
@@ -122,6 +128,16 @@ class ModelSummary:
             for row in sparse
         ]
         return sum(costs) / sum(row.weights for row in sparse)
+
+    @property
+    def dead_inputs(self) -> int:
+        """Inputs of sparse layers without an active weight."""
+        return sum(row.dead_inputs or 0 for row in self.layers)
+
+    @property
+    def dead_outputs(self) -> int:
+        """Outputs of sparse layers without an active weight."""
+        return sum(row.dead_outputs or 0 for row in self.layers)
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all numbers as dicts, lists, strings, numbers and None."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
+from dataclasses import astuple
 from typing import Any
 
 import keras
@@ -11,6 +12,8 @@ import tensorflow as tf
 
 from dsr_tf.analysis.calls import Calls
 from dsr_tf.analysis.calls import traced_calls
+from dsr_tf.analysis.dead_units import DeadUnits
+from dsr_tf.analysis.dead_units import dead_units
 from dsr_tf.analysis.flops import num_uses
 from dsr_tf.analysis.model_summary import LayerSummary
 from dsr_tf.analysis.model_summary import ModelSummary
@@ -48,6 +51,9 @@ def summary(
     are those left if zeros are skipped; dense hardware does not skip them. The
     numbers are not known for a user's own layers, for recurrent layers, and for
     open dimensions. They are then shown as `?`, and sums over them as `>=`.
+
+    Inputs and outputs of sparse layers are dead if no active weight is left to
+    them; of convolutions they are channels. The table says where some are.
 
     Parameters are counted without masks. Zeros are the weights that a mask sets
     to 0; zeros in a dense kernel are counted as weights.
@@ -123,6 +129,7 @@ def _row(
 ) -> LayerSummary:
     layer = place.layer
     state, shapes = _state(layer), _shapes(layer)
+    dead = _dead_units(layer)
     weights = sum(math.prod(shape) for shape in shapes)
     dense = state == "dense"
     active = weights if dense else _num_active(layer)
@@ -143,6 +150,8 @@ def _row(
         granularity=_granularity(layer),
         step_cost=_step_cost(layer),
         reason=reason(place) if dense and reason else None,
+        dead_inputs=dead.inputs if dead else None,
+        dead_outputs=dead.outputs if dead else None,
     )
 
 
@@ -204,6 +213,16 @@ def _step_cost(layer: keras.layers.Layer) -> float | None:
         return None
     units = layer.kernel_units
     return step_cost(units, layer.num_active / units.num_weights)
+
+
+def _dead_units(layer: keras.layers.Layer) -> DeadUnits | None:
+    """Counts dead units of all sparse kernels of a layer; None without any."""
+    parts = [x for x in budgeted_parts(layer) if isinstance(x, SparseKernel)]
+    found = [dead_units(part) for part in parts if part.built]
+    if not found:
+        return None
+    inputs, outputs = (sum(x) for x in zip(*map(astuple, found), strict=True))
+    return DeadUnits(inputs, outputs)
 
 
 def _kernels(layer: keras.layers.Layer) -> list[keras.Variable]:

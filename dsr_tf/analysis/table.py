@@ -70,12 +70,24 @@ def _layer_cells(layer: LayerSummary) -> list[str]:
 
 
 def _state(layer: LayerSummary) -> str:
-    """Returns the state of a layer, with what moves as one in it."""
-    if layer.granularity in (None, "weight"):
-        return layer.state
-    units = "slices" if layer.granularity == "kernel" else layer.granularity
-    stored = ", stored" if layer.storage == "blocks" else ""
-    return f"{layer.state}, {units}{stored}"
+    """Returns the state of a layer, what moves as one in it, and dead units."""
+    parts = [layer.state]
+    if layer.granularity not in (None, "weight"):
+        units = "slices" if layer.granularity == "kernel" else layer.granularity
+        parts.append(str(units))
+    if layer.storage == "blocks":
+        parts.append("stored")
+    if dead := _dead(layer.dead_inputs, layer.dead_outputs):
+        parts.append(f"dead: {dead}")
+    return ", ".join(parts)
+
+
+def _dead(inputs: int | None, outputs: int | None) -> str:
+    """Returns counts of dead units; nothing where there are none."""
+    counts = {"input": inputs, "output": outputs}
+    return " and ".join(
+        f"{n:,} {name}{'s' * (n > 1)}" for name, n in counts.items() if n
+    )
 
 
 def _sums(summary: ModelSummary) -> list[list[str]]:
@@ -111,6 +123,8 @@ def _lines(summary: ModelSummary) -> list[str]:
             f"sparse part: a training step costs about {cost:.2f} of dense "
             "layers, by what was measured at 128 rows of inputs on two cores"
         )
+    if dead := _dead(summary.dead_inputs, summary.dead_outputs):
+        lines.append(f"dead, as no active weight is left to them: {dead}")
     if not summary.model.multiply_adds_complete:
         lines.append("?: not known. >=: a sum that leaves out unknown numbers.")
     return lines

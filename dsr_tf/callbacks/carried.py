@@ -1,5 +1,6 @@
 """The state of callbacks, as checkpoints hold it."""
 
+import csv
 import io
 import json
 from collections.abc import Iterable
@@ -62,6 +63,15 @@ class Carried(tf.train.experimental.PythonState):
         """Raises a ValueError if a state cannot be stored."""
         for callback in self._callbacks:
             _stored(callback, [])
+
+    def keep_columns(self) -> None:
+        """Lets CSV files that go on keep the columns that they have.
+
+        Logs may have got others since, and a row would not fit its header.
+        """
+        for callback in self._callbacks:
+            if isinstance(callback, keras.callbacks.CSVLogger):
+                _keep_columns(callback)
 
     def serialize(self) -> bytes:
         arrays: list[np.ndarray] = []
@@ -164,6 +174,13 @@ def _rewrite(callback: Any, text: str) -> None:
             partial.write_bytes(text.encode())
         callback.csv_file = path.open("a")
     callback.append_header = not text
+
+
+def _keep_columns(callback: Any) -> None:
+    text = _text_or_none(Path(callback.filename)) or ""
+    rows = csv.reader(text.splitlines()[:1], delimiter=callback.sep)
+    if header := next(rows, None):
+        callback.keys = header[1:]
 
 
 def _text_or_none(path: Path) -> str | None:

@@ -14,6 +14,7 @@ from dsr_tf.callbacks.position import Position
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.callbacks.sparsity_logger import SparsityLogger
 from dsr_tf.layers import sparse_layers
+from dsr_tf.training.reallocator import EVER_ACTIVE
 from dsr_tf.training.replica_values import ReplicaValues
 
 
@@ -91,21 +92,25 @@ class Contents:
                 status.assert_existing_objects_matched().expect_partial()
             except AssertionError as error:
                 raise _misfit(path, error) from error
+            if self._moves:
+                # Of the first masks of this process.
+                self._moves.reallocator.state[EVER_ACTIVE].clear()
             for name, part in self._apart().items():
                 # By itself, as a checkpoint need not have it.
                 single = tf.train.Checkpoint(**{name: part})
                 single.read(readable).expect_partial()
+        self._callbacks.keep_columns()
         self._replicas.assign(self._differing())
         for layer in sparse_layers(self._model):
             if layer.storage == "masks":
                 layer.kernel_mask.renew_numbers()
 
     def _always(self) -> dict[str, Any]:
-        moves = self._moves
+        state = self._moves.reallocator.state if self._moves else {}
         return {
             "position": self._position,
             **{k: [v.value for v in x] for k, x in self._variables().items()},
-            **(moves.reallocator.state if moves else {}),
+            **{k: x for k, x in state.items() if k != EVER_ACTIVE},
         }
 
     def _apart(self) -> dict[str, Any]:
@@ -117,6 +122,9 @@ class Contents:
         found: dict[str, Any] = {"callbacks": self._callbacks}
         if self._model.distribute_strategy.num_replicas_in_sync > 1:
             found["replicas"] = self._replicas
+        if self._moves:
+            state = self._moves.reallocator.state
+            found[EVER_ACTIVE] = state[EVER_ACTIVE]
         if self._logger:
             found["history"] = self._logger.history
         return found

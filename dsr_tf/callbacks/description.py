@@ -7,6 +7,7 @@ from typing import Any
 import keras
 
 from dsr_tf.layers import sparse_layers
+from dsr_tf.layers.slots import slots_of
 from dsr_tf.methods import Method
 from dsr_tf.training.state import JsonState
 
@@ -48,9 +49,10 @@ class Description(JsonState):
         own = cls()
         # Not their paths, which count the models that a process has made; the
         # names of slots do so too.
-        own.model = [f"{x.name} {_form(x)}" for x in model.variables]
+        free = _of_any_length(model)
+        own.model = [f"{x.name} {_form(x, free)}" for x in model.variables]
         own.optimizer = type(model.optimizer).__name__
-        own.slots = list(map(_form, model.optimizer.variables))
+        own.slots = [_form(x, free) for x in model.optimizer.variables]
         own.sparsities = [
             f"{x.sparsity:g} by {x.granularity}" for x in sparse_layers(model)
         ]
@@ -77,9 +79,26 @@ class Description(JsonState):
         return next(filter(None, found), None)
 
 
-def _form(variable: Any) -> str:
+def _of_any_length(model: keras.Model) -> set[int]:
+    """Returns the `id` of each variable whose first axis may change.
+
+    Those are the blocks that a layer stores, their positions, and their slots.
+    """
+    found: set[int] = set()
+    for layer in sparse_layers(model):
+        if layer.storage == "blocks":
+            found |= {id(layer.placement), id(layer.trained_kernel)}
+            slots = slots_of(model.optimizer).get(id(layer.trained_kernel), [])
+            found |= {id(slot.variable) for slot in slots}
+    return found
+
+
+def _form(variable: Any, of_any_length: set[int]) -> str:
     dtype = keras.backend.standardize_dtype(variable.dtype)
-    return f"{tuple(variable.shape)} {dtype}"
+    shape = tuple(variable.shape)
+    if id(variable) in of_any_length:
+        shape = (None, *shape[1:])
+    return f"{shape} {dtype}"
 
 
 def _name(method: Method) -> str:

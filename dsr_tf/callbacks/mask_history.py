@@ -32,6 +32,7 @@ class MaskHistory(tf.train.experimental.PythonState):
 
     Attributes:
         start: The first mask; None before `begin`.
+        ever: What was active in any mask.
         num_grown: Weights grown since `reset`.
     """
 
@@ -43,7 +44,7 @@ class MaskHistory(tf.train.experimental.PythonState):
     def clear(self) -> None:
         """Forgets all earlier masks."""
         self.start: np.ndarray | None = None
-        self._last = np.zeros(0, bool)
+        self._last = self.ever = np.zeros(0, bool)
         # The newest first, so that the age of each is its place.
         self._cohorts: list[_Cohort] = []
         self.reset()
@@ -59,6 +60,9 @@ class MaskHistory(tf.train.experimental.PythonState):
         # A run that goes on within an epoch compares with its beginning.
         if self._last.size != mask.size:
             self._last = mask
+        # Nor do older checkpoints hold what was active before.
+        known = self.ever.size == mask.size
+        self.ever = self.ever | mask if known else self.start | mask
 
     def update(self, mask: np.ndarray) -> None:
         """Takes the mask after a change, even if no weight moved.
@@ -77,6 +81,7 @@ class MaskHistory(tf.train.experimental.PythonState):
                 cohort = self._cohorts[age]
                 self._stayed[age] += len(cohort.positions)
                 self._came[age] += cohort.num_grown
+        self.ever = self.ever | mask
         self._last = mask
 
     def survival(self) -> dict[int, float]:
@@ -108,6 +113,7 @@ class MaskHistory(tf.train.experimental.PythonState):
         if self.start is not None:
             arrays["start"] = np.packbits(self.start)
             arrays["last"] = np.packbits(self._last)
+            arrays["ever"] = np.packbits(self.ever)
             arrays["size"] = self.start.size
         for i, cohort in enumerate(self._cohorts):
             arrays[f"positions_{i}"] = cohort.positions
@@ -130,12 +136,14 @@ class MaskHistory(tf.train.experimental.PythonState):
                 _Cohort(int(count), arrays[f"positions_{i}"])
                 for i, count in enumerate(arrays["cohorts"])
             ]
-            # Older checkpoints do not hold the last one.
-            self._last = np.zeros(0, bool)
+            # Older checkpoints do not hold these two.
+            self._last = self.ever = np.zeros(0, bool)
             if "start" in arrays:
                 self.start = _unpacked(arrays, "start")
             if "last" in arrays:
                 self._last = _unpacked(arrays, "last")
+            if "ever" in arrays:
+                self.ever = _unpacked(arrays, "ever")
 
 
 def _unpacked(arrays: Mapping[str, np.ndarray], name: str) -> np.ndarray:

@@ -39,8 +39,9 @@ class Reallocate(keras.callbacks.Callback):
     end of the execution in which the multiple was crossed.
 
     The logs of every epoch get `weights_moved` (in this epoch),
-    `active_weights` (now), and the numbers that the method adapts, such as
-    `threshold`.
+    `active_weights` (now), `ever_active` (the share of weights that were ever
+    active, from the start of training on), and the numbers that the method
+    adapts, such as `threshold`.
 
     The callback itself holds only settings. It makes one `Reallocator` for each
     model, and uses it again when the model is trained further.
@@ -213,6 +214,7 @@ class Reallocate(keras.callbacks.Callback):
         reallocator.check_finite()
         logs["weights_moved"] = counters.weights_moved - counters.moved_before
         logs["active_weights"] = reallocator.num_active
+        logs["ever_active"] = reallocator.ever_active
         logs.update(counters.method)
 
     def on_train_end(self, logs: Any = None) -> None:

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from dsr_tf.analysis.dead_units import dead_units
 from dsr_tf.callbacks.drawn_masks import check_pictures
 from dsr_tf.callbacks.event_file import write_histogram
 from dsr_tf.callbacks.event_file import write_scalar
@@ -40,8 +41,13 @@ class SparsityLogger(keras.callbacks.Callback):
     * `overlap_with_start/LAYER` and `overlap_with_start`: the share of the
       weights active at the start that are active now. The start is the start of
       `fit`, or of the run that `Checkpoint` resumes.
+    * `dead_inputs/LAYER`, `dead_outputs/LAYER`, `dead_inputs` and
+      `dead_outputs`: how many inputs, and outputs, of sparse layers have no
+      active weight (`analysis.dead_units`).
     * `weights/LAYER`: a histogram of the active weights, or of a bank.
     * `weights_moved`: the number of weights grown in this epoch.
+    * `ever_active`: the share of the weights of sparse layers that were ever
+      active, from the start on.
     * `threshold`, or another number that the method adapts.
     * `survival/after_K_reallocations`: of the weights that a reallocation grew,
       the share that none of the next `K` reallocations pruned. It is taken over
@@ -53,7 +59,8 @@ class SparsityLogger(keras.callbacks.Callback):
     compared at the end of each epoch instead, and the tag is
     `survival/after_K_epochs`. The same holds without a `reallocation`; then
     `weights_moved` counts the weights that are active and were not active one
-    epoch before, whatever changed the masks.
+    epoch before, whatever changed the masks, and `ever_active` those that were
+    active at the end of an epoch.
 
     A resumed run appends to the log. Give this callback to `Checkpoint`, too,
     so that masks are compared with the start of the whole run. Epochs that are
@@ -158,8 +165,22 @@ class SparsityLogger(keras.callbacks.Callback):
             yield f"sparsity/{name}", 1 - count / size
         yield "active_weights", sum(counts)
         yield "sparsity", 1 - sum(counts) / sum(sizes)
+        yield from self._dead()
         yield from self._overlaps()
         yield from self._moves()
+
+    def _dead(self) -> Iterator[tuple[str, float]]:
+        found = {
+            name: dead_units(layer)
+            for name, layer in self._layers.items()
+            if isinstance(layer, SparseKernel)
+        }
+        for name, dead in found.items():
+            yield f"dead_inputs/{name}", dead.inputs
+            yield f"dead_outputs/{name}", dead.outputs
+        if found:
+            yield "dead_inputs", sum(x.inputs for x in found.values())
+            yield "dead_outputs", sum(x.outputs for x in found.values())
 
     def _overlaps(self) -> Iterator[tuple[str, float]]:
         masks, start = self._masks(), self.history.start
@@ -177,9 +198,11 @@ class SparsityLogger(keras.callbacks.Callback):
         if method:
             state = method.state
             yield "weights_moved", state.weights_moved - state.moved_before
+            yield "ever_active", method.reallocator.ever_active
             yield from state.method.items()
         elif self._masks():
             yield "weights_moved", self.history.num_grown
+            yield "ever_active", self.history.ever.mean()
         unit = "reallocations" if self._seen_method() else "epochs"
         for age, share in self.history.survival().items():
             yield f"survival/after_{age}_{unit}", share

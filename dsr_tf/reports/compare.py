@@ -14,7 +14,14 @@ from dsr_tf.reports.tables import Table
 from dsr_tf.reports.tables import results
 
 # Columns to leave out on a narrow terminal, in this order.
-_OPTIONAL = ("time, s", "each seed, %", "weights moved", "epochs")
+_OPTIONAL = (
+    "time, s",
+    "each seed, %",
+    "dead units",
+    "ever active",
+    "weights moved",
+    "epochs",
+)
 
 
 def compare(runs: str) -> str:

@@ -23,6 +23,7 @@ _LONGEST = 1e12
 # Seconds are written with three digits.
 _SHORTEST = 1e-3
 _MOST_AXES = 32
+_LEAST_SHARE = 1 / _MOST
 # Pictures have a row for each: more take minutes.
 _MOST_LAYERS = 2000
 
@@ -54,7 +55,13 @@ def _within(summary: Mapping[str, Any]) -> dict[str, bool]:
         "epochs": summary["epochs"] > 0,
         "model_parameters": summary["model_parameters"] > 0,
         "train_seconds": summary["train_seconds"] >= _SHORTEST,
+        # Older runs have none, nor have those without sparse layers.
+        "ever_active": _is_share(summary.get("ever_active", 0)),
     }
+
+
+def _is_share(value: Any) -> bool:
+    return value is None or (is_number(value) and value <= 1)
 
 
 def is_count(value: Any) -> bool:
@@ -76,6 +83,8 @@ def _is_layer(layer: Any) -> bool:
     size = math.prod(layer["shape"])
     counts = [layer.get("num_active"), layer.get("num_active_at_start", 0)]
     within = all(is_count(count) and count <= size for count in counts)
+    dead = [layer.get("dead_inputs"), layer.get("dead_outputs")]
+    within &= all(x is None or is_count(x) for x in dead)
     named = isinstance(layer.get("name"), str)
     return named and 0 < size <= _MOST and within
 
@@ -116,7 +125,9 @@ _FLAGS: dict[str, Callable[[str], bool]] = {
 
 
 def is_row(row: Mapping[str, float]) -> bool:
-    """Tells whether an epoch has an accuracy, and a count of what moved."""
+    """Tells whether an epoch has an accuracy, and what moved is possible."""
     moved = row.get("weights_moved", 0)
     within = moved == 0 or 1 <= moved <= _MOST
+    # It is drawn by its logarithm.
+    within &= _LEAST_SHARE <= row.get("ever_active", 1) <= 1
     return 0 <= row.get("val_accuracy", -1) <= 1 and within

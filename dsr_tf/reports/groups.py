@@ -68,6 +68,12 @@ class Group:
         return self.record is not None and self.record.keeps_counts
 
     @property
+    def keeps_masks(self) -> bool:
+        """Whether it has masks, and they are known never to change."""
+        known = self.record is not None and not self.record.moves_weights
+        return known and self.has_masks
+
+    @property
     def epochs(self) -> int:
         return int(self.runs[0].summary["epochs"])
 
@@ -116,6 +122,25 @@ class Group:
     def average(self, field: str) -> float:
         """Returns the mean of a field of the summaries."""
         return statistics.fmean(run.summary[field] for run in self.runs)
+
+    def known_average(self, field: str) -> float | None:
+        """Returns the mean of a field; None if a run does not have it."""
+        found = [run.summary.get(field) for run in self.runs]
+        return None if None in found else self.average(field)
+
+    def num_dead(self, which: str) -> float | None:
+        """Returns the mean number of dead units of all layers of a run.
+
+        None if a run does not say it of any layer.
+
+        Args:
+            which: `"inputs"` or `"outputs"`.
+        """
+        runs = [
+            [x for x in counts if x is not None]
+            for counts in self.layer_counts(f"dead_{which}")
+        ]
+        return statistics.fmean(map(sum, runs)) if all(runs) else None
 
     def settings_without(self, *left_out: str) -> frozenset[Any]:
         """Returns all settings to compare groups by, without some of them."""

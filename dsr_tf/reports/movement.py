@@ -4,15 +4,13 @@ import statistics
 
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter
-from matplotlib.ticker import LogLocator
-from matplotlib.ticker import NullFormatter
 
 from dsr_tf.reports import names
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.picture import Picture
 from dsr_tf.reports.picture import legend_below
+from dsr_tf.reports.picture import log_percent
 from dsr_tf.reports.picture import panels
 from dsr_tf.reports.styles import style
 
@@ -83,13 +81,6 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
             handles[group.method] = Line2D(
                 [], [], **style(group.method), label=label
             )
-    every[0].set_yscale("log")
-    low, high = every[0].get_ylim()
-    steps = (1, 2, 5) if high < 30 * low else (1,)
-    every[0].yaxis.set_major_locator(LogLocator(subs=steps))
-    every[0].yaxis.set_minor_formatter(NullFormatter())
-    every[0].yaxis.set_major_formatter(
-        FuncFormatter(lambda share, _: f"{100 * share:g} %")
-    )
+    log_percent(every[0])
     legend_below(drawn, list(handles.values()), narrow)
     return drawn

@@ -18,7 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.scale import FuncScale
 from matplotlib.ticker import FixedLocator
 from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import LogLocator
 from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import NullFormatter
 from matplotlib.ticker import NullLocator
 
 from dsr_tf.reports import names
@@ -131,6 +133,18 @@ def tidy(axes: Axes) -> None:
     axes.yaxis.label.set_fontsize(9)
     axes.grid(color="#DDDDDD", linewidth=0.6)
     axes.set_axisbelow(True)
+
+
+def log_percent(axes: Axes) -> None:
+    """Makes the y axis, of shares, logarithmic, and shows them in percent."""
+    axes.set_yscale("log")
+    low, high = axes.get_ylim()
+    steps = (1, 2, 5) if high < 30 * low else (1,)
+    axes.yaxis.set_major_locator(LogLocator(subs=steps))
+    axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.yaxis.set_major_formatter(
+        FuncFormatter(lambda share, _: f"{100 * share:g} %")
+    )
 
 
 def legend_below(figure: Figure, handles: Sequence[Any], narrow: bool) -> None:

@@ -92,6 +92,8 @@ def results(experiment: Experiment) -> Table:
             ("each seed, %", True),
             ("paper, %", True),
             ("weights moved", True),
+            ("ever active", True),
+            ("dead units", True),
             ("time, s", True),
         ),
         [_shown(experiment, group) for group in groups],
@@ -112,6 +114,9 @@ def results(experiment: Experiment) -> Table:
             "train_seconds",
             "reallocations",
             "reallocation_seconds",
+            "ever_active",
+            "dead_inputs",
+            "dead_outputs",
         ),
         [_values(experiment, group) for group in groups],
     )
@@ -120,6 +125,8 @@ def results(experiment: Experiment) -> Table:
 def _shown(experiment: Experiment, group: Group) -> list[str]:
     figure = published_for(experiment, group)
     each = " ".join(f"{x:.2f}" for x in group.accuracies)
+    ever = group.known_average("ever_active")
+    dead = group.num_dead("inputs"), group.num_dead("outputs")
     return [
         names.method(group.method),
         group.differing,
@@ -131,6 +138,8 @@ def _shown(experiment: Experiment, group: Group) -> list[str]:
         each if len(group.runs) > 1 else "",
         names.spread(figure.mean, figure.deviation) if figure else "",
         f"{group.average('weights_moved'):,.0f}",
+        "" if ever is None else f"{ever:.4f}",
+        " + ".join(f"{x:,.0f}" for x in dead if x is not None),
         f"{group.average('train_seconds'):,.0f}",
     ]
 
@@ -155,6 +164,9 @@ def _values(experiment: Experiment, group: Group) -> list[Cell]:
         round(group.average("train_seconds"), 3),
         group.average("reallocations"),
         round(group.average("reallocation_seconds"), 3),
+        group.known_average("ever_active"),
+        group.num_dead("inputs"),
+        group.num_dead("outputs"),
     ]
 
 
@@ -178,6 +190,8 @@ def layers(experiment: Experiment) -> Table:
                         size,
                         start[place] if start else None,
                         layer["num_active"],
+                        layer.get("dead_inputs"),
+                        layer.get("dead_outputs"),
                     ]
                 )
     return Table(
@@ -195,6 +209,8 @@ def layers(experiment: Experiment) -> Table:
             ("active at the end", True),
             ("sparsity at the start", True),
             ("sparsity at the end", True),
+            ("dead inputs", True),
+            ("dead outputs", True),
         ),
         [_shown_layer(row) for row in values],
         (
@@ -207,13 +223,16 @@ def layers(experiment: Experiment) -> Table:
             "num_weights",
             "num_active_at_start",
             "num_active",
+            "dead_inputs",
+            "dead_outputs",
         ),
         values,
     )
 
 
 def _shown_layer(row: Sequence[Cell]) -> list[str]:
-    method, settings, density, seed, layer, shape, size, start, end = row
+    *first, into, out = row
+    method, settings, density, seed, layer, shape, size, start, end = first
     assert isinstance(size, int) and isinstance(end, int)
     return [
         str(method),
@@ -227,6 +246,8 @@ def _shown_layer(row: Sequence[Cell]) -> list[str]:
         f"{end:,}",
         f"{1 - start / size:.4f}" if isinstance(start, int) else "",
         f"{1 - end / size:.4f}",
+        f"{into:,}" if isinstance(into, int) else "",
+        f"{out:,}" if isinstance(out, int) else "",
     ]
 
 

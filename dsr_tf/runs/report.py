@@ -7,8 +7,11 @@ from typing import Any
 
 import keras
 
+from dsr_tf.analysis.dead_units import dead_units
 from dsr_tf.callbacks import Reallocate
+from dsr_tf.layers import SparseKernel
 from dsr_tf.layers import budgeted_layers
+from dsr_tf.layers import sparse_layers
 from dsr_tf.methods.records import find
 from dsr_tf.runs.config import Config
 
@@ -90,6 +93,7 @@ def summarize(
         "model_sparsity": (num_weights - num_active) / parameters,
         "reallocations": state.num_reallocations if state else 0,
         "weights_moved": state.weights_moved if state else 0,
+        "ever_active": _ever_active(model, reallocation),
         "threshold": state.method.get("threshold") if state else None,
         "prunes": state.method.get("prunes") if state else None,
         "num_prunes": getattr(config.settings, "num_prunes", None),
@@ -101,13 +105,29 @@ def summarize(
 
 def _layer_summary(layer: Any, start: int) -> dict[str, Any]:
     shape = layer.kernel_shape
+    dead = dead_units(layer) if isinstance(layer, SparseKernel) else None
     return {
         "name": layer.name,
         "shape": list(shape),
         "num_active": layer.num_active,
         "num_active_at_start": start,
         "sparsity": 1 - layer.num_active / math.prod(shape),
+        "dead_inputs": dead.inputs if dead else None,
+        "dead_outputs": dead.outputs if dead else None,
     }
+
+
+def _ever_active(
+    model: keras.Model, reallocation: Reallocate | None
+) -> float | None:
+    """Returns the share of weights ever active; None without sparse layers."""
+    if reallocation:
+        return reallocation.reallocator.ever_active
+    layers = sparse_layers(model)
+    if not layers:
+        return None
+    weights = sum(math.prod(layer.kernel_shape) for layer in layers)
+    return sum(layer.num_active for layer in layers) / weights
 
 
 def closing_lines(summary: dict[str, Any], path: str) -> str:
@@ -140,6 +160,10 @@ def _budget_rows(summary: dict[str, Any]) -> dict[str, str]:
         "weights moved": f"{summary['weights_moved']:,} in "
         f"{summary['reallocations']:,} reallocations",
     }
+    if summary["ever_active"] is not None:
+        rows["ever active"] = f"{summary['ever_active']:.4f} of all weights"
+    if dead := _dead(summary["layers"]):
+        rows["dead"] = f"{dead} without an active weight"
     record = find(summary["method"])
     if record and record.moves_weights and not summary["reallocations"]:
         rows["weights moved"] += ", as none was due"
@@ -151,3 +175,12 @@ def _budget_rows(summary: dict[str, Any]) -> dict[str, str]:
             else ""
         )
     return rows
+
+
+def _dead(layers: Sequence[Mapping[str, Any]]) -> str:
+    """Returns counts of dead units; nothing where there are none."""
+    sums = {
+        name: sum(layer[f"dead_{name}"] or 0 for layer in layers)
+        for name in ("inputs", "outputs")
+    }
+    return " and ".join(f"{n:,} {name}" for name, n in sums.items() if n)

@@ -18,6 +18,7 @@ from dsr_tf.methods.method import Proposal
 from dsr_tf.methods.method import check_finite
 from dsr_tf.methods.method import num_pruned
 from dsr_tf.methods.plan import Plan
+from dsr_tf.training.ever_active import mark_grown
 from dsr_tf.training.state import Arrays
 from dsr_tf.training.storages import all_tensors
 from dsr_tf.training.storages import apply_moves
@@ -55,6 +56,8 @@ class Program:
         names: Names of the numbers that the method reads.
         is_counted: Whether active units are counted afterwards, so that a
             method that breaks the budget is found.
+        marks: Variables that say, of each layer, which units were ever active;
+            none if nobody asks.
     """
 
     def __init__(
@@ -65,8 +68,10 @@ class Program:
         arrays: Arrays,
         names: Sequence[str],
         is_counted: bool = True,
+        marks: Sequence[tf.Variable] = (),
     ) -> None:
         self.is_counted = is_counted
+        self.marks = marks
         self.method = method
         self.layers = layers
         self.stored = storages(
@@ -248,6 +253,8 @@ class Program:
     ) -> tf.Tensor:
         """Returns the active units of each layer, if they are counted."""
         apply_moves(self.stored, gone, growth)
+        if self.marks:
+            mark_grown(self.marks, growth)
         if not self.is_counted:
             return tf.zeros([0], tf.int64)
         return count_units(self.stored)

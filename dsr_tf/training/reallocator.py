@@ -33,6 +33,7 @@ from dsr_tf.schedules import checked_end
 from dsr_tf.schedules import has_ended
 from dsr_tf.schedules import identity
 from dsr_tf.training.dense_gradients import DenseGradients
+from dsr_tf.training.ever_active import EverActive
 from dsr_tf.training.program import Program
 from dsr_tf.training.replicas import Replicas
 from dsr_tf.training.state import Arrays
@@ -44,6 +45,9 @@ from dsr_tf.training.storages import storages
 from dsr_tf.training.targets import extent_of
 from dsr_tf.training.targets import strategy_of
 from dsr_tf.training.targets import trainable_layers
+
+# The name in `Reallocator.state` that older checkpoints do not have.
+EVER_ACTIVE = "ever_active"
 
 
 class Reallocator:
@@ -137,6 +141,7 @@ class Reallocator:
             "num_steps", num_steps, minimum=1, optional=True
         )
         self.arrays = Arrays()
+        self._ever_active = EverActive(self.layers)
         self._slots: list[list[Slot]] | None = None
         self._program: Program | None = None
         own = checked_function("growth_scores", growth_scores, optional=True)
@@ -155,7 +160,8 @@ class Reallocator:
     def state(self) -> dict[str, Any]:
         """All that a resumed run needs, as `tf.train.Checkpoint` takes it."""
         # The names are those of the first checkpoints that there were.
-        state = {"state": self.counters, "signs": self.arrays}
+        state: dict[str, Any] = {"state": self.counters, "signs": self.arrays}
+        state[EVER_ACTIVE] = self._ever_active
         if self._gradients and self._gradients.spans_batches:
             state["gradients"] = self._gradients.kept
         return state
@@ -171,6 +177,25 @@ class Reallocator:
     def num_active(self) -> int:
         """Active weights of all its layers."""
         return sum(layer.num_active for layer in self.layers)
+
+    @property
+    def ever_active(self) -> float:
+        """Share of the weights of all its layers that were ever active.
+
+        It is exact, and counts from the first masks of the training on, also
+        where that was resumed, or went on with other masks: `R_s` of ITOP
+        ([Liu et al., 2021](https://arxiv.org/abs/2102.02887)).
+
+        Raises:
+            ValueError: If a layer is not built.
+        """
+        if not self.is_built:
+            missing = [x.name for x in self.layers if not x.built]
+            raise ValueError(
+                "All layers must be built before it is known which weights "
+                f"are active. Received: layers {missing}, not built"
+            )
+        return self._ever_active.share
 
     @property
     def is_built(self) -> bool:
@@ -195,6 +220,7 @@ class Reallocator:
         # A new optimizer counts from 0 again.
         counters.last_step = min(counters.last_step, counters.step)
         self._has_begun = self.is_built
+        self._ever_active.begin()
         self._free_slots()
         if self._has_begun:
             self._begin_arrays()
@@ -321,7 +347,8 @@ class Reallocator:
         rule = self.method.rule
         numbers = rule.numbers(counters.method, self.moment())
         seed = tf.constant([self.seed, counters.step], tf.int32)
-        program = self._compiled(tuple(numbers))
+        marks = self._ever_active.catch_up()
+        program = self._compiled(tuple(numbers), marks)
         others = self._others()
         try:
             done = program(
@@ -361,6 +388,7 @@ class Reallocator:
         Its arrays too, if it has the same layers.
         """
         self.counters = other.counters
+        self._ever_active.continue_from(other._ever_active)
         if _same(self.layers, other.layers):
             self.arrays = other.arrays
 
@@ -478,7 +506,9 @@ class Reallocator:
                 found.append((layer, others, tf.identity(layer.placement)))
         return found
 
-    def _compiled(self, names: tuple[str, ...]) -> Program:
+    def _compiled(
+        self, names: tuple[str, ...], marks: Sequence[tf.Variable]
+    ) -> Program:
         """Returns the program, made once."""
         if self._program is None:
             self._program = Program(
@@ -489,6 +519,7 @@ class Reallocator:
                 names,
                 # A step has no time for it.
                 is_counted=self.period != Constant(1),
+                marks=marks,
             )
         return self._program
 

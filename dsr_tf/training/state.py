@@ -100,10 +100,23 @@ class Arrays(tf.Module):
                 variable.assign(array)
         else:
             # To the list as it is: a checkpoint that was restored knows it.
-            self.values.extend(tf.Variable(array) for array in flat)
+            self.values.extend(map(local_variable, flat))
 
     def of(self, index: int) -> dict[str, tf.Variable]:
         """Returns the variables of a tensor, by name."""
         count = len(self.names)
         own = self.values[index * count : (index + 1) * count]
         return dict(zip(self.names, own, strict=True))
+
+
+def local_variable(value: tf.Tensor) -> tf.Variable:
+    """Makes a variable that each worker holds once, also within a scope.
+
+    There `tf.Variable` makes mirrored ones, which cannot be assigned to at
+    some positions alone.
+
+    Args:
+        value: Its first value.
+    """
+    made = tf.Variable(value, trainable=False)
+    return tf.distribute.get_strategy().experimental_local_results(made)[0]

@@ -1,0 +1,92 @@
+"""How much of a network was ever active, epoch by epoch."""
+
+import statistics
+
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from dsr_tf.reports import names
+from dsr_tf.reports.experiment import Experiment
+from dsr_tf.reports.groups import Group
+from dsr_tf.reports.picture import Picture
+from dsr_tf.reports.picture import legend_below
+from dsr_tf.reports.picture import log_percent
+from dsr_tf.reports.picture import panels
+from dsr_tf.reports.styles import style
+
+
+def pictures(experiment: Experiment) -> list[Picture]:
+    """Returns one picture, if runs of several epochs say it."""
+    levels = _levels(experiment)
+    groups = [group for them in levels.values() for group in them]
+    if not groups:
+        return []
+    return [
+        Picture(
+            f"{experiment.slug}_explored",
+            "Weights ever active",
+            "Share of the weights of sparse layers that were active at some "
+            "time since training began (R_s of ITOP): mean over seeds.",
+            "Share of weights ever active, after the last epoch. "
+            + "; ".join(
+                f"{names.method(group.method)} at {names.kept(density)}: "
+                f"{names.kept(shares(group)[-1])}"
+                for density, groups in levels.items()
+                for group in groups
+            ),
+            lambda narrow: draw(experiment, narrow),
+        )
+    ]
+
+
+def _levels(experiment: Experiment) -> dict[float, list[Group]]:
+    """Returns the groups that are drawn, for each share of weights kept."""
+    known = {
+        density: [x for x in groups if x.epochs > 1 and shares(x)]
+        for density, groups in experiment.levels.items()
+    }
+    # Of masks that never change alone there is nothing to see.
+    return {
+        density: groups
+        for density, groups in known.items()
+        if any(not x.keeps_masks for x in groups)
+    }
+
+
+def shares(group: Group) -> list[float]:
+    """Returns the share after each epoch; none if the runs do not say it.
+
+    Of masks that never change it is what they keep.
+    """
+    if group.keeps_masks and group.density is not None:
+        return [group.density] * group.epochs
+    epochs = list(zip(*(run.metrics for run in group.runs), strict=True))
+    if any("ever_active" not in row for rows in epochs for row in rows):
+        return []
+    return [statistics.fmean(x["ever_active"] for x in rows) for rows in epochs]
+
+
+def draw(experiment: Experiment, narrow: bool) -> Figure:
+    """Draws axes for each share of weights kept, a line for each method."""
+    levels = _levels(experiment)
+    titles = [f"{names.kept(density)} kept" for density in levels]
+    drawn, every = panels(narrow, titles, "weights ever active")
+    handles = {}
+    for axes, groups in zip(every, levels.values(), strict=True):
+        for group in groups:
+            axes.plot(
+                range(1, group.epochs + 1),
+                shares(group),
+                **style(group.method),
+                markevery=max(group.epochs // 6, 1),
+                markersize=5,
+                linewidth=1.2,
+                label=group.method,
+            )
+            label = names.method(group.method)
+            handles[group.method] = Line2D(
+                [], [], **style(group.method), label=label
+            )
+    log_percent(every[0])
+    legend_below(drawn, list(handles.values()), narrow)
+    return drawn
