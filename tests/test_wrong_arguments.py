@@ -47,7 +47,7 @@ DOCUMENTED = (
 )  # fmt: skip
 EXEMPT = {
     # The library makes these.
-    "Context", "LayerSummary", "ModelSummary", "Moment", "Moves",
+    "Context", "DeadUnits", "LayerSummary", "ModelSummary", "Moment", "Moves",
     "SparseTensor", "Totals",
     # The user makes these, and they are looked at where they are used.
     "Growth", "ImageSet", "Prune", "Pruned", "Record",
@@ -343,6 +343,7 @@ def rows(tmp_path_factory):
         },
         "copy_masks": pair,
         "copy_weights": pair,
+        "dead_units": {"kernel": (sparse.layers[0], "other")},
         "deepr": deepr,
         "densify": {
             "model": (sparse, "other"),

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from dsr_tf.checks import checked_kind
 from dsr_tf.layers import SparseKernel
 from dsr_tf.layers.kernel_units import CONVOLUTIONS
 
@@ -43,7 +44,11 @@ def dead_units(kernel: SparseKernel) -> DeadUnits:
 
     Returns:
         The counts. Only masks, or the positions of stored blocks, are read.
+
+    Raises:
+        ValueError: If `kernel` is no sparse kernel.
     """
+    checked_kind("kernel", kernel, SparseKernel, "a sparse layer or kernel")
     if kernel.storage == "blocks":
         inputs, outputs = _of_blocks(kernel)
     else:
