@@ -14,9 +14,7 @@ from absl.testing import flagsaver
 from dsr_tf.cli import entry
 from dsr_tf.cli import output
 from tests.command_line import ROOT
-from tests.command_line import main
 from tests.command_line import start
-from tests.forked_commands import run_each
 from tests.test_old_files import FILES as OLD
 
 INTERRUPTED = 130
@@ -173,11 +171,11 @@ def content(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["saved_model", "tflite", "csr"])
-def test_a_full_disk_keeps_the_earlier_export(tmp_path, format):
+def test_a_full_disk_keeps_the_earlier_export(starter, tmp_path, format):
     run = tmp_path / "run"
     shutil.copytree(OLD / "dsr", run)
     flags = f"--mode=export --run_dir={run} --format={format}"
-    assert main(*flags.split()).returncode == 0
+    assert starter.main(*flags.split()).returncode == 0
     before = content(run)
     # Files of at most 2 KiB: as if there were no room for more.
     full = shell(f"ulimit -f 2; $MAIN {flags} --overwrite")
@@ -226,8 +224,9 @@ def damaged_runs(root):
 
 
 @pytest.mark.slow
-def test_damaged_runs_are_refused_in_one_line(tmp_path):
-    for ended in run_each(damaged_runs(tmp_path)):
+def test_damaged_runs_are_refused_in_one_line(starter, tmp_path):
+    for command in damaged_runs(tmp_path):
+        ended = starter.main(*command)
         assert (ended.returncode, ended.stdout) == (1, ""), ended
         (line,) = ended.stderr.splitlines()
         assert line.startswith(
@@ -237,8 +236,8 @@ def test_damaged_runs_are_refused_in_one_line(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["dense", "hashed"])
-def test_masks_of_a_run_without_masks_are_refused(tmp_path, source):
-    result = main(
+def test_masks_of_a_run_without_masks_are_refused(starter, tmp_path, source):
+    result = starter.main(
         f"--masks_from={OLD / source}",
         "--weights_from=random",
         f"--run_dir={tmp_path}/run",
@@ -249,7 +248,7 @@ def test_masks_of_a_run_without_masks_are_refused(tmp_path, source):
 
 
 @pytest.mark.slow
-def test_places_that_cannot_be_written_are_one_line(tmp_path):
+def test_places_that_cannot_be_written_are_one_line(starter, tmp_path):
     (tmp_path / "file").write_text("")
     report = ["--mode=report", f"--runs={OLD}/dsr"]
     places = ["/proc/x", tmp_path / "file/x", "x" * 5000, tmp_path / "file"]
@@ -257,6 +256,7 @@ def test_places_that_cannot_be_written_are_one_line(tmp_path):
     commands += [["--epochs=1", f"--run_dir={x}"] for x in places]
     commands += [["--mode=evaluate", f"--model_path={'x' * 5000}"]]
     commands += [["--mode=export", f"--run_dir={'x/' * 3000}"]]
-    for ended in run_each(commands):
+    for command in commands:
+        ended = starter.main(*command)
         assert (ended.returncode, ended.stdout) == (1, ""), ended
         assert len(ended.stderr.splitlines()) == 1, ended.stderr
