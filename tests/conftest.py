@@ -47,7 +47,8 @@ def pytest_collection_finish():
     """Lets collections of garbage pass over what is never garbage.
 
     TensorFlow and the tests bring half a million objects. To look at all of
-    them takes half a second, which Keras does in `clear_session`.
+    them takes half a second, and graphs lead to many collections.
     """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 10, 10)

@@ -160,13 +160,15 @@ def _poll(pid):
 
 
 def main():
+    # Runs need not look for garbage in what all of them share.
+    gc.disable()
     import keras  # noqa: F401
     import tensorflow  # noqa: F401
 
     import dsr_tf.cli  # noqa: F401
 
-    # Runs need not look for garbage in what all of them share.
     gc.freeze()
+    gc.enable()
     commands = {"start": _start, "poll": _poll}
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:

@@ -94,7 +94,7 @@ def digits():
 
 def network(use_ema=False):
     # Names of layers are in files.
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(3)
     model = keras.Sequential(
         [
