@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from absl import flags
@@ -14,7 +13,6 @@ from absl.testing import flagsaver
 from dsr_tf.cli import entry
 from dsr_tf.cli import output
 from tests.command_line import ROOT
-from tests.command_line import start
 from tests.test_old_files import FILES as OLD
 
 INTERRUPTED = 130
@@ -134,33 +132,32 @@ def test_a_training_that_nobody_reads_can_go_on(tmp_path):
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
-def interrupted(process):
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stdout) == (INTERRUPTED, "")
-    assert stderr == "main.py: interrupted\n"
+def interrupt(run):
+    run.send("SIGINT")
+    ended = run.finish()
+    assert (ended.returncode, ended.stdout) == (INTERRUPTED, "")
+    assert ended.stderr == "main.py: interrupted\n"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["report", "export", "evaluate", "compare"])
-def test_ctrl_c_while_starting_is_one_line(tmp_path, mode):
+def test_ctrl_c_while_starting_is_one_line(starter, tmp_path, mode):
     # Flags that are waited for.
     os.mkfifo(tmp_path / "flags")
     flagfile = f"--flagfile={tmp_path / 'flags'}"
-    process = start("--mode", mode, flagfile)
+    run = starter.start("--mode", mode, flagfile)
     writer = os.open(tmp_path / "flags", os.O_WRONLY)
-    interrupted(process)
+    interrupt(run)
     os.close(writer)
 
 
 @pytest.mark.slow
-def test_ctrl_c_during_a_report_leaves_nothing(tmp_path):
+def test_ctrl_c_during_a_report_leaves_nothing(starter, tmp_path):
     out = tmp_path / "out"
-    process = start("--mode=report", f"--runs={OLD}/*", f"--out={out}")
+    run = starter.start("--mode=report", f"--runs={OLD}/*", f"--out={out}")
     while not (tmp_path / ".partial.out").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    interrupted(process)
+        assert run.wait(0.01) is None
+    interrupt(run)
     assert list(tmp_path.iterdir()) == []
 
 
