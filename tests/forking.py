@@ -1,4 +1,4 @@
-"""Starts runs of main.py that need not load TensorFlow first.
+"""Starts runs of main.py, or of a script, that need not load TensorFlow first.
 
 Each has a process to itself, forked of one that has done no more than import
 TensorFlow: it begins some seconds earlier, and is killed as any other.
@@ -19,11 +19,11 @@ from pathlib import Path
 from tests.command_line import ROOT
 
 # A run takes some seconds; many times as long where others use the machine.
-PATIENCE = 300
+PATIENCE = 600
 
 
 class Run:
-    """A run of main.py."""
+    """A run of a program."""
 
     def __init__(self, starter, pid, folder, arguments):
         self._starter, self.pid, self._folder = starter, pid, folder
@@ -95,14 +95,14 @@ class Starter:
         self._process.wait()
         self._scratch.cleanup()
 
-    def start(self, *arguments, **environment):
-        """Starts main.py."""
+    def start(self, *arguments, program="main.py", **environment):
+        """Starts a program."""
         folder = Path(self._scratch.name) / str(len(self._runs))
         folder.mkdir()
         for name in ("stdout", "stderr"):
             (folder / name).touch()
         given = list(map(str, arguments))
-        pid = self.ask("start", given, environment, str(folder))
+        pid = self.ask("start", program, given, environment, str(folder))
         self._runs.append(Run(self, pid, folder, given))
         return self._runs[-1]
 
@@ -119,7 +119,7 @@ class Starter:
         return json.loads(self._process.stdout.readline())
 
 
-def _start(arguments, environment, folder):
+def _start(program, arguments, environment, folder):
     child = os.fork()
     if child:
         return child
@@ -135,13 +135,13 @@ def _start(arguments, environment, folder):
         os.dup2(os.open(Path(folder) / name, flags), number)
     sys.stdout = open(1, "w", closefd=False)
     sys.stderr = open(2, "w", closefd=False)
-    os._exit(_status(arguments))
+    os._exit(_status(program, arguments))
 
 
-def _status(arguments):
-    sys.argv = ["main.py", *arguments]
+def _status(program, arguments):
+    sys.argv = [program, *arguments]
     try:
-        runpy.run_path("main.py", run_name="__main__")
+        runpy.run_path(program, run_name="__main__")
     except SystemExit as end:
         return int(end.code or 0)
     # Broad: the child must not go on as if it were its parent.

@@ -7,8 +7,7 @@ import zipfile
 
 import pytest
 
-from tests.processes import TIMEOUT
-from tests.processes import start as run_script
+from tests.processes import start
 from tests.processes import tf_configs
 
 pytestmark = pytest.mark.slow
@@ -110,24 +109,21 @@ def test_a_port_in_use_is_said_in_a_line(begin, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def limited():
+def limited(starter):
     """Returns, by index, the address that a worker misses, and its process."""
     texts = [tf_configs()[index] for index in range(2)]
-    found = [
-        (addresses(x)[1 - index], run_script("wait.py", 2, TF_CONFIG=x))
+    return [
+        (addresses(x)[1 - index], start(starter, "wait.py", 2, TF_CONFIG=x))
         for index, x in enumerate(texts)
     ]
-    yield found
-    for _, process in found:
-        process.kill()
 
 
 @pytest.mark.parametrize("index", [0, 1])
 def test_the_wait_has_a_limit(limited, index):
-    other, process = limited[index]
-    output, _ = process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 0, output
-    assert output.splitlines()[-1] == (
+    other, run = limited[index]
+    ended = run.finish()
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.splitlines()[-1] == (
         "WorkersMissingError: All workers must start within 2 seconds. "
         f"Received: no answer from {other}"
     )

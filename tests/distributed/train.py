@@ -54,8 +54,8 @@ METHODS = {
         lambda: GradualPruning(0.8, 4, 1),
         lambda: keras.optimizers.Adam(0.0, use_ema=True),
     ),
-    "static": (lambda: None, sgd),
     "blocks": (lambda: DSR(6, 1, initial_threshold=0.05), sgd),
+    "static": (lambda: None, sgd),
     "hashed": (lambda: None, sgd),
 }
 
