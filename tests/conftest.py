@@ -1,5 +1,6 @@
 """Two logical CPUs, set before TensorFlow starts, and shared fixtures."""
 
+import gc
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -7,6 +8,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import hypothesis
 import pytest
 import tensorflow as tf
+
+from tests.forking import Starter
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0],
@@ -31,3 +34,21 @@ def strategy():
     adds up what does not belong together.
     """
     return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
+@pytest.fixture(scope="session")
+def starter():
+    """Returns what starts runs of main.py that need no new interpreter."""
+    with Starter() as found:
+        yield found
+
+
+def pytest_collection_finish():
+    """Lets collections of garbage pass over what is never garbage.
+
+    TensorFlow and the tests bring half a million objects. To look at all of
+    them takes half a second, and graphs lead to many collections.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 10, 10)

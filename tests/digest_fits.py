@@ -140,7 +140,7 @@ def fit(model: keras.Model, *callbacks: Any, epochs: int = 2) -> dict[str, str]:
 @contextmanager
 def started(policy: str = "float32") -> Iterator[None]:
     """Starts a run with equal seeds, whatever ran before, under a policy."""
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy(policy)
     try:

@@ -1,28 +1,33 @@
-"""Starts runs of main.py that need not load TensorFlow first.
+"""Starts runs of main.py, or of a script, that need not load TensorFlow first.
 
 Each has a process to itself, forked of one that has done no more than import
 TensorFlow: it begins some seconds earlier, and is killed as any other.
 """
 
+import gc
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from tests.command_line import ROOT
-from tests.forked_commands import _status
+
+# A run takes some seconds; many times as long where others use the machine.
+PATIENCE = 600
 
 
 class Run:
-    """A run of main.py."""
+    """A run of a program."""
 
-    def __init__(self, starter, pid, folder):
+    def __init__(self, starter, pid, folder, arguments):
         self._starter, self.pid, self._folder = starter, pid, folder
-        self.status = None
+        self.arguments, self.status = arguments, None
 
     def poll(self):
         """Returns the exit status, or None while it runs."""
@@ -37,6 +42,16 @@ class Run:
             time.sleep(0.02)
         return self.status
 
+    def finish(self):
+        """Waits for its end, which must come, and returns what came of it."""
+        try:
+            status = self.wait(PATIENCE)
+        finally:
+            self.send("SIGKILL")
+        texts = self.text("stdout"), self.text("stderr")
+        assert status is not None, (self.arguments, *texts)
+        return subprocess.CompletedProcess(self.arguments, status, *texts)
+
     def send(self, name):
         """Sends a signal, if it has not ended."""
         if self.poll() is None:
@@ -45,6 +60,12 @@ class Run:
     def text(self, name):
         """Returns what it wrote to `stdout` or `stderr`."""
         return (self._folder / name).read_text(errors="replace")
+
+    def lines(self, name, count):
+        """Returns its first lines, as soon as there are so many."""
+        while self.text(name).count("\n") < count:
+            assert self.wait(0.02) is None, self.text("stderr")
+        return self.text(name).splitlines()[:count]
 
 
 class Starter:
@@ -63,25 +84,31 @@ class Starter:
             text=True,
         )
         self._scratch = tempfile.TemporaryDirectory()
-        self._count = 0
+        self._runs = []
         assert self._answer() == "ready"
         return self
 
     def __exit__(self, *_):
+        for run in self._runs:
+            run.send("SIGKILL")
         self._process.stdin.close()
         self._process.wait()
         self._scratch.cleanup()
 
-    def start(self, *arguments, **environment):
-        """Starts main.py."""
-        self._count += 1
-        folder = Path(self._scratch.name) / str(self._count)
+    def start(self, *arguments, program="main.py", **environment):
+        """Starts a program."""
+        folder = Path(self._scratch.name) / str(len(self._runs))
         folder.mkdir()
         for name in ("stdout", "stderr"):
             (folder / name).touch()
         given = list(map(str, arguments))
-        pid = self.ask("start", given, environment, str(folder))
-        return Run(self, pid, folder)
+        pid = self.ask("start", program, given, environment, str(folder))
+        self._runs.append(Run(self, pid, folder, given))
+        return self._runs[-1]
+
+    def main(self, *arguments, **environment):
+        """Runs main.py to its end."""
+        return self.start(*arguments, **environment).finish()
 
     def ask(self, *message):
         self._process.stdin.write(json.dumps(message) + "\n")
@@ -92,7 +119,7 @@ class Starter:
         return json.loads(self._process.stdout.readline())
 
 
-def _start(arguments, environment, folder):
+def _start(program, arguments, environment, folder):
     child = os.fork()
     if child:
         return child
@@ -108,7 +135,23 @@ def _start(arguments, environment, folder):
         os.dup2(os.open(Path(folder) / name, flags), number)
     sys.stdout = open(1, "w", closefd=False)
     sys.stderr = open(2, "w", closefd=False)
-    os._exit(_status(arguments))
+    os._exit(_status(program, arguments))
+
+
+def _status(program, arguments):
+    sys.argv = [program, *arguments]
+    try:
+        runpy.run_path(program, run_name="__main__")
+    except SystemExit as end:
+        return int(end.code or 0)
+    # Broad: the child must not go on as if it were its parent.
+    except BaseException:
+        traceback.print_exc()
+        return 1
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    return 0
 
 
 def _poll(pid):
@@ -117,11 +160,15 @@ def _poll(pid):
 
 
 def main():
+    # Runs need not look for garbage in what all of them share.
+    gc.disable()
     import keras  # noqa: F401
     import tensorflow  # noqa: F401
 
     import dsr_tf.cli  # noqa: F401
 
+    gc.freeze()
+    gc.enable()
     commands = {"start": _start, "poll": _poll}
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:

@@ -1,46 +1,32 @@
 """Scripts in processes of their own: one distributed strategy a process."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from contextlib import ExitStack
-from pathlib import Path
-
-ROOT = Path(__file__).parents[1]
-# A process takes some 15 s; many times as long where others use the machine.
-TIMEOUT = 600
 
 
-def start(script, *arguments, **environment):
+def start(starter, script, *arguments, **environment):
     """Starts a script of `tests/distributed`."""
-    return subprocess.Popen(
-        [sys.executable, f"tests/distributed/{script}", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    program = f"tests/distributed/{script}"
+    return starter.start(*arguments, program=program, **environment)
 
 
-def finish(*processes):
-    """Waits for processes; none may fail, nor take longer than the limit."""
+def finish(*runs):
+    """Waits for runs, none of which may fail."""
     try:
-        for process in processes:
-            output, _ = process.communicate(timeout=TIMEOUT)
-            assert process.returncode == 0, output[-4000:]
+        for run in runs:
+            ended = run.finish()
+            assert ended.returncode == 0, (ended.stdout, ended.stderr[-4000:])
     finally:
-        for process in processes:
-            process.kill()
+        for run in runs:
+            run.send("SIGKILL")
 
 
-def run_workers(script, *arguments, num_workers=2):
+def run_workers(starter, script, *arguments, num_workers=2):
     """Runs a script as workers over loopback, and waits for all of them."""
     finish(
         *(
-            start(script, *arguments, TF_CONFIG=text)
+            start(starter, script, *arguments, TF_CONFIG=text)
             for text in tf_configs(num_workers)
         )
     )

@@ -160,8 +160,8 @@ def test_a_worker_that_settles_last_is_not_disturbed(monkeypatch):
 
 
 @pytest.mark.slow
-def test_two_workers_agree(tmp_path):
-    run_workers("agree.py", tmp_path)
+def test_two_workers_agree(starter, tmp_path):
+    run_workers(starter, "agree.py", tmp_path)
     first, second = (
         json.loads((tmp_path / f"worker_{i}.json").read_text())
         for i in range(2)

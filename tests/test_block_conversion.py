@@ -354,7 +354,7 @@ def digits():
 
 
 def run(path, digits, kill_at=0):
-    keras.utils.clear_session()
+    keras.utils.clear_session(free_memory=False)
     keras.utils.set_random_seed(3)
     net = keras.Sequential(
         [

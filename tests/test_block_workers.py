@@ -4,8 +4,6 @@ import json
 
 import pytest
 
-from tests.command_line import start
-from tests.processes import TIMEOUT
 from tests.processes import tf_configs
 
 pytestmark = pytest.mark.slow
@@ -17,19 +15,15 @@ FLAGS = (
 )
 
 
-def test_two_workers_move_stored_blocks_alike(tmp_path):
+def test_two_workers_move_stored_blocks_alike(starter, tmp_path):
     path = tmp_path / "run"
-    processes = [
-        start(*FLAGS, f"--run_dir={path}", TF_CONFIG=text)
+    runs = [
+        starter.start(*FLAGS, f"--run_dir={path}", TF_CONFIG=text)
         for text in tf_configs()
     ]
-    try:
-        ends = [x.communicate(timeout=TIMEOUT) for x in processes]
-    finally:
-        for process in processes:
-            process.kill()
+    ends = [run.finish() for run in runs]
     # They compare masks, weights and slots before and after each move.
-    assert [x.returncode for x in processes] == [0, 0], ends
+    assert [x.returncode for x in ends] == [0, 0], ends
     summary = json.loads((path / "summary.json").read_text())
     # Blocks have 100 weights or fewer; less than one may wait.
     assert 0 <= summary["budget"] - summary["num_active"] < 100

@@ -69,9 +69,9 @@ def test_python_of_a_page_runs(page, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_custom_loops_run_on_two_replicas(tmp_path):
+def test_custom_loops_run_on_two_replicas(starter, tmp_path):
     page = DOCS / "custom_loops.md"
-    finish(start("page.py", page, tmp_path))
+    finish(start(starter, "page.py", page, tmp_path))
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
 from absl import flags
@@ -14,9 +13,6 @@ from absl.testing import flagsaver
 from dsr_tf.cli import entry
 from dsr_tf.cli import output
 from tests.command_line import ROOT
-from tests.command_line import main
-from tests.command_line import start
-from tests.forked_commands import run_each
 from tests.test_old_files import FILES as OLD
 
 INTERRUPTED = 130
@@ -136,33 +132,32 @@ def test_a_training_that_nobody_reads_can_go_on(tmp_path):
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
-def interrupted(process):
-    process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
-    assert (process.returncode, stdout) == (INTERRUPTED, "")
-    assert stderr == "main.py: interrupted\n"
+def interrupt(run):
+    run.send("SIGINT")
+    ended = run.finish()
+    assert (ended.returncode, ended.stdout) == (INTERRUPTED, "")
+    assert ended.stderr == "main.py: interrupted\n"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["report", "export", "evaluate", "compare"])
-def test_ctrl_c_while_starting_is_one_line(tmp_path, mode):
+def test_ctrl_c_while_starting_is_one_line(starter, tmp_path, mode):
     # Flags that are waited for.
     os.mkfifo(tmp_path / "flags")
     flagfile = f"--flagfile={tmp_path / 'flags'}"
-    process = start("--mode", mode, flagfile)
+    run = starter.start("--mode", mode, flagfile)
     writer = os.open(tmp_path / "flags", os.O_WRONLY)
-    interrupted(process)
+    interrupt(run)
     os.close(writer)
 
 
 @pytest.mark.slow
-def test_ctrl_c_during_a_report_leaves_nothing(tmp_path):
+def test_ctrl_c_during_a_report_leaves_nothing(starter, tmp_path):
     out = tmp_path / "out"
-    process = start("--mode=report", f"--runs={OLD}/*", f"--out={out}")
+    run = starter.start("--mode=report", f"--runs={OLD}/*", f"--out={out}")
     while not (tmp_path / ".partial.out").exists():
-        assert process.poll() is None
-        time.sleep(0.01)
-    interrupted(process)
+        assert run.wait(0.01) is None
+    interrupt(run)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -173,11 +168,11 @@ def content(path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["saved_model", "tflite", "csr"])
-def test_a_full_disk_keeps_the_earlier_export(tmp_path, format):
+def test_a_full_disk_keeps_the_earlier_export(starter, tmp_path, format):
     run = tmp_path / "run"
     shutil.copytree(OLD / "dsr", run)
     flags = f"--mode=export --run_dir={run} --format={format}"
-    assert main(*flags.split()).returncode == 0
+    assert starter.main(*flags.split()).returncode == 0
     before = content(run)
     # Files of at most 2 KiB: as if there were no room for more.
     full = shell(f"ulimit -f 2; $MAIN {flags} --overwrite")
@@ -226,8 +221,9 @@ def damaged_runs(root):
 
 
 @pytest.mark.slow
-def test_damaged_runs_are_refused_in_one_line(tmp_path):
-    for ended in run_each(damaged_runs(tmp_path)):
+def test_damaged_runs_are_refused_in_one_line(starter, tmp_path):
+    for command in damaged_runs(tmp_path):
+        ended = starter.main(*command)
         assert (ended.returncode, ended.stdout) == (1, ""), ended
         (line,) = ended.stderr.splitlines()
         assert line.startswith(
@@ -237,8 +233,8 @@ def test_damaged_runs_are_refused_in_one_line(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["dense", "hashed"])
-def test_masks_of_a_run_without_masks_are_refused(tmp_path, source):
-    result = main(
+def test_masks_of_a_run_without_masks_are_refused(starter, tmp_path, source):
+    result = starter.main(
         f"--masks_from={OLD / source}",
         "--weights_from=random",
         f"--run_dir={tmp_path}/run",
@@ -249,7 +245,7 @@ def test_masks_of_a_run_without_masks_are_refused(tmp_path, source):
 
 
 @pytest.mark.slow
-def test_places_that_cannot_be_written_are_one_line(tmp_path):
+def test_places_that_cannot_be_written_are_one_line(starter, tmp_path):
     (tmp_path / "file").write_text("")
     report = ["--mode=report", f"--runs={OLD}/dsr"]
     places = ["/proc/x", tmp_path / "file/x", "x" * 5000, tmp_path / "file"]
@@ -257,6 +253,7 @@ def test_places_that_cannot_be_written_are_one_line(tmp_path):
     commands += [["--epochs=1", f"--run_dir={x}"] for x in places]
     commands += [["--mode=evaluate", f"--model_path={'x' * 5000}"]]
     commands += [["--mode=export", f"--run_dir={'x/' * 3000}"]]
-    for ended in run_each(commands):
+    for command in commands:
+        ended = starter.main(*command)
         assert (ended.returncode, ended.stdout) == (1, ""), ended
         assert len(ended.stderr.splitlines()) == 1, ended.stderr

@@ -9,7 +9,6 @@ import tensorflow as tf
 from dsr_tf import runs
 from dsr_tf.data import load_images
 from dsr_tf.runs.exported import EXPORTS as NAMES
-from tests.command_line import main
 from tests.configs import config
 
 pytestmark = pytest.mark.slow
@@ -157,17 +156,19 @@ def test_plain_keras_exports_of_open_size_are_evaluated(tmp_path):
     assert result["accuracy"] == pytest.approx(right.mean())
 
 
-def test_command_line_evaluates(finished, tmp_path):
+def test_command_line_evaluates(starter, finished, tmp_path):
     path, summary = finished
     accuracy = f"accuracy        {summary['test_accuracy']:.4f} on the 297"
-    run = main("--mode=evaluate", f"--run_dir={path}")
+    run = starter.main("--mode=evaluate", f"--run_dir={path}")
     assert (run.returncode, run.stderr) == (0, "")
     assert run.stdout.startswith(accuracy) and "the same" in run.stdout
     exported = f"--model_path={path / 'saved_model'}"
-    packed = main("--mode=evaluate", exported, "--dataset=digits")
+    packed = starter.main("--mode=evaluate", exported, "--dataset=digits")
     assert (packed.returncode, packed.stderr) == (0, "")
     assert packed.stdout.startswith(accuracy)
-    missing = main("--mode=evaluate", f"--model_path={tmp_path / 'none'}")
+    missing = starter.main(
+        "--mode=evaluate", f"--model_path={tmp_path / 'none'}"
+    )
     assert missing.returncode == 1 and missing.stdout == ""
     assert len(missing.stderr.splitlines()) == 1
     assert "`model_path` must be the folder of a finished" in missing.stderr
@@ -186,11 +187,13 @@ def test_a_file_that_crashes_tflite_is_one_line(finished, tmp_path):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_damaged_fingerprint_changes_nothing(finished, tmp_path):
+def test_a_damaged_fingerprint_changes_nothing(starter, finished, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(finished[0] / "saved_model", copy)
     (copy / "fingerprint.pb").write_bytes(bytes(range(256)))
-    result = main("--mode=evaluate", f"--model_path={copy}", "--dataset=digits")
+    result = starter.main(
+        "--mode=evaluate", f"--model_path={copy}", "--dataset=digits"
+    )
     assert (result.returncode, result.stderr) == (0, "")
     accuracy = finished[1]["test_accuracy"]
     assert result.stdout.startswith(f"accuracy        {accuracy:.4f} on")

@@ -1,5 +1,8 @@
 """What every method promises, whatever it does."""
 
+import functools
+from dataclasses import dataclass
+
 import keras
 import numpy as np
 import pytest
@@ -18,6 +21,7 @@ from dsr_tf.layers import BlockDense
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
+from dsr_tf.units import Units
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(320, 6, 6, 1)).astype("float32")
@@ -111,6 +115,47 @@ def trained(method, optimizer="sgd", seed=0, epochs=2, units=("weight",)):
     return net, watch.counts
 
 
+@dataclass(frozen=True)
+class Layer:
+    """What a training has left in a layer."""
+
+    mask: np.ndarray
+    units: Units
+    slots: list[np.ndarray]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a training has left, without its model."""
+
+    counts: list[list[int]]
+    layers: list[Layer]
+    weights: list[np.ndarray]
+
+
+@functools.cache
+def training(method, optimizer="sgd", granularity="weight", storage="masks"):
+    """Trains with seed 0, once for all tests."""
+    net, counts = trained(method, optimizer, units=(granularity, storage))
+    variables = net.optimizer.variables
+    layers = [
+        Layer(
+            layer.kernel_mask.numpy(),
+            layer.kernel_units,
+            [v.numpy() for v in variables if v.shape == layer.kernel.shape],
+        )
+        for layer in sparse_layers(net)
+    ]
+    return Training(counts, layers, net.get_weights())
+
+
+@pytest.fixture(scope="module", params=GRANULARITIES, ids="-".join)
+def again(request):
+    """Returns names of a training, and a model that was so trained again."""
+    method, *units = request.param
+    return request.param, trained(method, units=units)[0]
+
+
 class Watch(keras.callbacks.Callback):
     """Checks kernels against masks after every step, and counts."""
 
@@ -137,7 +182,7 @@ class Watch(keras.callbacks.Callback):
     ],
 )
 def test_budget_and_zeros_hold_after_every_step(method, optimizer):
-    _, counts = trained(method, optimizer)
+    counts = training(method, optimizer).counts
     budgets = [sum(row) for row in counts]
     target = [x.num_active for x in sparse_layers(model(0.6))]
     if method in SHRINK:
@@ -162,11 +207,11 @@ def test_budget_and_zeros_hold_after_every_step(method, optimizer):
 def test_blocks_are_whole_within_the_budget_after_every_step(
     method, storage, optimizer
 ):
-    net, counts = trained(method, optimizer, units=("4x4", storage))
-    layers = sparse_layers(net)
-    assert [x.unit_size for x in layers] == [1, 16, 12]
-    for layer in layers:
-        layer.kernel_units.of_mask(layer.kernel_mask.numpy())
+    done = training(method, optimizer, "4x4", storage)
+    counts = done.counts
+    assert [x.units.size for x in done.layers] == [1, 16, 12]
+    for layer in done.layers:
+        layer.units.of_mask(layer.mask)
     budgets = [sum(row) for row in counts]
     target = [
         x.num_active for x in sparse_layers(model(0.6, granularity="4x4"))
@@ -193,38 +238,30 @@ def test_blocks_are_whole_within_the_budget_after_every_step(
     ],
 )
 def test_slots_are_as_new_where_no_weight_is(method, granularity, optimizer):
-    net, _ = trained(method, optimizer, units=(granularity,))
     initial = np.float32(0.1 if optimizer == "adagrad" else 0.0)
-    for layer in sparse_layers(net):
-        off = layer.kernel_mask.numpy() == 0
-        slots = [
-            v.numpy()
-            for v in net.optimizer.variables
-            if v.shape == layer.kernel.shape
-        ]
-        assert slots
-        assert all((slot[off] == initial).all() for slot in slots)
-        assert all((slot[~off] != initial).any() for slot in slots)
+    for layer in training(method, optimizer, granularity).layers:
+        off = layer.mask == 0
+        assert layer.slots
+        assert all((slot[off] == initial).all() for slot in layer.slots)
+        assert all((slot[~off] != initial).any() for slot in layer.slots)
 
 
-@pytest.mark.parametrize("method, granularity, storage", GRANULARITIES)
-def test_equal_seeds_give_equal_runs(method, granularity, storage):
-    one, other = (
-        trained(method, units=(granularity, storage))[0].get_weights()
-        for _ in range(2)
-    )
-    assert all((a == b).all() for a, b in zip(one, other, strict=True))
+def test_equal_seeds_give_equal_runs(again):
+    (method, *units), other = again
+    one = training(method, "sgd", *units).weights
+    pairs = zip(one, other.get_weights(), strict=True)
+    assert all((a == b).all() for a, b in pairs)
 
 
 @pytest.mark.parametrize("method", ["dsr", "set", "deepr", "mest", "chts"])
 def test_seeds_make_a_difference(method):
-    one, other = (trained(method, seed=s)[0].get_weights() for s in (0, 1))
+    one = training(method).weights
+    other = trained(method, seed=1)[0].get_weights()
     assert any((a != b).any() for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("method, granularity, storage", GRANULARITIES)
-def test_trained_models_are_saved_whole(method, granularity, storage, tmp_path):
-    net, _ = trained(method, epochs=1, units=(granularity, storage))
+def test_trained_models_are_saved_whole(again, tmp_path):
+    _, net = again
     net.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     for saved, own in (

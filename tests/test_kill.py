@@ -11,7 +11,6 @@ import pytest
 
 from dsr_tf.runs.earlier import CHECKPOINTS
 from tests.command_line import start
-from tests.forking import Starter
 
 pytestmark = pytest.mark.slow
 
@@ -32,12 +31,6 @@ def contents(path):
         with zipfile.ZipFile(path / name) as file:
             found[name] = file.read("model.weights.h5")
     return found
-
-
-@pytest.fixture(scope="module")
-def starter():
-    with Starter() as found:
-        yield found
 
 
 def finish(starter, path):

@@ -49,10 +49,12 @@ def test_run_tells_what_it_did(finished):
 
 
 @pytest.mark.slow
-def test_flags_of_a_run_run_again(finished, tmp_path):
+def test_flags_of_a_run_run_again(starter, finished, tmp_path):
     path, _ = finished
     again = tmp_path / "again"
-    result = main(f"--flagfile={path / 'flags.cfg'}", f"--run_dir={again}")
+    result = starter.main(
+        f"--flagfile={path / 'flags.cfg'}", f"--run_dir={again}"
+    )
     assert result.returncode == 0
     assert (again / "flags.cfg").read_text() == (path / "flags.cfg").read_text()
     accuracy = [
@@ -71,28 +73,28 @@ def test_flags_of_a_run_run_again(finished, tmp_path):
         (("--format=npz",), "weights.npz"),
     ],
 )
-def test_run_is_exported_into_its_folder(finished, arguments, name):
+def test_run_is_exported_into_its_folder(starter, finished, arguments, name):
     path, _ = finished
     command = "--mode=export", f"--run_dir={path}", *arguments
-    result = main(*command)
+    result = starter.main(*command)
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[-1].endswith(str(path / name)) and (path / name).exists()
     assert any("bytes of the dense weights" in x for x in lines)
     refused = f"must not hold this export already. Add --overwrite.*{name}"
-    assert_refused(main(*command), refused, 1)
-    assert main(*command, "--overwrite").returncode == 0
+    assert_refused(starter.main(*command), refused, 1)
+    assert starter.main(*command, "--overwrite").returncode == 0
 
 
-def test_only_finished_runs_are_exported(tmp_path):
-    result = main("--mode=export", f"--run_dir={tmp_path}")
+def test_only_finished_runs_are_exported(starter, tmp_path):
+    result = starter.main("--mode=export", f"--run_dir={tmp_path}")
     assert_refused(result, "`run_dir` must be the folder of a finished run", 1)
 
 
 @pytest.mark.slow
-def test_second_run_is_refused(finished):
+def test_second_run_is_refused(starter, finished):
     path, _ = finished
-    result = main(f"--run_dir={path}", "--epochs=2")
+    result = starter.main(f"--run_dir={path}", "--epochs=2")
     other = "must not hold a finished run with other flags.*--overwrite"
     assert_refused(result, other, 1)
 
@@ -265,18 +267,18 @@ def test_bad_values_are_refused(flag, message, capsys):
         ("stray", "^main.py: unexpected argument 'stray'; flags begin with --"),
     ],
 )
-def test_bad_arguments_end_the_program(argument, message):
-    assert_refused(main(argument), message, 2)
+def test_bad_arguments_end_the_program(starter, argument, message):
+    assert_refused(starter.main(argument), message, 2)
 
 
 @pytest.mark.slow
-def test_budget_that_is_too_small_is_refused(tmp_path):
-    result = main(f"--run_dir={tmp_path}", "--num_pruned=6000")
+def test_budget_that_is_too_small_is_refused(starter, tmp_path):
+    result = starter.main(f"--run_dir={tmp_path}", "--num_pruned=6000")
     assert_refused(result, "`num_pruned` must be smaller than the budget", 1)
 
 
-def test_run_to_start_from_must_be_there(tmp_path):
-    result = main(
+def test_run_to_start_from_must_be_there(starter, tmp_path):
+    result = starter.main(
         "--method=compressed",
         f"--init_from={tmp_path}",
         f"--run_dir={tmp_path}",
@@ -285,7 +287,7 @@ def test_run_to_start_from_must_be_there(tmp_path):
 
 
 @pytest.mark.slow
-def test_broken_files_of_a_data_set_are_one_line(tmp_path):
+def test_broken_files_of_a_data_set_are_one_line(starter, tmp_path):
     from tests.imagenet_form import write_imagenet
 
     write_imagenet(tmp_path)
@@ -293,7 +295,7 @@ def test_broken_files_of_a_data_set_are_one_line(tmp_path):
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 1
         path.write_bytes(content)
-    result = main(
+    result = starter.main(
         "--dataset=imagenet2012",
         f"--data_dir={tmp_path}",
         f"--run_dir={tmp_path / 'run'}",
@@ -304,8 +306,8 @@ def test_broken_files_of_a_data_set_are_one_line(tmp_path):
 
 
 @pytest.mark.slow
-def test_too_many_examples_are_refused(tmp_path):
-    result = main(f"--run_dir={tmp_path}", "--train_examples=1501")
+def test_too_many_examples_are_refused(starter, tmp_path):
+    result = starter.main(f"--run_dir={tmp_path}", "--train_examples=1501")
     assert_refused(result, "`train_examples` must be from 1 to .* 1500", 1)
 
 
@@ -439,10 +441,10 @@ def test_settings_of_a_file_are_passed_over_with_another_method(tmp_path):
 
 
 @pytest.mark.slow
-def test_data_that_cannot_be_had_is_one_line(tmp_path):
+def test_data_that_cannot_be_had_is_one_line(starter, tmp_path):
     # A proxy that nobody serves: no network, wherever this runs.
     nowhere = "http://127.0.0.1:9"
-    result = main(
+    result = starter.main(
         "--dataset=fashion_mnist",
         f"--data_dir={tmp_path}",
         f"--run_dir={tmp_path / 'run'}",
@@ -453,8 +455,8 @@ def test_data_that_cannot_be_had_is_one_line(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_help_lists_flags_with_their_defaults():
-    result = main("--help")
+def test_help_lists_flags_with_their_defaults(starter):
+    result = starter.main("--help")
     text = " ".join(result.stdout.split())
     assert "(default: '0.9') (a number from 0, below 1)" in text
     assert "--period" in text and "Traceback" not in result.stderr
@@ -464,8 +466,8 @@ def test_help_lists_flags_with_their_defaults():
     )
 
 
-def test_help_names_every_flag_once():
-    printed = main("--help").stdout.splitlines()
+def test_help_names_every_flag_once(starter):
+    printed = starter.main("--help").stdout.splitlines()
     named = [x.strip().replace("[no]", "") for x in printed if x[:4] == "  --"]
     own = {
         flag.name

@@ -17,10 +17,8 @@ import pytest
 from dsr_tf.callbacks import DSR
 from dsr_tf.data import load_images
 from dsr_tf.layers import sparse_layers
-from tests.command_line import main
 from tests.digest_values import digest
 from tests.digest_values import of_network
-from tests.forked_commands import run_each
 
 pytestmark = pytest.mark.slow
 
@@ -37,10 +35,9 @@ def old(tmp_path_factory):
     return path
 
 
-def in_each(runs, path, *flags):
+def in_each(starter, runs, path, *flags):
     """Runs main.py on each of some runs; returns, by run, how it ended."""
-    ends = run_each([*flags, f"--run_dir={path / run}"] for run in runs)
-    return dict(zip(runs, ends, strict=True))
+    return {x: starter.main(*flags, f"--run_dir={path / x}") for x in runs}
 
 
 def summary_of(path):
@@ -59,9 +56,9 @@ def test_there_are_runs_of_all_kinds():
     assert set(kinds) == methods and len(RUNS) == 9
 
 
-def test_a_report_shows_every_run(old, tmp_path):
+def test_a_report_shows_every_run(starter, old, tmp_path):
     out = tmp_path / "report"
-    result = main("--mode=report", f"--runs={old}/*", f"--out={out}")
+    result = starter.main("--mode=report", f"--runs={old}/*", f"--out={out}")
     assert (result.returncode, result.stderr) == (0, "")
     page = (out / "index.html").read_text()
     assert all(accuracy in page for accuracy in accuracies(old))
@@ -69,16 +66,16 @@ def test_a_report_shows_every_run(old, tmp_path):
     assert left_out.count("\n") == 2 and "unfinished, after 2" in left_out
 
 
-def test_a_table_shows_every_run(old):
-    result = main("--mode=compare", f"--runs={old}/*")
+def test_a_table_shows_every_run(starter, old):
+    result = starter.main("--mode=compare", f"--runs={old}/*")
     assert (result.returncode, result.stderr) == (0, "")
     table, left_out = result.stdout.split("left out:")
     assert all(f" {accuracy} " in table for accuracy in accuracies(old))
     assert len(left_out.split("\n")) == 3 and "unfinished" in left_out
 
 
-def test_every_run_is_as_good_as_it_was(old):
-    for run, result in in_each(RUNS, old, "--mode=evaluate").items():
+def test_every_run_is_as_good_as_it_was(starter, old):
+    for run, result in in_each(starter, RUNS, old, "--mode=evaluate").items():
         assert (result.returncode, result.stderr) == (0, ""), run
         accuracy = f"{summary_of(old / run)['test_accuracy']:.4f}"
         first, _, last = result.stdout.splitlines()
@@ -90,9 +87,9 @@ def test_every_run_is_as_good_as_it_was(old):
 @pytest.mark.parametrize(
     "format, name", [("npz", "weights.npz"), ("saved_model", "saved_model")]
 )
-def test_every_run_with_a_budget_is_exported(old, format, name):
+def test_every_run_with_a_budget_is_exported(starter, old, format, name):
     runs = [run for run in RUNS if run != "dense"]
-    ends = in_each(runs, old, "--mode=export", f"--format={format}")
+    ends = in_each(starter, runs, old, "--mode=export", f"--format={format}")
     for run, result in ends.items():
         assert (result.returncode, result.stderr) == (0, ""), run
         assert (old / run / name).exists()
@@ -166,18 +163,15 @@ def test_a_model_saved_from_python_trains_on():
     )
 
 
-def test_flags_of_every_run_make_one_that_starts_alike(old, tmp_path):
-    ends = run_each(
-        (
+def test_flags_of_every_run_make_one_that_starts_alike(starter, old, tmp_path):
+    for run in RUNS:
+        result = starter.main(
             f"--flagfile={old / run / 'flags.cfg'}",
             f"--run_dir={tmp_path / run}",
             "--epochs=1",
             # Pruning may end before its last prune.
             *(["--stop_epoch=1"] if run == "compressed" else []),
         )
-        for run in RUNS
-    )
-    for run, result in zip(RUNS, ends, strict=True):
         assert (result.returncode, result.stderr) == (0, ""), run
         was, became = summary_of(old / run), summary_of(tmp_path / run)
         same = ("dataset", "model", "method", "seed", "budget", "num_weights")
@@ -203,18 +197,12 @@ STARTS = {
 }
 
 
-def test_runs_start_from_old_ones(old, tmp_path):
+def test_runs_start_from_old_ones(starter, old, tmp_path):
     flags = "--model=lenet_300_100 --width=0.1 --sparsity=0.8 --epochs=1"
     flags += " --train_examples=200 --batch_size=100 --method=static"
-    ends = run_each(
-        [
-            *flags.split(),
-            *start.format(old=old).split(),
-            f"--run_dir={tmp_path / name}",
-        ]
-        for name, start in STARTS.items()
-    )
-    for name, result in zip(STARTS, ends, strict=True):
+    for name, start in STARTS.items():
+        given = f"{flags} {start.format(old=old)}".split()
+        result = starter.main(*given, f"--run_dir={tmp_path / name}")
         assert (result.returncode, result.stderr) == (0, ""), name
     for name, source in (("masks", "dsr"), ("masks_alone", "deepr")):
         assert masks(tmp_path / name) == masks(old / source)
@@ -226,11 +214,11 @@ def masks(run):
     return [layer.kernel_mask.numpy().tolist() for layer in layers]
 
 
-def test_an_unfinished_run_goes_on_or_is_refused_whole(old):
+def test_an_unfinished_run_goes_on_or_is_refused_whole(starter, old):
     path = old / "unfinished"
     before = contents(path)
     lines = (path / "flags.cfg").read_text().splitlines()
-    result = main(*lines[1:], f"--run_dir={path}")
+    result = starter.main(*lines[1:], f"--run_dir={path}")
     if result.returncode == 0:
         assert result.stdout.startswith("resuming after epoch 2/8")
         assert summary_of(path)["epochs"] == 8

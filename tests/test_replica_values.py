@@ -37,16 +37,16 @@ def test_values_of_this_process_are_read_and_written():
 
 
 @pytest.fixture(scope="module")
-def mirrored(tmp_path_factory):
+def mirrored(starter, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mirrored")
-    finish(start("resume.py", "mirrored", folder))
+    finish(start(starter, "resume.py", "mirrored", folder))
     return [dict(np.load(folder / "worker_0.npz"))]
 
 
 @pytest.fixture(scope="module")
-def workers(tmp_path_factory):
+def workers(starter, tmp_path_factory):
     folder = tmp_path_factory.mktemp("workers")
-    run_workers("resume.py", "multi_worker", folder)
+    run_workers(starter, "resume.py", "multi_worker", folder)
     return [dict(np.load(folder / f"worker_{i}.npz")) for i in range(2)]
 
 

@@ -32,7 +32,6 @@ from dsr_tf.reports.styles import style
 from dsr_tf.reports.tables import layers
 from dsr_tf.reports.tables import results
 from tests.command_line import ROOT
-from tests.command_line import main
 
 SHAPES = ([784, 300], [300, 100], [100, 10])
 SIZES = [235_200, 30_000, 1_000]
@@ -728,8 +727,8 @@ def test_hashed_kernels_do_not_say_how_masks_are_drawn(tmp_path):
     assert experiment.counts_at_start(experiment.groups[0]) is None
 
 
-def test_comparison_is_plain_text(runs):
-    result = main(
+def test_comparison_is_plain_text(starter, runs):
+    result = starter.main(
         "--mode=compare", f"--runs={runs}/*", FORCE_COLOR="1", COLUMNS="40"
     )
     assert result.returncode == 0, result.stderr
@@ -758,12 +757,12 @@ def test_comparison_spares_columns_on_a_narrow_terminal(runs, monkeypatch):
 
 
 @pytest.mark.slow
-def test_report_is_written_by_its_command(runs, tmp_path):
+def test_report_is_written_by_its_command(starter, runs, tmp_path):
     out = tmp_path / "out"
     command = "--mode=report", f"--runs={runs}/*", f"--out={out}"
-    result = main(*command)
+    result = starter.main(*command)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1].endswith(str(out / "index.html"))
-    again = main(*command)
+    again = starter.main(*command)
     assert again.returncode == 1 and again.stdout == ""
     assert re.fullmatch(r"main.py: `out` already .*\n", again.stderr)

@@ -33,41 +33,49 @@ def convolutional():
     return model, data
 
 
-# Loads a TFLite file where the library is not.
+# Loads TFLite files where the library is not.
 RUN = """
 import sys
 sys.modules["dsr_tf"] = None
 import numpy as np, tensorflow as tf
-model = tf.lite.Interpreter("model")
-run = model.get_signature_runner("serving_default")
-(name,) = run.get_input_details()
-np.save("y.npy", run(**{name: np.load("x.npy")})["output_0"])
+for path in sys.argv[1:]:
+    model = tf.lite.Interpreter(path)
+    run = model.get_signature_runner("serving_default")
+    (name,) = run.get_input_details()
+    np.save(path + ".npy", run(**{name: np.load("x.npy")})["output_0"])
 """
+TOLERANCES = {None: 1e-5, "float16": 1e-3, "int8": 0.1}
+
+
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    """Returns a folder with files, and outputs that a model should have."""
+    folder = tmp_path_factory.mktemp("files")
+    model, data = convolutional()
+    for quantize in TOLERANCES:
+        dsr_tf.export(
+            model,
+            folder / str(quantize),
+            "tflite",
+            quantize=quantize,
+            representative=data if quantize == "int8" else None,
+        )
+    np.save(folder / "x.npy", data[0])
+    command = [sys.executable, "-c", RUN, *map(str, TOLERANCES)]
+    subprocess.run(command, check=True, cwd=folder)
+    return folder, np.asarray(model(data[0]))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "quantize, tolerance", [(None, 1e-5), ("float16", 1e-3), ("int8", 0.1)]
-)
-def test_tflite_file_is_small_and_computes_the_same(
-    tmp_path, quantize, tolerance
-):
-    model, data = convolutional()
-    dsr_tf.export(
-        model,
-        tmp_path / "model",
-        "tflite",
-        quantize=quantize,
-        representative=data if quantize == "int8" else None,
-    )
-    np.save(tmp_path / "x.npy", data[0])
-    subprocess.run([sys.executable, "-c", RUN], check=True, cwd=tmp_path)
-    expected = np.asarray(model(data[0]))
-    found = np.load(tmp_path / "y.npy")
+@pytest.mark.parametrize("quantize", TOLERANCES)
+def test_tflite_file_is_small_and_computes_the_same(computed, quantize):
+    folder, expected = computed
+    found = np.load(folder / f"{quantize}.npy")
     largest = float(np.abs(expected).max())
-    assert found == pytest.approx(expected, abs=tolerance * largest)
+    tolerance = TOLERANCES[quantize] * largest
+    assert found == pytest.approx(expected, abs=tolerance)
     # 10,400 weights, 41,600 bytes; 1,214 of them are active.
-    assert (tmp_path / "model").stat().st_size < 24_000
+    assert (folder / str(quantize)).stat().st_size < 24_000
 
 
 def test_integers_need_representative_inputs(tmp_path):

@@ -10,6 +10,7 @@ written where all are.
 """
 
 import argparse
+import functools
 import json
 import os
 import random
@@ -63,8 +64,13 @@ class Trials:
             dense = folder / "network"
             self._finish(dense, ["--method=dense", "--epochs=1"])
             self.flags.append(f"--init_from={dense}")
-        self.whole = folder / "whole"
-        self._finish(self.whole, self.flags)
+
+    @functools.cached_property
+    def expected(self):
+        """Returns what a run writes that nothing stops."""
+        whole = self.folder / "whole"
+        self._finish(whole, self.flags)
+        return contents(whole)
 
     def start(self, path, flags=None):
         """Starts the processes of a run."""
@@ -88,7 +94,7 @@ class Trials:
 
     def check(self, path):
         """Raises an error if a finished run has not written what it should."""
-        found, expected = contents(path), contents(self.whole)
+        found, expected = contents(path), self.expected
         differing = [
             name
             for name in sorted(found | expected)

@@ -64,26 +64,44 @@ def texts(*words: str) -> np.ndarray:
 # Of keras.applications, unmodified. -----------------------------------------
 
 
-def application(name: str, size: int = 32, **arguments: Any) -> None:
+def application(
+    name: str, until: str | None = None, size: int = 32, **arguments: Any
+) -> None:
+    """Adds a network, or its first part where all others are like it.
+
+    Args:
+        name: Name in `keras.applications`.
+        until: Name of the last layer of the part.
+        size: Of its images.
+        **arguments: For the network.
+    """
+
     def build() -> Case:
         model = getattr(keras.applications, name)(
             weights=None, input_shape=(size, size, 3), classes=10, **arguments
         )
+        if until is not None:
+            model = with_logits(model, until)
         return case(model, floats(size, size, 3))
 
     APPLICATIONS[name] = build
 
 
+def with_logits(model: keras.Model, until: str) -> keras.Model:
+    x = layers.GlobalAveragePooling2D()(model.get_layer(until).output)
+    return keras.Model(model.inputs, layers.Dense(10)(x))
+
+
 application("MobileNet", alpha=0.25)
 application("MobileNetV2", alpha=0.35)
 application("MobileNetV3Small", alpha=0.75)
-application("EfficientNetB0")
-application("EfficientNetV2B0")
-application("DenseNet121", include_top=False, pooling="avg")
-application("ResNet50")
-application("VGG16", include_top=False, pooling="avg")
-application("Xception", size=71)
-application("ConvNeXtTiny")
+application("EfficientNetB0", "block3b_add")
+application("EfficientNetV2B0", "block4b_add")
+application("DenseNet121", "conv3_block2_concat")
+application("ResNet50", "conv3_block2_out")
+application("VGG16", "block3_pool")
+application("Xception", "block4_sepconv1_act", size=71)
+application("ConvNeXtTiny", "convnext_tiny_stage_1_block_1_depthwise_conv")
 
 
 # Transformers, in the style of the examples of Keras. ------------------------

@@ -58,10 +58,10 @@ METHODS = {
         lambda: GradualPruning(0.8, 4, 1),
         lambda: keras.optimizers.Adam(0.0, use_ema=True),
     ),
-    "static": (lambda: None, sgd),
     "blocks": (lambda: DSR(6, 1, initial_threshold=0.05), sgd),
     "rigl": (lambda: RigL(0.3, 1, stop=None), sgd),
     "snfs": (lambda: SNFS(1, 0.3), sgd),
+    "static": (lambda: None, sgd),
     "hashed": (lambda: None, sgd),
 }
 
