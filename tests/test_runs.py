@@ -16,6 +16,7 @@ from dsr_tf.runs.flagfile import parsed_flags
 from dsr_tf.runs.folder import RunFolder
 from dsr_tf.runs.start import start_models
 from dsr_tf.schedules import Constant
+from dsr_tf.schedules import FromEpoch
 from dsr_tf.schedules import Linear
 from tests.configs import CONFIG
 from tests.configs import config
@@ -346,7 +347,7 @@ def test_callback_of_a_method_is_built_from_its_record():
     for method in ("dsr", "set", "compressed"):
         moves = build.build_reallocation(config("", method=method, **changes))
         assert moves.period == Constant(7)
-        assert (moves.stop_epoch, moves.seed) == (2, 3)
+        assert (moves.stop, moves.seed) == (FromEpoch(2), 3)
     assert build.build_reallocation(config("", method="deepr")).every_step
     for method in ("static", "hashed", "thin_dense", "dense"):
         assert build.build_reallocation(config("", method=method)) is None
@@ -370,7 +371,7 @@ def test_settings_of_another_method_are_refused():
     with pytest.raises(ValueError, match="`settings` must be an .*Settings"):
         dataclasses.replace(CONFIG, settings=None)
     with pytest.raises(ValueError, match="`method` must be one of .*dsr"):
-        budget = dataclasses.replace(CONFIG.budget, method="rigl")
+        budget = dataclasses.replace(CONFIG.budget, method="snip")
         dataclasses.replace(CONFIG, budget=budget)
 
 

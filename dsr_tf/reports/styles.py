@@ -14,16 +14,20 @@ _STYLES = {
     "thin_dense": ("#777777", "X"),
     "static": ("#56B4E9", "v"),
     "dense": ("#000000", "*"),
+    # Of Paul Tol's muted ones.
+    "rigl": ("#882255", "<"),
+    "itop": ("#999933", "p"),
+    "snfs": ("#332288", ">"),
+    "granet": ("#117733", "d"),
+    "mest": ("#AA4466", "H"),
+    "chts": ("#44AA99", "8"),
 }
 # Of methods that are not named above, in the order of their records, so that a
 # new method leaves the colours of the others as they are.
 _SPARE = (
-    ("#882255", "<"),
-    ("#999933", "p"),
-    ("#332288", ">"),
-    ("#117733", "d"),
-    ("#AA4466", "H"),
-    ("#44AA99", "8"),
+    ("#661100", "$1$"),
+    ("#6699CC", "$2$"),
+    ("#DDAA33", "$3$"),
 )
 # Of methods without a record.
 _UNKNOWN = ("#7B5C3E", "h")
