@@ -9,6 +9,7 @@ import hypothesis
 import pytest
 import tensorflow as tf
 
+from tests.distributed.iterators import keep_iterators
 from tests.forking import Starter
 
 tf.config.set_logical_device_configuration(
@@ -33,7 +34,9 @@ def strategy():
     A second one counts its collectives from the same number, which fails or
     adds up what does not belong together.
     """
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    found = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    keep_iterators(found)
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -77,9 +77,9 @@ def test_help_and_bad_values_know_it(copy):
     text = " ".join(main("--help", folder=copy).stdout.split())
     assert f"{NAME}: SET, in part from tensor to tensor" in text
     assert f"--in_place {NAME}: fraction of it that stays in its ten" in text
-    # One flag of two methods.
+    # One flag of several methods.
     assert text.count("--drop_fraction ") == 1
-    assert f"--drop_fraction {NAME}: fraction to replace. set: fraction" in text
+    assert f"--drop_fraction {NAME}: fraction to replace. set, rigl, " in text
     refused = main("--in_place=1", folder=copy)
     assert refused.returncode == 2
     assert "--in_place=1: must be a number from 0, below 1" in refused.stderr

@@ -22,8 +22,8 @@ from dsr_tf.callbacks.contents import Contents
 from dsr_tf.distribute.agree import settle
 from dsr_tf.distribute.workers import worker_index
 from dsr_tf.layers import SparseDense
+from tests.distributed.iterators import keep_iterators
 from tests.distributed.train import IMAGES
-from tests.distributed.train import keep_iterators
 
 EPOCHS, STEPS = 3, 4
 # Epoch, event and number of the event after which the run is stopped; which

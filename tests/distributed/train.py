@@ -30,6 +30,7 @@ from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
 from dsr_tf.layers.slots import find_slots
+from tests.distributed.iterators import keep_iterators
 
 # The first pixel of an image is its number.
 PIXELS = np.random.default_rng(0).integers(0, 256, (64, 5, 5, 1), np.uint8)
@@ -95,24 +96,6 @@ class Tamper(keras.callbacks.Callback):
 
 def local_values(strategy, variable):
     return strategy.experimental_local_results(variable.value)
-
-
-def keep_iterators(strategy):
-    """Lets no iterator go, for which TensorFlow can take up to a minute."""
-    kept, rows = [], tf.data.Dataset.range(8).batch(8)
-
-    def keep_those_of(kind):
-        make = kind.__iter__
-
-        def keep(dataset):
-            kept.append(make(dataset))
-            return kept[-1]
-
-        kind.__iter__ = keep
-
-    by_function = strategy.distribute_datasets_from_function(lambda _: rows)
-    keep_those_of(type(by_function))
-    keep_those_of(type(strategy.experimental_distribute_dataset(rows)))
 
 
 def make_model(strategy, method, optimizer):
