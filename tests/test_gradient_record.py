@@ -11,6 +11,7 @@ import dsr_tf
 from dsr_tf import methods
 from dsr_tf.callbacks import SET
 from dsr_tf.callbacks import Reallocate
+from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
 from dsr_tf.methods.grow import ByScore
 from dsr_tf.methods.prune import Prune
@@ -308,3 +309,42 @@ def test_gradients_of_all_replicas_are_added_up(strategy):
         found = seen(network())
     for scores, step in zip(found, (3, 7, 11), strict=True):
         assert_close(scores, in_units(network(), expected.gradients[step]))
+
+
+class Within(keras.layers.Layer):
+    """Uses a layer within a branch."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def build(self, shape):
+        self.inner.build(shape)
+
+    def call(self, inputs):
+        return tf.cond(
+            tf.reduce_sum(inputs) > -1e9,
+            lambda: self.inner(inputs),
+            lambda: tf.zeros([tf.shape(inputs)[0], 3]),
+        )
+
+
+@pytest.mark.parametrize(
+    "inputs, layer",
+    [
+        ((8, 1), lambda: keras.layers.LSTM(4, name="recurrent")),
+        ((8,), lambda: Within(SparseDense(3, 0.5))),
+    ],
+)
+def test_kernels_within_loops_and_branches_are_refused(inputs, layer):
+    model = keras.Sequential([keras.Input(inputs), layer()])
+    if inputs == (8, 1):
+        model = dsr_tf.sparsify(model, 0.5)
+    model.compile("adam", "mse", jit_compile=False)
+    moves = Reallocate(methods.rigl(0.3), 2)
+    with pytest.raises(ValueError, match="outside of loops and branches"):
+        model.fit(
+            *(X.reshape(-1, *inputs), np.ones((96, 1)), BATCH),
+            verbose=0,
+            callbacks=[moves],
+        )

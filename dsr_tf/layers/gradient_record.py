@@ -12,6 +12,26 @@ from dsr_tf.layers.elastic import outside_of_graphs
 _NEVER = 2**62
 
 
+# Private: nothing public tells that a loop or a branch is differentiated.
+# TensorFlow lets no variable be used there that its forward pass does not use.
+_BRANCHES = ("_WhileBodyGradFuncGraph", "_CondGradFuncGraph")
+
+
+def _check_is_no_branch() -> None:
+    """Refuses kernels that are used within a loop or a branch."""
+    graph = tf.compat.v1.get_default_graph()
+    while graph is not None:
+        if type(graph).__name__ in _BRANCHES:
+            raise ValueError(
+                "Gradients of all positions must be those of kernels outside "
+                "of loops and branches, `tf.while_loop` and `tf.cond`. Give "
+                "recurrent layers `unroll=True`, or use a method that grows "
+                "at random, such as SET or DSR. Received: a kernel that is "
+                "used within one"
+            )
+        graph = getattr(graph, "outer_graph", None)
+
+
 class GradientRecord:
     """Keeps the gradient of a kernel at all of its positions, in float32.
 
@@ -106,6 +126,7 @@ class GradientRecord:
         """
         if self.is_off:
             return
+        _check_is_no_branch()
         if is_compiled_by_xla() and not self._has_fixed_shape:
             self._has_fixed_shape = True
             outside_of_graphs(lambda: self._sum.assign(tf.zeros(self.shape)))
