@@ -262,6 +262,20 @@ def test_keras_clones_begin_anew_and_take_weights_over():
     assert equal(masks(net), masks(clone)) and close(net, clone)
 
 
+def test_compiled_clones_load_weights_and_slots_of_other_counts(tmp_path):
+    """Their optimizer has taken no step, and knows the first blocks only."""
+    net = moved(sparse())
+    net.save_weights(tmp_path / "net.weights.h5")
+    clone = keras.models.clone_model(net)
+    clone.load_weights(tmp_path / "net.weights.h5")
+    assert equal(masks(net), masks(clone)) and close(net, clone)
+    assert equal(
+        [x.numpy() for x in net.optimizer.variables],
+        [x.numpy() for x in clone.optimizer.variables],
+    )
+    fit(clone)
+
+
 def test_weights_of_any_number_of_blocks_can_be_set():
     net = sparse()
     old = net.get_weights()

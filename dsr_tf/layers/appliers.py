@@ -34,19 +34,19 @@ def applying_optimizer() -> keras.optimizers.Optimizer | None:
     return caller if is_one else None
 
 
-def is_building_optimizer() -> bool:
-    """Tells whether an optimizer is making its slots.
+def building_optimizer() -> keras.optimizers.Optimizer | None:
+    """Returns the optimizer that is making its slots, or None.
 
     It counts as built already, and nothing else tells.
     """
     frame = inspect.currentframe()
     while frame is not None:
-        if frame.f_code.co_name == "build" and isinstance(
-            frame.f_locals.get("self"), keras.optimizers.Optimizer
-        ):
-            return True
+        caller = frame.f_locals.get("self")
+        is_one = isinstance(caller, keras.optimizers.Optimizer)
+        if is_one and frame.f_code.co_name == "build":
+            return caller
         frame = frame.f_back
-    return False
+    return None
 
 
 def innermost(

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from dsr_tf.layers.appliers import applying_optimizer
-from dsr_tf.layers.appliers import is_building_optimizer
+from dsr_tf.layers.appliers import building_optimizer
 from dsr_tf.layers.elastic import ElasticVariable
 from dsr_tf.layers.elastic import make_elastic
 from dsr_tf.layers.elastic import outside_of_graphs
@@ -121,8 +121,10 @@ class BlockVariable(ElasticVariable, TrainedVariable):
     @property
     def overwrite_with_gradient(self) -> bool:
         """Always False. Optimizers ask for it before they use their slots."""
-        optimizer = applying_optimizer()
-        if optimizer is not None and not is_building_optimizer():
+        optimizer, building = applying_optimizer(), building_optimizer()
+        if building is not None:
+            self.meet(building)
+        elif optimizer is not None:
             self.meet(optimizer)
             # Before anything is traced with them.
             outside_of_graphs(lambda: self.clean(self.slots()))
