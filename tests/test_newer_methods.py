@@ -191,6 +191,18 @@ def test_what_has_reached_its_sparsity_is_trained_further():
     assert sum(x.num_active for x in layers) == sum(target)
 
 
+def test_a_stop_that_has_passed_is_said(caplog):
+    model = network(0.5)
+    fit(model, RigL(period=2), epochs=1)
+    fit(model, RigL(period=2, stop=FromEpoch(0)))
+    assert "has passed" not in caplog.text
+    # Three quarters of 30 steps are 22, and 20 are taken.
+    fit(model, RigL(period=2))
+    assert "has passed" not in caplog.text
+    fit(model, RigL(period=2, stop=25))
+    assert "`stop=25` has passed at optimizer step 30" in caplog.text
+
+
 def test_models_that_are_too_sparse_are_refused():
     with pytest.raises(ValueError, match="must be at least that of the model"):
         fit(network(0.8), GraNet(0.6, 4, 0.3))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from dsr_tf.schedules import FromEpoch
 from dsr_tf.schedules import Moment
 from dsr_tf.schedules import Ramp
 from dsr_tf.schedules import has_ended
@@ -72,7 +73,8 @@ def no_reallocation(
 ) -> str | None:
     """Says why a training moves no weight, if it does not.
 
-    It says nothing where masks are not meant to change any more.
+    It says nothing where masks are not meant to change any more, as the first
+    epoch is already that of `stop`, or the method is done.
 
     Args:
         reallocator: That of the training.
@@ -94,12 +96,24 @@ def no_reallocation(
             return None
         before = ends = later
     if ends is None:
-        return None
+        return _passed(reallocator)
     return (
         "no weight moves: masks may change until optimizer step "
         f"{ends.step}, and no reallocation is due by then, as the period is "
         f"{reallocator.period_at(ends)}{_since(reallocator)}. Use a shorter "
         "period, or more epochs"
+    )
+
+
+def _passed(reallocator: Reallocator) -> str | None:
+    """Says that a step, or a share of all steps, has passed already."""
+    if isinstance(reallocator.stop, FromEpoch):
+        return None
+    return (
+        f"no weight moves: `stop={reallocator.stop}` has passed at optimizer "
+        f"step {reallocator.moment().step}, where it begins. Steps and shares "
+        "count from the optimizer's first step on: compile the model again to "
+        "begin anew"
     )
 
 
