@@ -213,6 +213,7 @@ def test_models_that_are_too_sparse_are_refused():
     [
         (lambda: GraNet(0.4, 5), "`initial_sparsity` must be at most"),
         (lambda: MEST(5, soft=True), "`sparsity` must be given with `soft`"),
+        (lambda: MEST(5, sparsity=0.9), "`sparsity` must be None without"),
         (
             lambda: DSR(5, 5, regrow_stddev=0.1, growth="gradient"),
             "`regrow_stddev` must be 0 unless",

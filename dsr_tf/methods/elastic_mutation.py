@@ -41,14 +41,19 @@ def mest(
         sparsity: With `soft`, the fraction of zeros at the end, in `[0, 1)`.
 
     Raises:
-        ValueError: If an argument is out of its range, or `soft` is given
-            without `sparsity`.
+        ValueError: If an argument is out of its range, or one of `soft` and
+            `sparsity` is given without the other.
 
     Reference:
         [Yuan et al., 2021](https://arxiv.org/abs/2110.14032); shares and steps
         by the scripts of its authors.
     """
     if not checked_switch("soft", soft):
+        if sparsity is not None:
+            raise ValueError(
+                "`sparsity` must be None without `soft`: the budget is then "
+                f"that of the model. Received: soft=False, sparsity={sparsity}"
+            )
         shares = _steps(_REPLACED)
         prune = SmallestShare(shares, gradient_weight)
         return Method(prune, what_it_lost, AtRandom())
@@ -94,7 +99,9 @@ RECORD = Record(
     help="elastic mutation: pruning by magnitude and gradient",
     label="MEST",
     settings=Settings,
-    build=lambda own, sparsity: mest(own.gradient_weight, own.soft, sparsity),
+    build=lambda own, sparsity: mest(
+        own.gradient_weight, own.soft, sparsity if own.soft else None
+    ),
     first_sparsity=lambda own, sparsity: (
         first_sparsity(sparsity) if own.soft else sparsity
     ),
