@@ -3,16 +3,13 @@
 import statistics
 
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dsr_tf.reports import names
+from dsr_tf.reports.epoch_lines import Points
+from dsr_tf.reports.epoch_lines import draw_lines
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.picture import Picture
-from dsr_tf.reports.picture import legend_below
-from dsr_tf.reports.picture import log_percent
-from dsr_tf.reports.picture import panels
-from dsr_tf.reports.styles import style
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
@@ -67,26 +64,10 @@ def shares(group: Group) -> list[float]:
 
 
 def draw(experiment: Experiment, narrow: bool) -> Figure:
-    """Draws axes for each share of weights kept, a line for each method."""
+    """Draws the share after each epoch, a line for each method."""
+
+    def points(group: Group) -> Points:
+        return range(1, group.epochs + 1), shares(group)
+
     levels = _levels(experiment)
-    titles = [f"{names.kept(density)} kept" for density in levels]
-    drawn, every = panels(narrow, titles, "weights ever active")
-    handles = {}
-    for axes, groups in zip(every, levels.values(), strict=True):
-        for group in groups:
-            axes.plot(
-                range(1, group.epochs + 1),
-                shares(group),
-                **style(group.method),
-                markevery=max(group.epochs // 6, 1),
-                markersize=5,
-                linewidth=1.2,
-                label=group.method,
-            )
-            label = names.method(group.method)
-            handles[group.method] = Line2D(
-                [], [], **style(group.method), label=label
-            )
-    log_percent(every[0])
-    legend_below(drawn, list(handles.values()), narrow)
-    return drawn
+    return draw_lines(levels, points, "weights ever active", narrow)

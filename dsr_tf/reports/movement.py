@@ -3,16 +3,12 @@
 import statistics
 
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 
 from dsr_tf.reports import names
+from dsr_tf.reports.epoch_lines import draw_lines
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.picture import Picture
-from dsr_tf.reports.picture import legend_below
-from dsr_tf.reports.picture import log_percent
-from dsr_tf.reports.picture import panels
-from dsr_tf.reports.styles import style
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
@@ -47,7 +43,7 @@ def _levels(experiment: Experiment) -> dict[float, list[Group]]:
     return {density: groups for density, groups in moving.items() if groups}
 
 
-def _shares(group: Group) -> tuple[list[float], list[float]]:
+def _shares(group: Group) -> tuple[list[int], list[float]]:
     """Returns the epochs in which weights moved, and their shares."""
     budget = group.average("budget")
     epochs = zip(*(run.metrics for run in group.runs), strict=True)
@@ -62,25 +58,6 @@ def _shares(group: Group) -> tuple[list[float], list[float]]:
 
 
 def draw(experiment: Experiment, narrow: bool) -> Figure:
-    """Draws axes for each share of weights kept, a line for each method."""
-    levels = _levels(experiment)
-    titles = [f"{names.kept(density)} kept" for density in levels]
-    drawn, every = panels(narrow, titles, "weights moved, share of the budget")
-    handles = {}
-    for axes, groups in zip(every, levels.values(), strict=True):
-        for group in groups:
-            axes.plot(
-                *_shares(group),
-                **style(group.method),
-                markevery=max(group.epochs // 6, 1),
-                markersize=5,
-                linewidth=1.2,
-                label=group.method,
-            )
-            label = names.method(group.method)
-            handles[group.method] = Line2D(
-                [], [], **style(group.method), label=label
-            )
-    log_percent(every[0])
-    legend_below(drawn, list(handles.values()), narrow)
-    return drawn
+    """Draws what moved in each epoch, a line for each method."""
+    label = "weights moved, share of the budget"
+    return draw_lines(_levels(experiment), _shares, label, narrow)
