@@ -1,6 +1,7 @@
 """Growth scores from the gradients of all positions, active or not."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import keras
 import tensorflow as tf
@@ -10,6 +11,17 @@ from dsr_tf.layers.gradient_record import GradientRecord
 from dsr_tf.methods.scores import Scores
 from dsr_tf.training.steps import batches_a_step
 from dsr_tf.training.targets import strategy_of
+
+
+@dataclass(frozen=True)
+class Held:
+    """A variable of TensorFlow, held as Keras' variables hold theirs.
+
+    Args:
+        value: The variable.
+    """
+
+    value: tf.Variable
 
 
 class Kept(tf.Module):

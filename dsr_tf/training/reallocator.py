@@ -33,6 +33,7 @@ from dsr_tf.schedules import checked_end
 from dsr_tf.schedules import has_ended
 from dsr_tf.schedules import identity
 from dsr_tf.training.dense_gradients import DenseGradients
+from dsr_tf.training.dense_gradients import Held
 from dsr_tf.training.ever_active import EverActive
 from dsr_tf.training.program import Program
 from dsr_tf.training.replicas import Replicas
@@ -167,11 +168,11 @@ class Reallocator:
         return state
 
     @property
-    def kept_gradients(self) -> Sequence[tf.Variable]:
+    def kept_gradients(self) -> Sequence[Held]:
         """Variables that differ between replicas, and a resumed run needs."""
         if self._gradients is None or not self._gradients.spans_batches:
             return ()
-        return self._gradients.kept.values
+        return list(map(Held, self._gradients.kept.values))
 
     @property
     def num_active(self) -> int:

@@ -145,9 +145,8 @@ def _parts(strategy: tf.distribute.Strategy, variable: Any) -> Sequence[Any]:
 
 
 def _tensor(variable: Any) -> Any:
-    """Returns TensorFlow's variable of one of Keras, or the variable."""
-    value = variable.value
-    return variable if callable(value) else value
+    """Returns TensorFlow's variable of one of Keras."""
+    return variable.value
 
 
 def _size(strategy: tf.distribute.Strategy, variable: Any) -> int:
