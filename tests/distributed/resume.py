@@ -88,7 +88,9 @@ def make_model(strategy):
 
 
 def fit(strategy, folder, record, stop=None):
-    model, moves = make_model(strategy), DSR(10, 2, initial_threshold=0.05)
+    model = make_model(strategy)
+    # Running means of gradients are of each replica, too.
+    moves = DSR(10, 2, initial_threshold=0.05, growth="momentum")
     checkpoint = Checkpoint(folder, moves, every_steps=3, strategy=strategy)
 
     def batches(epoch, step):
