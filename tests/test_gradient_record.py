@@ -11,6 +11,7 @@ import dsr_tf
 from dsr_tf import methods
 from dsr_tf.callbacks import SET
 from dsr_tf.callbacks import Reallocate
+from dsr_tf.layers import BlockDense
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
 from dsr_tf.methods.grow import ByScore
@@ -311,40 +312,125 @@ def test_gradients_of_all_replicas_are_added_up(strategy):
         assert_close(scores, in_units(network(), expected.gradients[step]))
 
 
-class Within(keras.layers.Layer):
-    """Uses a layer within a branch."""
+class Steps(keras.layers.Layer):
+    """Uses a layer in each turn of a loop."""
 
     def __init__(self, inner):
         super().__init__()
         self.inner = inner
 
     def build(self, shape):
-        self.inner.build(shape)
+        if not self.inner.built:
+            self.inner.build(shape)
 
     def call(self, inputs):
-        return tf.cond(
-            tf.reduce_sum(inputs) > -1e9,
-            lambda: self.inner(inputs),
-            lambda: tf.zeros([tf.shape(inputs)[0], 3]),
+        def step(x):
+            return tf.tanh(self.inner(x))
+
+        _, outputs = tf.while_loop(
+            lambda i, x: i < 3,
+            lambda i, x: (i + 1, step(x)),
+            (0, inputs),
+            maximum_iterations=3,
         )
+        return outputs
 
 
+class Branch(keras.layers.Layer):
+    """Uses a layer in a branch, for the first batch."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def build(self, shape):
+        if not self.inner.built:
+            self.inner.build(shape)
+
+    def call(self, inputs):
+        taken = tf.equal(inputs[0, 0], X[0, 0])
+        return tf.cond(taken, lambda: self.inner(inputs), lambda: inputs)
+
+
+def with_inner(layer, storage):
+    """Returns a model of a layer around another, and the inner one."""
+    keras.utils.set_random_seed(0)
+    kind = BlockDense if storage == "blocks" else SparseDense
+    inner = kind(8, sparsity=0.5, granularity=(2, 2), seed=0)
+    logits = keras.layers.Dense(3)
+    outer = layer(inner)
+    return keras.Sequential([keras.Input((8,)), outer, logits]), inner
+
+
+def inner_gradient(model, inner, x, y):
+    """Returns the gradient of a dense kernel of the same weights."""
+    outer, logits = model.layers
+    plain = keras.layers.Dense(8)
+    plain.build((None, 8))
+    plain.set_weights([inner.kernel, inner.bias])
+    other = type(outer)(plain)
+    with tf.GradientTape() as tape:
+        loss = LOSS(y, logits(other(tf.constant(x))))
+    found = tape.gradient(loss, plain.kernel.value)
+    return np.zeros((8, 8), "float32") if found is None else found.numpy()
+
+
+class Inner(keras.callbacks.Callback):
+    """Keeps the gradients of an inner layer, dense, before each batch."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+        self.gradients = []
+
+    def on_train_batch_begin(self, batch, logs=None):
+        rows = slice(batch * BATCH, (batch + 1) * BATCH)
+        found = inner_gradient(self.model, self.inner, X[rows], Y[rows])
+        self.gradients.append(self.inner.kernel_units.magnitudes(found))
+
+
+# TensorFlow differentiates no branch that reads a variable of a changing
+# length, as stored blocks are.
 @pytest.mark.parametrize(
-    "inputs, layer",
-    [
-        ((8, 1), lambda: keras.layers.LSTM(4, name="recurrent")),
-        ((8,), lambda: Within(SparseDense(3, 0.5))),
-    ],
+    "storage, layer",
+    [("masks", Steps), ("blocks", Steps), ("masks", Branch)],
 )
-def test_kernels_within_loops_and_branches_are_refused(inputs, layer):
-    model = keras.Sequential([keras.Input(inputs), layer()])
-    if inputs == (8, 1):
-        model = dsr_tf.sparsify(model, 0.5)
-    model.compile("adam", "mse", jit_compile=False)
-    moves = Reallocate(methods.rigl(0.3), 2)
-    with pytest.raises(ValueError, match="outside of loops and branches"):
-        model.fit(
-            *(X.reshape(-1, *inputs), np.ones((96, 1)), BATCH),
-            verbose=0,
-            callbacks=[moves],
-        )
+@pytest.mark.parametrize("form", ["plain", "compiled"])
+def test_gradients_within_loops_and_branches_are_kept(storage, layer, form):
+    model, inner = with_inner(layer, storage)
+    expected, watcher = Inner(inner), Watcher()
+    moves = Reallocate(methods.Method(watcher, None, ByScore()), 1)
+    trained(model, [expected, moves], **FORMS[form])
+    for found, gradient in zip(watcher.seen, expected.gradients, strict=True):
+        np.testing.assert_allclose(found[0], gradient, rtol=1e-3, atol=1e-7)
+    # Only the first batch takes the branch.
+    taken = [bool(gradient.any()) for gradient in expected.gradients]
+    assert taken == [layer is Steps or batch == 0 for batch in range(12)]
+
+
+def recurrent(unroll, kind=keras.layers.LSTM):
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Reshape((8, 1)), kind(6, unroll=unroll)]
+    model = keras.Sequential([keras.Input((8,)), *layers])
+    model.add(keras.layers.Dense(3))
+    return dsr_tf.sparsify(model, 0.5, seed=0)
+
+
+@pytest.mark.parametrize("scores", [GRADIENT, MOMENTUM])
+@pytest.mark.parametrize("kind", [keras.layers.LSTM, keras.layers.GRU])
+def test_recurrent_layers_have_the_scores_of_unrolled_ones(scores, kind):
+    loop, unrolled = (
+        seen(recurrent(unroll, kind), scores) for unroll in (False, True)
+    )
+    for found, expected in zip(loop, unrolled, strict=True):
+        assert_close(found, expected)
+        assert all((x > 0).any() for x in expected)
+
+
+@pytest.mark.slow
+def test_recurrent_layers_have_the_scores_of_all_replicas(strategy):
+    with strategy.scope():
+        found = seen(recurrent(unroll=False))
+    expected = seen(recurrent(unroll=True))
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other)

@@ -152,11 +152,17 @@ class BlockKernel(SparseKernel, keras.layers.Layer):
         record, units = self.kernel_blocks.record, self.kernel_units
         if record is None:
             return None
-        return lambda inputs, upstream: record.keep(
-            lambda: units.of_matrix(
-                tf.matmul(inputs, upstream, transpose_a=True)
-            )
-        )
+        probes = record.probes(self.kernel_blocks.value)
+
+        def gradients(inputs: tf.Tensor, upstream: tf.Tensor) -> Any:
+            def product() -> tf.Tensor:
+                return units.of_matrix(
+                    tf.matmul(inputs, upstream, transpose_a=True)
+                )
+
+            return record.gradients_of(probes, product)
+
+        return Watch(gradients, probes)
 
     def finish(self, outputs: Any) -> Any:
         """Adds the bias, and applies the activation."""

@@ -1,6 +1,7 @@
 """The product of inputs and a kernel of which only blocks are stored."""
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,20 @@ from dsr_tf.layers.compiled_by_xla import is_compiled_by_xla
 # cost more than what they save.
 _LENGTH = 64
 
-Watch = Callable[[tf.Tensor, tf.Tensor], None]
+
+@dataclass(frozen=True)
+class Watch:
+    """What is to know the gradient of all blocks, stored or not.
+
+    Args:
+        gradients: Gets the inputs and the gradient of the outputs, of which the
+            gradient of a dense kernel would be the product; returns the
+            gradients of the probes.
+        probes: Zeros whose gradient is kept, where kernels are in a loop.
+    """
+
+    gradients: Callable[[tf.Tensor, tf.Tensor], Sequence[tf.Tensor]]
+    probes: Sequence[tf.Tensor] = ()
 
 
 @dataclass(frozen=True)
@@ -113,8 +127,7 @@ def block_product(
             `outputs // columns`.
         expected: About how many blocks there are. Results differ in rounding
             with it, and so it should not change in a training.
-        watch: Gets the inputs and the gradient of the outputs, of which the
-            gradient of a dense kernel would be the product; or None.
+        watch: What is to know the gradient of all blocks; or None.
 
     Returns:
         Shape `(batch, outputs)`.
@@ -124,16 +137,21 @@ def block_product(
     )
 
     @tf.custom_gradient
-    def product(inputs: tf.Tensor, blocks: tf.Tensor) -> tuple[Any, Any]:
-        def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            if watch is not None:
-                watch(inputs, upstream)
-            return _gradients(upstream, inputs, blocks, layout)
+    def product(
+        inputs: tf.Tensor, blocks: tf.Tensor, *probes: tf.Tensor
+    ) -> tuple[Any, Any]:
+        def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, ...]:
+            kept = watch.gradients(inputs, upstream) if watch else []
+            return *_gradients(upstream, inputs, blocks, layout), *kept
 
         return _product(inputs, blocks, layout), gradients
 
     # Values, not variables: a custom gradient refuses those.
-    return product(tf.convert_to_tensor(inputs), tf.convert_to_tensor(blocks))
+    return product(
+        tf.convert_to_tensor(inputs),
+        tf.convert_to_tensor(blocks),
+        *(watch.probes if watch else []),
+    )
 
 
 def _product(

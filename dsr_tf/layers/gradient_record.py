@@ -1,6 +1,7 @@
 """The gradient of a kernel at all of its positions, active or not."""
 
 from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -8,28 +9,10 @@ import tensorflow as tf
 
 from dsr_tf.layers.compiled_by_xla import is_compiled_by_xla
 from dsr_tf.layers.elastic import outside_of_graphs
+from dsr_tf.layers.loops import around_loops
+from dsr_tf.layers.loops import is_in_loop
 
 _NEVER = 2**62
-
-
-# Private: nothing public tells that a loop or a branch is differentiated.
-# TensorFlow lets no variable be used there that its forward pass does not use.
-_BRANCHES = ("_WhileBodyGradFuncGraph", "_CondGradFuncGraph")
-
-
-def _check_is_no_branch() -> None:
-    """Refuses kernels that are used within a loop or a branch."""
-    graph = tf.compat.v1.get_default_graph()
-    while graph is not None:
-        if type(graph).__name__ in _BRANCHES:
-            raise ValueError(
-                "Gradients of all positions must be those of kernels outside "
-                "of loops and branches, `tf.while_loop` and `tf.cond`. Give "
-                "recurrent layers `unroll=True`, or use a method that grows "
-                "at random, such as SET or DSR. Received: a kernel that is "
-                "used within one"
-            )
-        graph = getattr(graph, "outer_graph", None)
 
 
 class GradientRecord:
@@ -118,6 +101,49 @@ class GradientRecord:
         if self._has_fixed_shape and self.step < 0:
             self._sum.assign(tf.zeros(self.shape))
 
+    def probes(self, kernel: Any) -> list[tf.Tensor]:
+        """Returns what carries gradients out of a loop or a branch.
+
+        TensorFlow differentiates these in functions of their own, which may use
+        no variable that the loop does not use: nothing can be kept there.
+
+        Args:
+            kernel: The variable whose gradient is kept.
+
+        Returns:
+            Zeros of the kernel's shape, float32, whose gradient is kept; where
+            a kernel is read outside of loops and branches, nothing.
+        """
+        if self.is_off or not is_in_loop():
+            return []
+
+        @tf.custom_gradient
+        def probe(kernel: tf.Tensor) -> tuple[tf.Tensor, Any]:
+            def grad(upstream: tf.Tensor) -> tf.Tensor:
+                self.keep(lambda: upstream)
+                return tf.zeros_like(kernel)
+
+            return tf.zeros(self.shape), grad
+
+        with around_loops():
+            return [probe(tf.convert_to_tensor(kernel))]
+
+    def gradients_of(
+        self, probes: Sequence[tf.Tensor], gradient: Callable[[], tf.Tensor]
+    ) -> list[tf.Tensor]:
+        """Hands a gradient to the probes; keeps it at once if there are none.
+
+        Args:
+            probes: What `probes` returned.
+            gradient: Returns the gradient of all positions.
+
+        Returns:
+            The gradients of the probes.
+        """
+        if not probes:
+            self.keep(gradient)
+        return [tf.cast(gradient(), tf.float32) for _ in probes]
+
     def keep(self, gradient: Callable[[], tf.Tensor]) -> None:
         """Keeps a gradient, if it is time to.
 
@@ -126,7 +152,6 @@ class GradientRecord:
         """
         if self.is_off:
             return
-        _check_is_no_branch()
         if is_compiled_by_xla() and not self._has_fixed_shape:
             self._has_fixed_shape = True
             outside_of_graphs(lambda: self._sum.assign(tf.zeros(self.shape)))

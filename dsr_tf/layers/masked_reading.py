@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -54,7 +55,12 @@ def _masked_gradient(gradient: tf.Tensor, mask: Any) -> tf.Tensor:
     return tf.math.multiply_no_nan(gradient, mask)
 
 
-def masked_kernel(kernel: Any, mask: Any, record: Any = None) -> tf.Tensor:
+def masked_kernel(
+    kernel: Any,
+    mask: Any,
+    record: Any = None,
+    probes: Sequence[tf.Tensor] = (),
+) -> tf.Tensor:
     """Passes a kernel on, and its gradient back, where the mask is True.
 
     Optimizers then see gradient 0 at inactive positions, so weights and slots
@@ -65,17 +71,19 @@ def masked_kernel(kernel: Any, mask: Any, record: Any = None) -> tf.Tensor:
         mask: Same shape, bool, or ones and zeros of the kernel's type.
         record: A `GradientRecord`, which gets the gradient before that; or
             None.
+        probes: Its probes, where the kernel is read.
     """
 
     @keras.ops.custom_gradient
-    def passed_on(kernel: Any, mask: Any) -> tuple[Any, Any]:
-        def grad(upstream: Any) -> tuple[Any, None]:
+    def passed_on(kernel: Any, mask: Any, *probes: Any) -> tuple[Any, Any]:
+        def grad(upstream: Any) -> tuple[Any, ...]:
+            kept = []
             if record is not None:
-                record.keep(lambda: upstream)
-            return _masked_gradient(upstream, mask), None
+                kept = record.gradients_of(probes, lambda: upstream)
+            return _masked_gradient(upstream, mask), None, *kept
 
         # The kernel is 0 there already: to mask it again would cost a copy of
         # it in every step.
         return tf.identity(kernel), grad
 
-    return passed_on(kernel, mask)
+    return passed_on(kernel, mask, *probes)

@@ -129,8 +129,11 @@ class MaskedVariable(TrainedVariable):
             return kernel
         numbers = self.mask.numbers if self.is_trusting else None
         if numbers is None or numbers.dtype != kernel.dtype:
-            return masked_kernel(kernel, self.mask.value, self.record)
-        return masked_kernel(kernel, tf.convert_to_tensor(numbers), self.record)
+            mask = self.mask.value
+        else:
+            mask = tf.convert_to_tensor(numbers)
+        probes = self.record.probes(self.value) if self.record else []
+        return masked_kernel(kernel, mask, self.record, probes)
 
     def assign(self, value: Any) -> Any:
         """Assigns values, under the constraint and the mask.
