@@ -5,6 +5,7 @@ import dsr_tf
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.layers import sparse_layers
 from dsr_tf.models import lenet_300_100
+from dsr_tf.models import mlp
 from dsr_tf.models import resnet50
 from dsr_tf.models import wide_resnet
 
@@ -19,6 +20,25 @@ def test_lenet_has_the_papers_parameters():
     assert count(kernels) == 266_200
     assert count(model.trainable_variables) == 266_200 + 820
     assert model.output_shape == (None, 10)
+
+
+def test_the_wide_perceptron_has_three_layers_of_1568():
+    model = mlp(sparsity=0.99)
+    shapes = [tuple(layer.kernel.shape) for layer in sparse_layers(model)]
+    assert shapes == [(784, 1568), (1568, 1568), (1568, 1568), (1568, 10)]
+    assert sum(layer.num_active for layer in sparse_layers(model)) == 61_621
+    small = mlp((4,), 3, hidden=(6, 5), width=0.5)
+    units = [layer.kernel.shape[1] for layer in sparse_layers(small)]
+    assert units == [3, 2, 3]
+
+
+@pytest.mark.parametrize("hidden", [3, (3, 0), "33", ()])
+def test_hidden_units_are_checked(hidden):
+    if hidden == ():
+        assert mlp((4,), 3, hidden=hidden).output_shape == (None, 3)
+        return
+    with pytest.raises(ValueError, match="`hidden` must be"):
+        mlp((4,), 3, hidden=hidden)
 
 
 @pytest.mark.parametrize(

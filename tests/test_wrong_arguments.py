@@ -380,6 +380,13 @@ def rows(tmp_path_factory):
             "input_shape": ((4, 4, 1), "other"),
             "granularity": ("weight", "other"),
         },
+        "mlp": model
+        | {
+            "input_shape": ((4, 4, 1), "other"),
+            "granularity": ("weight", "other"),
+            "hidden": ((4, 4), "other"),
+            "name": ("mlp", "text"),
+        },
         "load_dense_weights": {
             "model": (network(layers.SparseDense, sparsity=0.5), "other"),
             "path": (folder / "dense.weights.h5", "path"),

@@ -180,7 +180,7 @@ def _power_is_of_a_polynomial(values: Values) -> str | None:
 @check("model", "granularity", "group_lasso")
 def _slices_need_convolutions(values: Values) -> str | None:
     slices = values["granularity"] == "kernel" or values["group_lasso"] > 0
-    if slices and values["model"] == "lenet_300_100":
+    if slices and values["model"] in ("lenet_300_100", "mlp"):
         return (
             "--granularity=kernel and --group_lasso need a network with "
             "convolutions: wide_resnet or resnet50"
@@ -195,8 +195,8 @@ def _blocks_need_a_matrix(values: Values) -> str | None:
     if block and values["model"] == "wide_resnet" and not has_logits:
         return (
             f"--granularity={values['granularity']} needs a network with "
-            "sparse dense layers or 1x1 convolutions: lenet_300_100, resnet50, "
-            "or wide_resnet with --sparse_logits"
+            "sparse dense layers or 1x1 convolutions: lenet_300_100, mlp, "
+            "resnet50, or wide_resnet with --sparse_logits"
         )
     return None
 

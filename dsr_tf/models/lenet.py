@@ -1,15 +1,9 @@
 """LeNet-300-100."""
 
 import keras
-from keras import layers
 
 from dsr_tf.convert.kernel_sparsities import Distribution
-from dsr_tf.models.arguments import check_budget
-from dsr_tf.models.arguments import check_network
-from dsr_tf.models.budgeted import budgeted
-from dsr_tf.models.plain_layers import PlainLayers
-from dsr_tf.models.plain_layers import batch_norm
-from dsr_tf.models.plain_layers import scaled
+from dsr_tf.models.mlp import mlp
 from dsr_tf.units import GranularityLike
 
 
@@ -61,24 +55,18 @@ def lenet_300_100(
     Reference:
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Appendix A.
     """
-    check_network(input_shape, num_classes, width)
-    check_budget(sparsity, distribution, hashed, granularity, storage)
-    plain = PlainLayers(l1, l2, seed=seed)
-    inputs = keras.Input(input_shape)
-    x = layers.Flatten()(inputs)
-    for i, units in enumerate((300, 100, None), start=1):
-        if i > 1:
-            x = layers.ReLU()(x)
-        units = scaled(units, width) if units else num_classes
-        x = plain.dense(units, f"dense_{i}", use_bias=False)(x)
-        x = batch_norm(name=f"norm_{i}")(x)
-    model = keras.Model(inputs, x, name="lenet_300_100")
-    return budgeted(
-        model,
-        plain.mask_seeds,
+    return mlp(
+        input_shape,
+        num_classes,
+        width,
         sparsity,
-        distribution,
         hashed,
+        l1,
+        l2,
+        seed,
+        distribution,
         granularity,
         storage,
+        hidden=(300, 100),
+        name="lenet_300_100",
     )

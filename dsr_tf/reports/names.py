@@ -17,7 +17,11 @@ _DATASETS = {
 }
 # Flags that take a part of a data set.
 PARTS = ("train_examples", "train_split", "test_split")
-_NETWORKS = {"lenet_300_100": "LeNet-300-100", "resnet50": "ResNet-50"}
+_NETWORKS = {
+    "lenet_300_100": "LeNet-300-100",
+    "mlp": "MLP",
+    "resnet50": "ResNet-50",
+}
 
 
 def method(name: str) -> str:

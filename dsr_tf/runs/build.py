@@ -19,11 +19,19 @@ from dsr_tf.schedules import Ramp
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "lenet_300_100": models.lenet_300_100,
+    "mlp": models.mlp,
     "wide_resnet": models.wide_resnet,
     "resnet50": models.resnet50,
 }
+# Those without convolutions.
+_PERCEPTRONS = ("lenet_300_100", "mlp")
 # Steps in an execution, during which a signal waits: some seconds at most.
-_MOST_STEPS = {"lenet_300_100": 100, "wide_resnet": 10, "resnet50": 10}
+_MOST_STEPS = {
+    "lenet_300_100": 100,
+    "mlp": 20,
+    "wide_resnet": 10,
+    "resnet50": 10,
+}
 
 
 def build_dense(
@@ -86,7 +94,7 @@ def _network(
     if network.model == "wide_resnet":
         arguments["depth"] = network.depth
         arguments["sparse_logits"] = network.sparse_logits
-    if network.model != "lenet_300_100":
+    if network.model not in _PERCEPTRONS:
         arguments["group_lasso"] = training.group_lasso
     return MODELS[network.model](
         input_shape=image_shape,
@@ -147,7 +155,7 @@ def jit_compile(config: Config, num_replicas: int) -> str | bool:
         return "auto"
     # On a CPU Keras' "auto" is False. There XLA makes steps of dense layers
     # faster, and convolutions twice as slow; of several replicas it fails.
-    return config.network.model == "lenet_300_100" and num_replicas == 1
+    return config.network.model in _PERCEPTRONS and num_replicas == 1
 
 
 def by_share(config: Config) -> list[str]:
@@ -166,7 +174,7 @@ def by_share(config: Config) -> list[str]:
 def _is_slow(config: Config) -> bool:
     """Tells whether convolutions are to be computed on a CPU."""
     has_gpu = bool(tf.config.list_physical_devices("GPU"))
-    return config.network.model != "lenet_300_100" and not has_gpu
+    return config.network.model not in _PERCEPTRONS and not has_gpu
 
 
 def steps_per_execution(config: Config, steps_per_epoch: int) -> int:
