@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks import command
 
 Records = Iterable[Mapping[str, Any]]
-_LABELS = {"static": "static", "set": "SET", "dsr": "DSR"}
+_LABELS = {"static": "static", "set": "SET", "dsr": "DSR", "rigl": "RigL"}
 
 
 def show(records: Records) -> None:

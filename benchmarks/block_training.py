@@ -14,6 +14,7 @@ from benchmarks.block_networks import DENSE
 from benchmarks.block_networks import NETWORKS
 from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import SET
+from dsr_tf.callbacks import RigL
 from dsr_tf.data import ImageSet
 from dsr_tf.data import load_images
 from dsr_tf.layers import sparse_layers
@@ -72,6 +73,13 @@ def dsr_moves(run: Run, model: keras.Model) -> list[DSR]:
     ]
 
 
+def rigl_moves(run: Run, model: keras.Model) -> list[RigL]:
+    """Returns RigL, whose share falls to 0 along a cosine until its end."""
+    stop = _stop_epoch(run) / run.epochs
+    share = run.drop_fraction
+    return [RigL(share, run.period, stop=stop, seed=run.seed)]
+
+
 def no_moves(run: Run, model: keras.Model) -> list[keras.callbacks.Callback]:
     return []
 
@@ -82,6 +90,7 @@ METHODS: dict[str, Moves] = {
     "static": no_moves,
     "set": set_moves,
     "dsr": dsr_moves,
+    "rigl": rigl_moves,
 }
 
 
