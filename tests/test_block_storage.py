@@ -151,6 +151,7 @@ METHODS = {
     "dsr by gradient": lambda: methods.dsr(
         4, initial_threshold=0.2, growth="gradient"
     ),
+    "dsr by share": lambda: methods.dsr(0.2, growth="drawn"),
     "snfs": lambda: methods.sparse_momentum(0.3),
     "granet": lambda: methods.Method(
         ShrinkAndReplace(Linear(0.2, 0.6, 18), 0.3), None, ByScore()

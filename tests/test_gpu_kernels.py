@@ -50,6 +50,7 @@ METHODS = {
     "gradual within": lambda: methods.gradual_pruning(
         0.6, 3, across_tensors=False
     ),
+    "dsr by share": lambda: methods.dsr(0.2, growth="drawn"),
     "snfs": lambda: methods.sparse_momentum(0.3),
     "mest soft": lambda: methods.Method(
         ShrinkAndReplace(Linear(0.2, 0.6, 20), 0.3, 0.5), None, AtRandom()

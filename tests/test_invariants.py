@@ -21,6 +21,7 @@ from dsr_tf.layers import BlockDense
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
+from dsr_tf.schedules import Cosine
 from dsr_tf.units import Units
 
 RNG = np.random.default_rng(0)
@@ -37,6 +38,10 @@ METHODS = {
     "dsr by gradient": (
         0.6,
         lambda seed: DSR(30, 5, 0.1, 0.05, seed=seed, growth="gradient"),
+    ),
+    "dsr by share": (
+        0.6,
+        lambda seed: DSR(Cosine(0.3, 0.1), 5, seed=seed, growth="drawn"),
     ),
     "rigl": (0.6, lambda seed: RigL(0.3, 5, seed=seed)),
     "itop at random": (

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import given
+from hypothesis import strategies as st
 
 import dsr_tf
 from dsr_tf import methods
@@ -13,11 +15,14 @@ from dsr_tf.callbacks import GraNet
 from dsr_tf.callbacks import Reallocate
 from dsr_tf.callbacks import RigL
 from dsr_tf.layers import SparseDense
+from dsr_tf.methods.grow import DrawnByScore
 from dsr_tf.methods.masked import MaskedContext
 from dsr_tf.methods.masked import MaskedTensor
+from dsr_tf.methods.smallest_of_all import SmallestOfAll
 from dsr_tf.schedules import ByShare
 from dsr_tf.schedules import FromEpoch
 from dsr_tf.schedules import Moment
+from tests.contexts import context
 from tests.contexts import lists
 
 SEED = tf.constant([0, 0])
@@ -59,6 +64,66 @@ def test_weights_that_grow_begin_at_0():
     ctx = MaskedContext([one], {"drop_fraction": 0.5})
     (growth,) = methods.rigl(0.5).reallocate(ctx, SEED).growth
     assert growth.values is None and growth.positions.numpy().tolist() == [3]
+
+
+def test_dsr_by_a_share_worked_by_hand():
+    # A quarter of the eight weights goes, the smallest of all: both of the
+    # first tensor. One survivor there and five in the other: none of the two
+    # comes back to it (.33), and two to the other (1.67).
+    one = tensor([0.1, 5.0, 0.2, None], [0.0] * 4)
+    other = tensor(
+        [1.0, 2.0, 3.0, 4.0, 5.0] + [None] * 4,
+        [0.0] * 5 + [1.0, 0.0, 0.0, 1.0],
+    )
+    method = methods.dsr(0.25, growth="drawn")
+    gone, came = moved(method, one, other, drop_fraction=0.25)
+    assert gone == [[0, 2], []]
+    # Positions of score 0 are drawn last.
+    assert came[0] == [] and sorted(came[1]) == [5, 8]
+
+
+def test_draws_are_in_proportion_to_scores():
+    scores = np.array([0.0, 1.0, 3.0, 0.0, 6.0])
+    ctx = context([np.zeros(5)], [[False, False, False, True, False]])
+    ctx.tensors[0].growth_scores = tf.constant(scores, tf.float32)
+    drawn = [
+        int(DrawnByScore()(ctx, tf.constant([1]), [0, i])[0].positions[0])
+        for i in range(2000)
+    ]
+    found = np.bincount(drawn, minlength=5) / 2000
+    np.testing.assert_allclose(found, scores / 10, atol=0.04)
+
+
+@given(
+    masks=st.lists(
+        st.lists(st.booleans(), min_size=2, max_size=30), min_size=1
+    ),
+    share=st.floats(0, 0.999),
+    seed=st.integers(0, 1000),
+)
+def test_a_share_of_all_is_exact(masks, share, seed):
+    masks = [np.array([True, *mask]) for mask in masks]
+    rng = np.random.default_rng(seed)
+    weights = [rng.normal(size=len(mask)) * mask for mask in masks]
+    ctx = context(weights, masks, drop_fraction=share)
+    gone = SmallestOfAll(share)(ctx)
+    active = sum(mask.sum() for mask in masks)
+    assert sum(len(x) for x in gone) == min(
+        int(share * active), active - len(masks)
+    )
+    assert all(mask[x].all() for mask, x in zip(masks, gone, strict=True))
+
+
+@pytest.mark.parametrize("num_pruned", [0, -1, True, 1.0, "5", 600.0])
+def test_num_pruned_is_a_count_or_a_share(num_pruned):
+    with pytest.raises(ValueError, match="`num_pruned` must be"):
+        methods.dsr(num_pruned)
+
+
+def test_a_share_has_no_threshold_before():
+    assert DSR(5, 10, initial_threshold=0.5).threshold == 0.5
+    with pytest.raises(ValueError, match="`num_pruned` must be a count"):
+        _ = DSR(0.1, 10).threshold
 
 
 def test_itop_is_rigl_or_set_with_a_share():

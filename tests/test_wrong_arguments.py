@@ -89,6 +89,7 @@ KINDS = {
     "counts": "3 2**70 function",
     "numbers": "0 3 0.5 1.0 2**70 function",
     "fractions": "0 0.5 function",
+    "amount": "3 2**70 0.5 function",
     "end": "0 3 0.5 1.0 2**70",
     "until": "3 0.5 1.0 2**70",
     "text": "'x'",
@@ -153,7 +154,7 @@ def rows(tmp_path_factory):
     strategy = tf.distribute.get_strategy()
     batches = tf.data.Dataset.from_tensors((np.ones((2, 4)), np.ones((2, 3))))
     threshold = {
-        "num_pruned": (5, "positive count"),
+        "num_pruned": (5, "amount"),
         "tolerance": (0.1, "fraction"),
         "initial_threshold": (0.1, "positive number"),
     }

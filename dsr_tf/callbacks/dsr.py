@@ -16,16 +16,18 @@ class DSR(Reallocate):
     of active weights over all sparse layers never changes.
 
     Args:
-        num_pruned: Number of weights to prune in a reallocation, or of slices
-            or blocks where these move as one; at least 1 and below the budget.
-            The threshold adapts to it.
+        num_pruned: How much to prune in a reallocation. A count of weights, or
+            of slices or blocks where these move as one, at least 1 and below
+            the budget: the threshold adapts to it, as in the paper. Or a share
+            of all active weights, a float in `[0, 1)`, `{from_epoch: share}`,
+            or a schedule: the threshold is found that prunes just so many.
         period: Optimizer steps between reallocations;
             `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`.
-        tolerance: Fraction of `num_pruned` by which the number of pruned
-            weights may differ before the threshold is doubled or halved, in
-            `[0, 1)`.
+        tolerance: Fraction of `num_pruned`, a count, by which the number of
+            pruned weights may differ before the threshold is doubled or halved,
+            in `[0, 1)`.
         initial_threshold: First threshold on the magnitude of a weight, above
-            0.
+            0, if `num_pruned` is a count.
         regrow_stddev: Standard deviation of new weights, at least 0. With 0,
             as in the paper's text, they start at exactly 0.
         stop_epoch: Epoch, counted from 0, from which on masks do not change;
@@ -33,7 +35,8 @@ class DSR(Reallocate):
         seed: Integer from 0 to 2**31 - 1. Equal seeds give equal runs.
         growth: Where weights grow in a tensor: `"random"`, as in the paper; or
             where the magnitude of the `"gradient"`, or of its running mean,
-            `"momentum"`, is largest. `regrow_stddev` is then 0.
+            `"momentum"`, is largest; or `"drawn"`, at random in proportion to
+            that of the running mean. `regrow_stddev` is then 0.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins,
@@ -52,7 +55,7 @@ class DSR(Reallocate):
 
     def __init__(
         self,
-        num_pruned: int,
+        num_pruned: int | float | Mapping[int, float] | Schedule,
         period: int | Mapping[int, int] | Schedule,
         tolerance: float = 0.1,
         initial_threshold: float = 1e-3,
@@ -69,7 +72,15 @@ class DSR(Reallocate):
 
     @property
     def threshold(self) -> float:
-        """Threshold of the next reallocation, on the magnitude of a weight."""
-        if self._current is None:
-            return self.method.rule.initial_state()["threshold"]
-        return self.state.method["threshold"]
+        """Threshold of the next reallocation, on the magnitude of a weight.
+
+        Raises:
+            ValueError: If `num_pruned` is a share: none is known before.
+        """
+        first = self.method.rule.initial_state()
+        if not first:
+            raise ValueError(
+                "`num_pruned` must be a count, to which a threshold adapts, "
+                "for `threshold`. Received: a share"
+            )
+        return (self.state.method if self._current else first)["threshold"]

@@ -106,6 +106,32 @@ class Schedule(flags.ArgumentParser):
         return argument
 
 
+class Amount(flags.ArgumentParser):
+    """Parses a count, an integer, or shares: a number or a schedule."""
+
+    syntactic_help = (
+        "a whole number from 1, or a share from 0, below 1, or a schedule of "
+        "shares, such as 0:0.1,25:0.05 or cosine:0.3:0.01:0.75"
+    )
+
+    def parse(self, argument: Any) -> Any:
+        if str(argument).strip().lstrip("+-").isdigit():
+            return self._count(int(argument))
+        shares = Schedule(float, Number(below=1.0), False, True)
+        try:
+            found = shares.parse(argument)
+        except ValueError as error:
+            raise ValueError(f"must be {self.syntactic_help}") from error
+        return found.value if isinstance(found, Constant) else found
+
+    def _count(self, count: int) -> int:
+        if count < 1:
+            raise ValueError(f"must be {self.syntactic_help}")
+        if count > LARGEST_INT:
+            raise ValueError(f"must be at most {LARGEST_INT}")
+        return count
+
+
 class GranularityName(flags.ArgumentParser):
     """Parses what moves as one, and returns its name."""
 
@@ -145,6 +171,13 @@ def define_number(
         default,
         help,
         serializer=flags.ArgumentSerializer(),
+    )
+
+
+def define_amount(name: str, default: Any, help: str) -> Any:
+    """Defines a flag of an `Amount`."""
+    return flags.DEFINE(
+        Amount(), name, default, help, serializer=flags.ArgumentSerializer()
     )
 
 

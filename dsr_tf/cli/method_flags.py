@@ -7,10 +7,12 @@ from typing import Any
 
 from absl import flags
 
+from dsr_tf.cli.flag_types import define_amount
 from dsr_tf.cli.flag_types import define_number
 from dsr_tf.cli.flag_types import define_schedule
 from dsr_tf.methods.record import Record
 from dsr_tf.methods.records import records
+from dsr_tf.methods.settings import Amount
 from dsr_tf.methods.settings import Setting
 from dsr_tf.methods.settings import settings_of
 from dsr_tf.schedules import ByEpoch
@@ -87,6 +89,10 @@ def _number(setting: Setting, help: str) -> Any:
     return define_schedule(name, default, help, by_epoch=by_epoch, **bounds)
 
 
+def _amount(setting: Setting, help: str) -> Any:
+    return define_amount(setting.name, setting.default, help)
+
+
 def _integer(setting: Setting, help: str) -> Any:
     lower = int(setting.lower)
     return flags.DEFINE_integer(
@@ -108,5 +114,6 @@ _DEFINE: dict[type, Callable[[Setting, str], Any]] = {
     int: _integer,
     str: _choice,
     bool: _switch,
+    Amount: _amount,
 }
 METHODS = tuple(define(*row) for row in owners(records()).items())

@@ -19,7 +19,9 @@ from dsr_tf.methods.method import Method
 from dsr_tf.methods.percolation import with_links_of_dead_units
 from dsr_tf.methods.prune import Prune
 from dsr_tf.methods.record import Record
+from dsr_tf.methods.sampling import drawn_inactive
 from dsr_tf.methods.sampling import gumbel_noise
+from dsr_tf.methods.sampling import ones_at
 from dsr_tf.methods.settings import scheduled_fraction
 from dsr_tf.methods.settings import scheduled_number
 from dsr_tf.methods.settings import switch
@@ -33,8 +35,6 @@ from dsr_tf.schedules import as_schedule
 
 # Numbers of the draws, for their seeds.
 _PRUNED, _GROWN = 3, 4
-# Below the logarithm of any score of a path, by more than noise can make up.
-_NO_PATH = -100.0
 _SMALLEST = np.finfo(np.float32).tiny
 
 
@@ -164,28 +164,10 @@ def _drawn(
 def _drawn_by_topology(
     tensor: SparseTensor, gone: tf.Tensor, count: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
-    active = _ones_at(tensor.positions, tensor.num_units)
-    stay = active - _ones_at(gone, tensor.num_units)
+    active = ones_at(tensor.positions, tensor.num_units)
+    stay = active - ones_at(gone, tensor.num_units)
     scores = link_scores(tensor.grid.matrix(stay))
-    return _drawn_by_score(tensor.grid.units(scores), active, count, seed)
-
-
-def _ones_at(positions: tf.Tensor, length: int) -> tf.Tensor:
-    ones = tf.ones_like(positions, tf.float32)
-    shape = tf.constant([length], tf.int64)
-    return tf.scatter_nd(positions[:, None], ones, shape)
-
-
-@compiled
-def _drawn_by_score(
-    scores: tf.Tensor, active: tf.Tensor, count: tf.Tensor, seed: tf.Tensor
-) -> tf.Tensor:
-    """Draws positions that are not active."""
-    logs = tf.where(scores > 0, tf.math.log(scores), _NO_PATH)
-    keys = logs + tf.cast(gumbel_noise(tf.shape(scores), seed), tf.float32)
-    keys = tf.where(active > 0, -float("inf"), keys)
-    best = tf.math.top_k(keys, tf.cast(count, tf.int32)).indices
-    return tf.cast(best, tf.int64)
+    return drawn_inactive(tensor.grid.units(scores), active, count, seed)
 
 
 _SHARPNESS = Linear(1.0, 3.0)

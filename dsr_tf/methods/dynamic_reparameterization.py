@@ -1,21 +1,28 @@
 """Dynamic sparse reparameterization (DSR)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from dsr_tf.checks import checked_count
+from dsr_tf.checks import is_integer
 from dsr_tf.methods.allocate import in_proportion_to_survivors
 from dsr_tf.methods.grow import GROWTHS
 from dsr_tf.methods.grow import growth_by_name
 from dsr_tf.methods.method import Method
 from dsr_tf.methods.prune import AdaptiveThreshold
+from dsr_tf.methods.prune import Prune
 from dsr_tf.methods.record import Record
+from dsr_tf.methods.settings import amount
 from dsr_tf.methods.settings import choice
-from dsr_tf.methods.settings import count
 from dsr_tf.methods.settings import fraction
 from dsr_tf.methods.settings import number
+from dsr_tf.methods.smallest_of_all import SmallestOfAll
+from dsr_tf.schedules import Schedule
 
 
 def dsr(
-    num_pruned: int,
+    num_pruned: int | float | Mapping[int, float] | Schedule,
     tolerance: float = 0.1,
     initial_threshold: float = 1e-3,
     regrow_stddev: float = 0.0,
@@ -24,40 +31,53 @@ def dsr(
     """Returns dynamic sparse reparameterization.
 
     Args:
-        num_pruned: `N_p`, number of weights to prune in a reallocation.
+        num_pruned: `N_p`, number of weights to prune in a reallocation: an
+            integer, which a threshold adapts to; or a share of all active
+            weights, a float in `[0, 1)`, or a schedule of it. Then exactly so
+            many are pruned, and the other two arguments do not matter.
         tolerance: `delta`, fraction of `num_pruned`, in `[0, 1)`.
         initial_threshold: `H` of the first reallocation, above 0.
         regrow_stddev: Standard deviation of new weights, at least 0; 0 unless
-            they are at random.
+            all positions are alike.
         growth: Where weights grow in a tensor: `"random"`, as in the paper, or
-            by `"gradient"` or `"momentum"`.
+            by `"gradient"`, by `"momentum"`, or `"drawn"`.
 
     Reference:
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Algorithm 1.
     """
     return Method(
-        prune=AdaptiveThreshold(num_pruned, tolerance, initial_threshold),
+        prune=_rule(num_pruned, tolerance, initial_threshold),
         allocate=in_proportion_to_survivors,
         grow=growth_by_name(growth, regrow_stddev),
     )
+
+
+def _rule(amount: Any, tolerance: float, initial_threshold: float) -> Prune:
+    if is_integer(amount):
+        count = checked_count("num_pruned", amount, minimum=1)
+        return AdaptiveThreshold(count, tolerance, initial_threshold)
+    return SmallestOfAll(amount)
 
 
 @dataclass(frozen=True)
 class Settings:
     """The settings of `--method=dsr`."""
 
-    num_pruned: int = count(
+    num_pruned: Any = amount(
         150,
         "Number of weights, or of slices or blocks, to prune in a "
-        "reallocation. The threshold adapts to it.",
+        "reallocation: the threshold adapts to it. Or a share of all active "
+        "weights, such as 0.05, or a schedule of shares.",
     )
     tolerance: float = fraction(
         0.1,
-        "Fraction of num_pruned by which the number of pruned weights may "
-        "differ before the threshold changes.",
+        "Fraction of num_pruned, a count, by which the number of pruned "
+        "weights may differ before the threshold changes.",
     )
     initial_threshold: float = number(
-        1e-3, "Threshold of the first reallocation.", above=True
+        1e-3,
+        "Threshold of the first reallocation, if num_pruned is a count.",
+        above=True,
     )
     regrow_stddev: float = number(
         0.0, "Standard deviation of newly grown weights."

@@ -15,11 +15,16 @@ from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import SparseTensor
 from dsr_tf.methods.masked import in_a_row
 from dsr_tf.methods.masked import split
+from dsr_tf.methods.sampling import drawn_inactive
+from dsr_tf.methods.sampling import ones_at
 from dsr_tf.methods.scores import GRADIENT
 from dsr_tf.methods.scores import MOMENTUM
 from dsr_tf.methods.scores import Scores
 from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import fold
+
+# Number of a draw, for its seed.
+_DRAWN = 5
 
 
 @dataclass(frozen=True)
@@ -120,15 +125,54 @@ class ByScore:
         return [Growth(row) for row in positions]
 
 
-GROWTHS = ("random", "gradient", "momentum")
+@dataclass(frozen=True)
+class DrawnByScore:
+    """Grows inactive units that are drawn by their growth scores, at exactly 0.
+
+    A unit is drawn with a probability in proportion to its score, without
+    replacement. So the best grow most often, and others are tried too. Units
+    of score 0 grow where the others are too few.
+
+    Args:
+        scores: What scores units: `GRADIENT` or `MOMENTUM`.
+    """
+
+    scores: Scores = MOMENTUM
+
+    def __post_init__(self) -> None:
+        checked_kind("scores", self.scores, Scores, "GRADIENT or MOMENTUM")
+
+    def __call__(
+        self, ctx: Context, counts: tf.Tensor, seed: tf.Tensor
+    ) -> list[Growth]:
+        """Draws positions for every tensor.
+
+        Args:
+            ctx: The network before pruning, with growth scores.
+            counts: Units to grow in each tensor, shape `(L,)`, int64.
+            seed: Shape `(2,)`, int32.
+
+        Returns:
+            One `Growth` for each tensor.
+        """
+        own = fold(seed, _DRAWN)
+        return [
+            Growth(_drawn(tensor, counts[i], fold(own, i)))
+            for i, tensor in enumerate(ctx.tensors)
+        ]
+
+
+GROWTHS = ("random", "gradient", "momentum", "drawn")
 
 
 def growth_by_name(name: str, stddev: float = 0.0) -> Grow:
     """Returns the growth of a name.
 
     Args:
-        name: `"random"`, `"gradient"` or `"momentum"`: at random, or where the
-            magnitude of the gradient, or of its running mean, is largest.
+        name: `"random"`: all positions alike. `"gradient"` or `"momentum"`:
+            where the magnitude of the gradient, or of its running mean, is
+            largest. `"drawn"`: at random, in proportion to that of the running
+            mean.
         stddev: Standard deviation of the new weights, at least 0; 0 unless
             they are at random.
 
@@ -145,7 +189,16 @@ def growth_by_name(name: str, stddev: float = 0.0) -> Grow:
             "weights begin at 0, and follow the gradient. "
             f"Received: regrow_stddev={stddev}, growth={name!r}"
         )
+    if name == "drawn":
+        return DrawnByScore()
     return ByScore(GRADIENT if name == "gradient" else MOMENTUM)
+
+
+def _drawn(
+    tensor: SparseTensor, count: tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
+    active = ones_at(tensor.positions, tensor.num_units)
+    return drawn_inactive(tensor.growth_scores, active, count, seed)
 
 
 def _best_inactive(tensor: SparseTensor, count: tf.Tensor) -> tf.Tensor:

@@ -3,6 +3,11 @@
 import numpy as np
 import tensorflow as tf
 
+from dsr_tf.methods.tracing import compiled
+
+# Below the logarithm of any score, by more than noise can make up.
+_NOTHING = -100.0
+
 
 def gumbel_noise(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Draws from the standard Gumbel distribution, float64.
@@ -26,3 +31,34 @@ def gumbel_noise(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         alg="auto_select",
     )
     return -tf.math.log(-tf.math.log(uniform))
+
+
+def ones_at(positions: tf.Tensor, length: int) -> tf.Tensor:
+    """Returns zeros, float32, shape `(length,)`, with ones at positions."""
+    ones = tf.ones_like(positions, tf.float32)
+    shape = tf.constant([length], tf.int64)
+    return tf.scatter_nd(positions[:, None], ones, shape)
+
+
+@compiled
+def drawn_inactive(
+    scores: tf.Tensor, active: tf.Tensor, count: tf.Tensor, seed: tf.Tensor
+) -> tf.Tensor:
+    """Draws inactive units without replacement, in proportion to scores.
+
+    Units of score 0 are drawn where the others are too few, all of these alike.
+
+    Args:
+        scores: A score a unit, float32, at least 0.
+        active: Above 0 where a unit is active, of the same shape.
+        count: How many to draw.
+        seed: Shape `(2,)`, int32. Equal seeds give equal draws.
+
+    Returns:
+        Their positions, shape `(count,)`, int64.
+    """
+    logs = tf.where(scores > 0, tf.math.log(scores), _NOTHING)
+    keys = logs + tf.cast(gumbel_noise(tf.shape(scores), seed), tf.float32)
+    keys = tf.where(active > 0, -float("inf"), keys)
+    best = tf.math.top_k(keys, tf.cast(count, tf.int32)).indices
+    return tf.cast(best, tf.int64)

@@ -11,6 +11,13 @@ _KEY = "setting"
 _ABOVE_1 = 1.0 + 2.0**-52
 
 
+class Amount:
+    """The kind of a setting that is a count, or a share, or a schedule of it.
+
+    A count is an integer; a share is a float in `[0, 1)`.
+    """
+
+
 @dataclass(frozen=True)
 class Setting:
     """The facts about one field of a dataclass of settings.
@@ -19,7 +26,7 @@ class Setting:
         name: Name of the field, and of the flag.
         default: Its default.
         help: One line of help.
-        kind: `int`, `float`, `str` or `bool`.
+        kind: `int`, `float`, `str`, `bool` or `Amount`.
         lower: For numbers, the smallest value.
         below: For numbers, the limit that values must be below, or None.
         above: Whether `lower` itself is refused.
@@ -41,6 +48,11 @@ class Setting:
 def count(default: int, help: str, minimum: int = 1) -> Any:
     """Makes a field for a count of at least `minimum`."""
     return _field(default, help=help, kind=int, lower=minimum)
+
+
+def amount(default: Any, help: str) -> Any:
+    """Makes a field for a count of at least 1, a share, or its schedule."""
+    return _field(default, help=help, kind=Amount, below=1.0)
 
 
 def fraction(default: float, help: str) -> Any:
