@@ -55,7 +55,7 @@ class Network:
         slots = dict(zip(map(id, variables), found, strict=True))
         self.layers = sparse_layers(model)
         self.program = Program(
-            methods.dsr(1),
+            methods.dsr(1, initial_threshold=THRESHOLD),
             self.layers,
             [slots[id(layer.kernel)] for layer in self.layers],
             Arrays(),

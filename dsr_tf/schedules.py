@@ -12,6 +12,7 @@ file have a text form, for the command line and for the settings of a run:
 | `cubic:0:0.9:0.5` | `Cubic(0, 0.9, 0.5)`, over its first half |
 | `exponential:0.1:0.001` | `Exponential(0.1, 0.001)` |
 | `share:0:0.5,0.75:0` | `ByShare(((0, 0.5), (0.75, 0)))` |
+| `times:100` | `Times(100)`, a period |
 """
 
 import math
@@ -240,6 +241,48 @@ class ByShare:
         return f"share:{pairs}"
 
 
+# The period of a training whose length is not known.
+_UNKNOWN = 100
+
+
+@dataclass(frozen=True)
+class Times:
+    """A period: what comes so many times in a training, at equal distances.
+
+    Where the length of the training is not known, the period is 100 steps.
+
+    Args:
+        times: How often, at least 1.
+        least: Fewest optimizer steps between two, at least 1: short trainings
+            have fewer of them.
+
+    Raises:
+        ValueError: If an argument is out of its range.
+    """
+
+    times: int = 100
+    least: int = 10
+
+    def __post_init__(self) -> None:
+        checked_count("times", self.times, minimum=1)
+        checked_count("least", self.least, minimum=1)
+
+    def __call__(self, moment: Moment) -> int:
+        if moment.num_steps is None:
+            return _UNKNOWN
+        return max(self.least, round(moment.num_steps / self.times))
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """The smallest value that there may be."""
+        return (self.least,)
+
+    def __str__(self) -> str:
+        least = "" if self.least == 10 else f":{self.least}"
+        return f"times:{self.times}{least}"
+
+
+DEFAULT_PERIOD = Times()
 RAMPS = {x.__name__.lower(): x for x in (Linear, Cosine, Cubic, Exponential)}
 
 
@@ -316,7 +359,7 @@ def as_schedule(
         value = value.value
     if isinstance(value, ByEpoch):
         return _by_epoch(name, dict(value.entries), check)
-    if isinstance(value, Ramp | ByShare):
+    if isinstance(value, Ramp | ByShare | Times):
         for number in value.values:
             check(name, number)
         return value
@@ -375,8 +418,8 @@ def parse(text: str, number: Callable[[str], Any] = float) -> Any:
     except (ValueError, TypeError) as error:
         raise ValueError(
             "A schedule must be written as a number; by epoch, as "
-            "'0:0.1,25:0.02'; by share, as 'share:0:0.1,0.5:0.02'; or as "
-            "'linear:0.5:0.1' or "
+            "'0:0.1,25:0.02'; by share, as 'share:0:0.1,0.5:0.02'; a period "
+            "as 'times:100'; or as 'linear:0.5:0.1' or "
             f"'linear:0.5:0.1:0.75', with one of {', '.join(RAMPS)}. "
             f"Received: {text!r} ({error})"
         ) from error
@@ -387,6 +430,8 @@ def _parsed(text: str, number: Callable[[str], Any]) -> Any:
     if name in RAMPS:
         start, end, *until = rest.split(":")
         return RAMPS[name](number(start), number(end), *map(_until, until))
+    if name == "times":
+        return Times(*map(int, rest.split(":")))
     if name == "share":
         pairs = [part.split(":") for part in rest.split(",")]
         return ByShare(tuple((float(x), number(value)) for x, value in pairs))
@@ -398,7 +443,7 @@ def _parsed(text: str, number: Callable[[str], Any]) -> Any:
 
 def identity(schedule: Any) -> str:
     """Returns a text that is equal for equal schedules in every process."""
-    if isinstance(schedule, Constant | ByEpoch | ByShare | Ramp):
+    if isinstance(schedule, Constant | ByEpoch | ByShare | Ramp | Times):
         return str(schedule)
     return getattr(schedule, "__qualname__", type(schedule).__qualname__)
 

@@ -20,7 +20,7 @@ from dsr_tf.methods import Method
 from dsr_tf.methods.allocate import in_proportion_to_survivors
 from dsr_tf.methods.grow import AtRandom
 from dsr_tf.methods.prune import Prune
-from dsr_tf.methods.prune import smallest
+from dsr_tf.methods.ranking import smallest
 from dsr_tf.models import lenet_300_100
 from dsr_tf.models import resnet50
 from dsr_tf.models import wide_resnet

@@ -217,7 +217,7 @@ def with_numbers(method, drawn, state, moment=None):
     st.integers(0, 8),
 )
 def test_dsr_does_the_same_on_both(drawn, threshold, stddev, unspent):
-    method = methods.dsr(3, regrow_stddev=stddev)
+    method = methods.dsr(3, 0.1, 1e-3, stddev)
     state = {"threshold": threshold}
     ctx = with_numbers(method, drawn, state)
     moves = assert_equal_moves(method, ctx, state, unspent)

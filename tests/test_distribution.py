@@ -102,7 +102,7 @@ def test_reallocation_of_replicas_is_that_of_one_device(strategy):
         layer.kernel.assign(kernel * layer.kernel_mask.numpy())
         slot = keras.Variable(kernel, name="slot")
         program = Program(
-            methods.dsr(20, regrow_stddev=0.1),
+            methods.dsr(20, 0.1, 1e-3, regrow_stddev=0.1),
             [layer],
             [[Slot(slot, 0.1)]],
             Arrays(),

@@ -8,8 +8,8 @@ from dsr_tf import methods
 from dsr_tf.budget import num_kept
 from dsr_tf.methods.context import Extent
 from dsr_tf.methods.gradual import ToSparsity
-from dsr_tf.methods.gradual import beyond_largest
 from dsr_tf.methods.gradual import num_kept_units
+from dsr_tf.methods.ranking import beyond_largest
 from dsr_tf.schedules import Cubic
 from dsr_tf.schedules import Exponential
 from dsr_tf.schedules import Moment

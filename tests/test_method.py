@@ -43,7 +43,7 @@ def num_grown(result):
 
 
 def reallocate(weights, masks, threshold, num_pruned=3, seed=0, stddev=0.0):
-    method = methods.dsr(num_pruned, regrow_stddev=stddev)
+    method = methods.dsr(num_pruned, 0.1, 1e-3, stddev)
     result = method.reallocate(
         context(weights, masks, threshold=threshold), tf.constant([seed, 1])
     )
@@ -295,7 +295,7 @@ def test_units_of_several_sizes_conserve_the_budget(data):
         st.lists(st.sampled_from([1, 9, 25]), min_size=1, max_size=4)
     )
     scores, masks = zip(*(slices(data, size) for size in sizes), strict=True)
-    method = methods.dsr(3)
+    method = methods.dsr(3, 0.1, 1e-3)
     state, unspent = {"threshold": data.draw(st.floats(0.01, 1.0))}, 0
     masks = [np.array(mask, np.uint8) for mask in masks]
     budget = sum(int(m.sum()) * u for m, u in zip(masks, sizes, strict=True))
@@ -327,7 +327,7 @@ def test_units_worked_by_hand():
         [9, 1],
         threshold=0.5,
     )
-    result = methods.dsr(2).reallocate(ctx, tf.constant([0, 1]))
+    result = methods.dsr(2, 0.1, 1e-3).reallocate(ctx, tf.constant([0, 1]))
     assert (num_pruned(result), num_grown(result)) == ([1, 1], [1, 1])
     assert result.unspent == 0
     assert result.state == {"threshold": 0.5}
@@ -337,13 +337,15 @@ def test_unspent_weights_are_spent_when_a_unit_fits():
     # Nothing goes. 9 weights were left unspent, by slices of 25 since gone:
     # a slice of 9 comes, and no more.
     ctx = context([[0.9, 0.0, 0.0]], [[1, 0, 0]], [9], threshold=0.5)
-    result = methods.dsr(1).reallocate(ctx, tf.constant([0, 1]), unspent=12)
+    result = methods.dsr(1, 0.1, 1e-3).reallocate(
+        ctx, tf.constant([0, 1]), unspent=12
+    )
     assert (num_grown(result), result.unspent) == ([1], 3)
 
 
 def test_new_slices_get_a_value_for_every_weight():
     ctx = context([[0.9, 0.1, 0.0, 0.0]], [[1, 1, 0, 0]], [9], threshold=0.5)
-    method = methods.dsr(1, regrow_stddev=0.1)
+    method = methods.dsr(1, 0.1, 1e-3, 0.1)
     result = method.reallocate(ctx, tf.constant([0, 1]))
     values = result.growth[0].values.numpy()
     assert values.shape == (9,) and len(set(values.tolist())) == 9

@@ -76,7 +76,7 @@ def test_dsr_by_a_share_worked_by_hand():
         [0.0] * 5 + [1.0, 0.0, 0.0, 1.0],
     )
     method = methods.dsr(0.25, growth="drawn")
-    gone, came = moved(method, one, other, drop_fraction=0.25)
+    gone, came = moved(method, one, other, share=0.25)
     assert gone == [[0, 2], []]
     # Positions of score 0 are drawn last.
     assert came[0] == [] and sorted(came[1]) == [5, 8]
@@ -105,7 +105,7 @@ def test_a_share_of_all_is_exact(masks, share, seed):
     masks = [np.array([True, *mask]) for mask in masks]
     rng = np.random.default_rng(seed)
     weights = [rng.normal(size=len(mask)) * mask for mask in masks]
-    ctx = context(weights, masks, drop_fraction=share)
+    ctx = context(weights, masks, share=share)
     gone = SmallestOfAll(share)(ctx)
     active = sum(mask.sum() for mask in masks)
     assert sum(len(x) for x in gone) == min(
@@ -122,8 +122,32 @@ def test_num_pruned_is_a_count_or_a_share(num_pruned):
 
 def test_a_share_has_no_threshold_before():
     assert DSR(5, 10, initial_threshold=0.5).threshold == 0.5
-    with pytest.raises(ValueError, match="`num_pruned` must be a count"):
+    with pytest.raises(ValueError, match="`initial_threshold` must be given"):
         _ = DSR(0.1, 10).threshold
+
+
+def test_a_threshold_adapts_to_a_count_alone():
+    with pytest.raises(ValueError, match="`num_pruned` must be a count"):
+        methods.dsr(0.1, initial_threshold=0.5)
+
+
+def test_a_count_of_all_worked_by_hand():
+    one = tensor([0.1, 5.0, 0.2, None, None, None], [0.0] * 6)
+    other = tensor([0.3, 2.0, None, None], [0.0] * 4)
+    assert moved(methods.dsr(2), one, other)[0] == [[0, 2], []]
+    assert moved(methods.dsr(3), one, other)[0] == [[0, 2], [0]]
+    # One of each tensor stays.
+    assert moved(methods.dsr(4), one, other)[0] == [[0, 2], [0]]
+
+
+@pytest.mark.parametrize("threshold, gone", [(0.15, 1), (9.0, 4)])
+def test_a_threshold_prunes_at_most_four_times_its_target(threshold, gone):
+    one = tensor([0.1, 0.5, 0.2, None, None, None], [0.0] * 6)
+    other = tensor([0.3, 0.2, 2.0, None, None, None], [0.0] * 6)
+    method = methods.dsr(1, initial_threshold=threshold)
+    found, _ = moved(method, one, other, threshold=threshold)
+    expected = {1: [[0], []], 4: [[0, 2], [0, 1]]}
+    assert found == expected[gone]
 
 
 def test_itop_is_rigl_or_set_with_a_share():

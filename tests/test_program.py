@@ -222,7 +222,7 @@ def made(kind, dtype):
 def test_compiled_reallocation_is_what_numpy_makes_of_it(
     granularity, dtype, stddev
 ):
-    method = methods.dsr(20, regrow_stddev=stddev)
+    method = methods.dsr(1000, 0.1, 1e-3, regrow_stddev=stddev)
     reallocate, layers, slots = compiled(made(granularity, dtype), method)
     unspent = 0
     # The last two take all: some are exempt, and some spared.
@@ -272,7 +272,7 @@ def test_reallocation_within_tensors_is_what_numpy_makes_of_it(
 @pytest.mark.parametrize("make", [network, blocks])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam"])
 def test_any_number_of_slots_is_set_back(optimizer, make):
-    method = methods.dsr(20)
+    method = methods.dsr(1000, 0.1, 1e-3)
     stored = {} if make is network else {"storage": "blocks"}
     net = make(**stored, optimizer=optimizer)
     reallocate, layers, slots = compiled(net, method)
@@ -285,7 +285,7 @@ def test_any_number_of_slots_is_set_back(optimizer, make):
 
 
 METHODS = {
-    "dsr": (methods.dsr(20), {"threshold": 0.3}),
+    "dsr": (methods.dsr(1000, 0.1, 1e-3), {"threshold": 0.3}),
     "set": (methods.set_method(0.2), {"drop_fraction": 0.2}),
     "chts": (methods.chts(0.2, 2.0), {"drop_fraction": 0.2, "sharpness": 2.0}),
     "gradual": (methods.gradual_pruning(0.9, 4), {"sparsity": 0.9}),
@@ -313,7 +313,7 @@ def test_nothing_changes_where_a_weight_is_not_finite(name, kind):
     "method, num_traces",
     [
         # Weights go from tensor to tensor by way of the host.
-        (methods.dsr(20), 2),
+        (methods.dsr(1000, 0.1, 1e-3), 2),
         (methods.set_method({0: 0.2, 2: 0.1}), 1),
         (methods.chts(0.2, 2.0, percolate=True), 1),
         (methods.gradual_pruning(0.9, 4), 1),
@@ -371,7 +371,9 @@ def test_methods_see_the_shapes_of_kernels():
 
 def test_allocation_may_return_a_list():
     own = methods.Method(
-        methods.dsr(20).prune, lambda ctx, pruned: [1] * 4, methods.dsr(20).grow
+        methods.dsr(1000, 0.1, 1e-3).prune,
+        lambda ctx, pruned: [1] * 4,
+        methods.dsr(1000, 0.1, 1e-3).grow,
     )
     reallocate, layers, slots = compiled(network(), own)
     fill(layers, slots, 0)

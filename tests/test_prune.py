@@ -10,7 +10,7 @@ from dsr_tf.methods.context import Extent
 from dsr_tf.methods.prune import AdaptiveThreshold
 from dsr_tf.methods.prune import SmallestFraction
 from dsr_tf.methods.prune import adapted_threshold
-from dsr_tf.methods.prune import smallest
+from dsr_tf.methods.ranking import smallest
 from dsr_tf.schedules import Moment
 from tests.contexts import context
 from tests.contexts import lists

@@ -370,7 +370,7 @@ def test_an_interrupted_fit_is_no_obstacle():
 
 
 def test_second_fit_goes_on_with_threshold_and_steps():
-    callback = DSR(5, period=15)
+    callback = DSR(5, period=15, initial_threshold=1e-3)
     watch = Watch(callback)
     net = model()
     fit(net, callback, watch, epochs=1)
@@ -393,10 +393,10 @@ def test_change_of_period_does_not_depend_on_steps_per_execution():
 
 
 def test_state_survives_a_checkpoint(tmp_path):
-    callback = DSR(30, period=5)
+    callback = DSR(30, period=5, initial_threshold=1e-3)
     fit(model(), callback)
     path = tf.train.Checkpoint(state=callback.state).save(tmp_path / "c")
-    other, net = DSR(30, period=5), model()
+    other, net = DSR(30, period=5, initial_threshold=1e-3), model()
     # Before it trains for the first time.
     state = other.reallocator_of(net).counters
     tf.train.Checkpoint(state=state).restore(path)
@@ -595,7 +595,7 @@ def test_a_method_of_ones_own_is_a_composition():
 
 def test_unreachable_target_leaves_the_threshold_finite():
     net = model()
-    callback = DSR(budget(net) - 1, 1, tolerance=0.0)
+    callback = DSR(budget(net) - 1, 1, tolerance=0.0, initial_threshold=1e-3)
     fit(net, callback, epochs=8)
     assert callback.threshold == 2.0**127
 

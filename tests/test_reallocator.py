@@ -417,7 +417,7 @@ def test_two_callbacks_that_move_weights_are_refused(others, names):
 def test_reallocator_of_a_callback_that_was_not_used_is_said():
     with pytest.raises(ValueError, match="must have been given to `fit`"):
         _ = SET(0.1, 5).reallocator
-    assert DSR(5, 5).threshold == 1e-3
+    assert DSR(5, 5, initial_threshold=1e-3).threshold == 1e-3
 
 
 def test_resumable_fit_without_validation_goes_on_in_an_epoch(tmp_path):

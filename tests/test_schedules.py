@@ -12,6 +12,7 @@ from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_number
 from dsr_tf.layers import SparseDense
+from dsr_tf.schedules import DEFAULT_PERIOD
 from dsr_tf.schedules import RAMPS
 from dsr_tf.schedules import ByEpoch
 from dsr_tf.schedules import Constant
@@ -22,6 +23,7 @@ from dsr_tf.schedules import FromEpoch
 from dsr_tf.schedules import Linear
 from dsr_tf.schedules import Moment
 from dsr_tf.schedules import Ramp
+from dsr_tf.schedules import Times
 from dsr_tf.schedules import as_schedule
 from dsr_tf.schedules import checked_end
 from dsr_tf.schedules import has_ended
@@ -405,6 +407,34 @@ def test_period_grows_along_a_ramp():
             expected.append(step)
     assert [*moved(DSR(5, ramp))] == expected[1:]
     assert expected[:4] == [0, 2, 4, 7] and expected[-1] == 74
+
+
+@pytest.mark.parametrize(
+    "period, expected",
+    [
+        # A tenth of 80 steps; the least; the hundredth would be one step.
+        (Times(10, 1), range(8, 81, 8)),
+        (Times(10, 25), [25, 50, 75]),
+        (DEFAULT_PERIOD, range(10, 81, 10)),
+        ("times:4", [20, 40, 60, 80]),
+        ("times:40:3", range(3, 81, 3)),
+    ],
+    ids=str,
+)
+def test_period_follows_the_length_of_the_training(period, expected):
+    period = parse(period, int) if isinstance(period, str) else period
+    assert [*moved(DSR(5, period))] == list(expected)
+
+
+def test_period_is_a_constant_where_the_length_is_not_known():
+    assert Times(7)(Moment(5)) == 100
+    assert str(Times(7)) == "times:7" and parse("times:7:5") == Times(7, 5)
+
+
+@pytest.mark.parametrize("arguments", [(0,), (1.5,), (5, 0), (True,)])
+def test_times_are_counts(arguments):
+    with pytest.raises(ValueError, match="must be"):
+        Times(*arguments)
 
 
 def gone(drop_fraction):

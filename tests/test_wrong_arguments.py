@@ -53,6 +53,8 @@ EXEMPT = {
     "Growth", "ImageSet", "Prune", "Pruned", "Record",
     # The library calls these, and a `Prune` of the user's `as_schedule`.
     "as_schedule", "checked_end", "has_ended", "identity",
+    # A schedule, and no class of them.
+    "DEFAULT_PERIOD",
 }  # fmt: skip
 
 VALUES = {
@@ -154,11 +156,13 @@ def rows(tmp_path_factory):
     strategy = tf.distribute.get_strategy()
     batches = tf.data.Dataset.from_tensors((np.ones((2, 4)), np.ones((2, 3))))
     threshold = {
-        "num_pruned": (5, "amount"),
+        "num_pruned": (5, "positive count"),
         "tolerance": (0.1, "fraction"),
         "initial_threshold": (0.1, "positive number"),
     }
     dsr = threshold | {
+        "num_pruned": (5, "amount?"),
+        "initial_threshold": (0.1, "positive number?"),
         "regrow_stddev": (0.0, "number"),
         "growth": ("random", "other"),
     }
@@ -168,13 +172,15 @@ def rows(tmp_path_factory):
     }
     gradual = {
         "sparsity": (0.5, "fraction"),
-        "num_prunes": (2, "positive count"),
+        "num_prunes": (2, "positive count?"),
         "schedule": ("cubic", "other"),
         "across_tensors": (True, "switch"),
         "initial_sparsity": (0.0, "fraction"),
         "power": (3.0, "positive number"),
+        "until": (0.5, "until"),
     }
     fraction = {"drop_fraction": (0.1, "fractions")}
+    optional = {"drop_fraction": (0.1, "fractions?")}
     chts = fraction | {
         "sharpness": (1.0, "numbers"),
         "percolate": (False, "switch"),
@@ -262,7 +268,7 @@ def rows(tmp_path_factory):
         "Constant": {"value": (3, "anything")},
         "Cosine": ramp,
         "Cubic": ramp,
-        "DSR": dsr | period | stop | seed,
+        "DSR": dsr | period | stop | seed | end,
         "DeepR": deepr | stop | seed,
         "Exponential": ramp
         | {"start": (0.5, "positive number"), "end": (0.1, "positive number")},
@@ -313,8 +319,12 @@ def rows(tmp_path_factory):
             "growth_scores": (None, "function?"),
         },
         "SNFS": fraction | period | end | seed,
-        "CHTs": chts | period | stop | seed,
-        "SET": fraction | period | stop | seed,
+        "Times": {
+            "times": (100, "positive count"),
+            "least": (10, "positive count"),
+        },
+        "CHTs": chts | optional | period | stop | seed | end,
+        "SET": optional | period | stop | seed | end,
         "SignFlipped": deepr,
         "Scores": {"decay": (0.9, "fraction")},
         "InProportionToScores": {"scores": (MOMENTUM, "other")},
@@ -385,8 +395,8 @@ def rows(tmp_path_factory):
         | {
             "input_shape": ((4, 4, 1), "other"),
             "granularity": ("weight", "other"),
-            "hidden": ((4, 4), "other"),
-            "name": ("mlp", "text"),
+            "hidden": ((4, 4), "list"),
+            "name": ("mlp", "keras"),
         },
         "load_dense_weights": {
             "model": (network(layers.SparseDense, sparsity=0.5), "other"),

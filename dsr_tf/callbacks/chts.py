@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 
 from dsr_tf import methods
+from dsr_tf.callbacks.falling import falling
 from dsr_tf.callbacks.reallocate import Reallocate
+from dsr_tf.schedules import DEFAULT_PERIOD
+from dsr_tf.schedules import End
 from dsr_tf.schedules import Linear
 from dsr_tf.schedules import Schedule
 
@@ -38,12 +41,15 @@ class CHTs(Reallocate):
     time.
 
     Args:
-        period: Optimizer steps between replacements;
-            `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`. In the
+        period: Optimizer steps between replacements; `{from_epoch: steps}`;
+            or a schedule of `dsr_tf.schedules`. By default a
+            hundredth of the training, at least 10. In the
             paper, it is an epoch for image classifiers, and 100 steps for
             transformers.
         drop_fraction: Fraction of the active weights of each tensor that is
-            replaced, in `[0, 1)`; `{from_epoch: fraction}`; or a schedule.
+            replaced, in `[0, 1)`; `{from_epoch: fraction}`; or a schedule. None
+            for 0.3 at first, falling along half a cosine until masks stop at
+            three quarters of the training.
         sharpness: Power of a weight in proportion to which it stays, at least
             0; `{from_epoch: number}`; or a schedule. With 0, all weights are
             alike; with a large one, the smallest go. In the paper it is
@@ -54,6 +60,8 @@ class CHTs(Reallocate):
         stop_epoch: Epoch, counted from 0, from which on masks do not change;
             None to go on to the end.
         seed: Integer from 0 to 2**31 - 1. Equal seeds give equal runs.
+        stop: The same, as a share of the training, a float in `(0, 1]`, or as
+            an optimizer step, an integer.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins,
@@ -71,12 +79,16 @@ class CHTs(Reallocate):
 
     def __init__(
         self,
-        period: int | Mapping[int, int] | Schedule,
-        drop_fraction: float | Mapping[int, float] | Schedule = 0.3,
+        period: int | Mapping[int, int] | Schedule = DEFAULT_PERIOD,
+        drop_fraction: float | Mapping[int, float] | Schedule | None = None,
         sharpness: float | Mapping[int, float] | Schedule = _RISING,
         percolate: bool = False,
         stop_epoch: int | None = None,
         seed: int = 0,
+        *,
+        stop: End = None,
     ) -> None:
+        if drop_fraction is None:
+            drop_fraction, stop = falling(0.3, stop_epoch, stop)
         method = methods.chts(drop_fraction, sharpness, percolate)
-        super().__init__(method, period, stop_epoch, seed)
+        super().__init__(method, period, stop_epoch, seed, stop=stop)

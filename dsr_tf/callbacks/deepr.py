@@ -4,7 +4,10 @@ from collections.abc import Mapping
 
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
+from dsr_tf.schedules import ByShare
 from dsr_tf.schedules import Schedule
+
+_TEMPERATURE = ByShare({0.0: 1e-5, 0.25: 1e-8, 0.5: 1e-12, 0.75: 1e-15})
 
 
 class DeepR(Reallocate):
@@ -21,7 +24,8 @@ class DeepR(Reallocate):
 
     Args:
         temperature: `T`, at least 0; `{from_epoch: temperature}`; or a
-            schedule of `dsr_tf.schedules`.
+            schedule of `dsr_tf.schedules`. By default 1e-5, and 1e-8, 1e-12 and
+            1e-15 from each quarter of the training on.
         noise_rate: `eta`, the learning rate in the formula of the noise, at
             least 0.
         stop_epoch: Epoch, counted from 0, from which on there is neither noise
@@ -46,7 +50,7 @@ class DeepR(Reallocate):
 
     def __init__(
         self,
-        temperature: float | Mapping[int, float] | Schedule,
+        temperature: float | Mapping[int, float] | Schedule = _TEMPERATURE,
         noise_rate: float = 0.01,
         stop_epoch: int | None = None,
         seed: int = 0,

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 
 from dsr_tf import methods
+from dsr_tf.callbacks.falling import falling
 from dsr_tf.callbacks.reallocate import Reallocate
+from dsr_tf.schedules import DEFAULT_PERIOD
+from dsr_tf.schedules import End
 from dsr_tf.schedules import Schedule
 
 
@@ -18,16 +21,20 @@ class DSR(Reallocate):
     Args:
         num_pruned: How much to prune in a reallocation. A count of weights, or
             of slices or blocks where these move as one, at least 1 and below
-            the budget: the threshold adapts to it, as in the paper. Or a share
-            of all active weights, a float in `[0, 1)`, `{from_epoch: share}`,
-            or a schedule: the threshold is found that prunes just so many.
-        period: Optimizer steps between reallocations;
-            `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`.
-        tolerance: Fraction of `num_pruned`, a count, by which the number of
-            pruned weights may differ before the threshold is doubled or halved,
-            in `[0, 1)`.
+            the budget. Or a share of all active weights, a float in `[0, 1)`,
+            `{from_epoch: share}`, or a schedule. None for a share of 0.3 at
+            first, falling along half a cosine until masks
+            stop at three quarters of the training.
+        period: Optimizer steps between reallocations; `{from_epoch: steps}`;
+            or a schedule of `dsr_tf.schedules`. By default a
+            hundredth of the training, at least 10.
+        tolerance: With an `initial_threshold`, fraction of `num_pruned` by
+            which the number of pruned weights may differ before the threshold
+            is doubled or halved, in `[0, 1)`.
         initial_threshold: First threshold on the magnitude of a weight, above
-            0, if `num_pruned` is a count.
+            0. It then adapts to `num_pruned`, a count, as in the paper; a
+            reallocation prunes at most four times as many. None to find the
+            threshold anew each time, so that just as many are pruned.
         regrow_stddev: Standard deviation of new weights, at least 0. With 0,
             as in the paper's text, they start at exactly 0.
         stop_epoch: Epoch, counted from 0, from which on masks do not change;
@@ -37,6 +44,8 @@ class DSR(Reallocate):
             where the magnitude of the `"gradient"`, or of its running mean,
             `"momentum"`, is largest; or `"drawn"`, at random in proportion to
             that of the running mean. `regrow_stddev` is then 0.
+        stop: When masks stop changing, as `stop_epoch`, but as a share of the
+            training, a float in `(0, 1]`, or as an optimizer step, an integer.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins,
@@ -47,7 +56,7 @@ class DSR(Reallocate):
             weight is NaN or infinite.
 
     Example:
-    >>> model.fit(x, y, callbacks=[dsr_tf.callbacks.DSR(600, period=100)])
+    >>> model.fit(x, y, epochs=10, callbacks=[dsr_tf.callbacks.DSR()])
 
     Reference:
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Algorithm 1.
@@ -55,32 +64,35 @@ class DSR(Reallocate):
 
     def __init__(
         self,
-        num_pruned: int | float | Mapping[int, float] | Schedule,
-        period: int | Mapping[int, int] | Schedule,
+        num_pruned: int | float | Mapping[int, float] | Schedule | None = None,
+        period: int | Mapping[int, int] | Schedule = DEFAULT_PERIOD,
         tolerance: float = 0.1,
-        initial_threshold: float = 1e-3,
+        initial_threshold: float | None = None,
         regrow_stddev: float = 0.0,
         stop_epoch: int | None = None,
         seed: int = 0,
         *,
         growth: str = "random",
+        stop: End = None,
     ) -> None:
+        if num_pruned is None:
+            num_pruned, stop = falling(0.3, stop_epoch, stop)
         method = methods.dsr(
             num_pruned, tolerance, initial_threshold, regrow_stddev, growth
         )
-        super().__init__(method, period, stop_epoch, seed)
+        super().__init__(method, period, stop_epoch, seed, stop=stop)
 
     @property
     def threshold(self) -> float:
         """Threshold of the next reallocation, on the magnitude of a weight.
 
         Raises:
-            ValueError: If `num_pruned` is a share: none is known before.
+            ValueError: If it is found anew in each reallocation.
         """
         first = self.method.rule.initial_state()
         if not first:
             raise ValueError(
-                "`num_pruned` must be a count, to which a threshold adapts, "
-                "for `threshold`. Received: a share"
+                "`initial_threshold` must be given, so that a threshold "
+                "adapts. Received: initial_threshold=None"
             )
         return (self.state.method if self._current else first)["threshold"]

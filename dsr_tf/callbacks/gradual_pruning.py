@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
+from dsr_tf.schedules import DEFAULT_PERIOD
 from dsr_tf.schedules import Schedule
 
 
@@ -11,7 +12,8 @@ class GradualPruning(Reallocate):
     """Prunes the smallest weights in steps, until a sparsity is reached.
 
     The model must be trained, and have sparse layers with `sparsity=0`, or with
-    any sparsity below that of the end. Prune `k` of `n` comes
+    any sparsity below that of the end. By default the sparsity is reached at
+    three quarters of the training. With `num_prunes`, prune `k` comes
     `begin_step + k * period` optimizer steps after the start. After the last
     one the layers together hold exactly as many weights as new sparse layers of
     that sparsity would. No weight is regrown. Slices or blocks that move as one
@@ -19,9 +21,11 @@ class GradualPruning(Reallocate):
 
     Args:
         sparsity: Fraction of zeros at the end, in `[0, 1)`.
-        num_prunes: Number of prunes, at least 1.
-        period: Optimizer steps between prunes; `{from_epoch: steps}`; or a
-            schedule of `dsr_tf.schedules`.
+        num_prunes: Number of prunes, at least 1; None to prune until a share of
+            the training.
+        period: Optimizer steps between prunes; `{from_epoch: steps}`;
+            or a schedule of `dsr_tf.schedules`. By default a
+            hundredth of the training, at least 10.
         schedule: `"cubic"`, or `"exponential"`.
         across_tensors: Whether the weights of all layers are ranked together,
             so that some layers become sparser than others; otherwise every
@@ -30,9 +34,12 @@ class GradualPruning(Reallocate):
             None to go on to the end.
         initial_sparsity: Sparsity to begin from, in `[0, 1)` and at most
             `sparsity`. The first prune goes beyond it.
-        begin_step: Optimizer step from which on `period` counts.
+        begin_step: Optimizer step from which on `period` counts; 0 unless
+            `num_prunes` is given.
         power: Exponent of the cubic schedule, above 0: 1 for a straight line.
             The exponential one takes 3 alone.
+        until: Where the sparsity is reached, if `num_prunes` is None: a share
+            of the training, a float in `(0, 1]`, or an optimizer step.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins,
@@ -42,8 +49,8 @@ class GradualPruning(Reallocate):
             is NaN or infinite.
 
     Example:
-    >>> prune = dsr_tf.callbacks.GradualPruning(0.9, num_prunes=20, period=100)
-    >>> model.fit(x, y, callbacks=[prune])
+    >>> prune = dsr_tf.callbacks.GradualPruning(0.9)
+    >>> model.fit(x, y, epochs=10, callbacks=[prune])
 
     Reference:
         [Zhu & Gupta, 2017](https://arxiv.org/abs/1710.01878), equation 1.
@@ -52,15 +59,21 @@ class GradualPruning(Reallocate):
     def __init__(
         self,
         sparsity: float,
-        num_prunes: int,
-        period: int | Mapping[int, int] | Schedule,
+        num_prunes: int | None = None,
+        period: int | Mapping[int, int] | Schedule = DEFAULT_PERIOD,
         schedule: str = "cubic",
         across_tensors: bool = True,
         stop_epoch: int | None = None,
         initial_sparsity: float = 0.0,
         begin_step: int = 0,
         power: float = 3.0,
+        until: float = 0.75,
     ) -> None:
+        if num_prunes is None and begin_step:
+            raise ValueError(
+                "`num_prunes` must be given with `begin_step`. "
+                f"Received: num_prunes=None, begin_step={begin_step}"
+            )
         method = methods.gradual_pruning(
             sparsity,
             num_prunes,
@@ -68,5 +81,6 @@ class GradualPruning(Reallocate):
             across_tensors,
             initial_sparsity,
             power,
+            until,
         )
         super().__init__(method, period, stop_epoch, begin_step=begin_step)

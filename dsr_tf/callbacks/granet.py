@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.methods.regeneration import DROP_FRACTION
+from dsr_tf.schedules import DEFAULT_PERIOD
 from dsr_tf.schedules import End
 from dsr_tf.schedules import Schedule
 
@@ -22,8 +23,9 @@ class GraNet(Reallocate):
 
     Args:
         sparsity: Fraction of zeros at the end, in `[0, 1)`.
-        period: Optimizer steps between reallocations;
-            `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`. The
+        period: Optimizer steps between reallocations; `{from_epoch: steps}`;
+            or a schedule of `dsr_tf.schedules`. By default a
+            hundredth of the training, at least 10. The
             authors take 1,000 on CIFAR and 4,000 on ImageNet.
         initial_sparsity: Fraction of zeros that the model begins with, at most
             `sparsity`.
@@ -56,7 +58,7 @@ class GraNet(Reallocate):
     def __init__(
         self,
         sparsity: float,
-        period: int | Mapping[int, int] | Schedule,
+        period: int | Mapping[int, int] | Schedule = DEFAULT_PERIOD,
         initial_sparsity: float = 0.5,
         drop_fraction: float | Mapping[int, float] | Schedule = DROP_FRACTION,
         until: float = 0.5,

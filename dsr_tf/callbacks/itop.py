@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.methods.over_parameterization import DROP_FRACTION
+from dsr_tf.schedules import DEFAULT_PERIOD
 from dsr_tf.schedules import End
 from dsr_tf.schedules import Schedule
 
@@ -17,8 +18,9 @@ class ITOP(Reallocate):
     that many positions are active at some time, for long enough.
 
     Args:
-        period: Optimizer steps between reallocations;
-            `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`. The
+        period: Optimizer steps between reallocations; `{from_epoch: steps}`;
+            or a schedule of `dsr_tf.schedules`. By default a
+            hundredth of the training, at least 10. The
             authors take 4,000 with growth by gradient, and 1,500 at random, on
             VGG with 391 steps an epoch.
         drop_fraction: Fraction of the active weights of each tensor that is
@@ -47,7 +49,7 @@ class ITOP(Reallocate):
 
     def __init__(
         self,
-        period: int | Mapping[int, int] | Schedule,
+        period: int | Mapping[int, int] | Schedule = DEFAULT_PERIOD,
         drop_fraction: float | Mapping[int, float] | Schedule = DROP_FRACTION,
         growth: str = "gradient",
         stop: End = None,

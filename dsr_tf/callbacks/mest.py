@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
+from dsr_tf.schedules import DEFAULT_PERIOD
 from dsr_tf.schedules import End
 from dsr_tf.schedules import Schedule
 
@@ -21,8 +22,9 @@ class MEST(Reallocate):
     with `sparsity=1 - 1.5 * (1 - sparsity)`.
 
     Args:
-        period: Optimizer steps between reallocations;
-            `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`. The
+        period: Optimizer steps between reallocations; `{from_epoch: steps}`;
+            or a schedule of `dsr_tf.schedules`. By default a
+            hundredth of the training, at least 10. The
             authors take five epochs.
         gradient_weight: `lambda`, at least 0; 0.5 in the authors' code.
         soft: Whether the network begins denser.
@@ -49,7 +51,7 @@ class MEST(Reallocate):
 
     def __init__(
         self,
-        period: int | Mapping[int, int] | Schedule,
+        period: int | Mapping[int, int] | Schedule = DEFAULT_PERIOD,
         gradient_weight: float = 0.5,
         soft: bool = False,
         sparsity: float | None = None,

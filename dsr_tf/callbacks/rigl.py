@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.checks import checked_fraction
+from dsr_tf.schedules import DEFAULT_PERIOD
 from dsr_tf.schedules import Cosine
 from dsr_tf.schedules import End
 from dsr_tf.schedules import FromEpoch
@@ -30,8 +31,9 @@ class RigL(Reallocate):
             replaced at first, in `[0, 1)`: it falls to 0 at `stop`, or at the
             end, along half a cosine. Or a mapping, `{from_epoch: fraction}`, or
             a schedule of `dsr_tf.schedules`, which is taken as it is.
-        period: Optimizer steps between reallocations;
-            `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`.
+        period: Optimizer steps between reallocations; `{from_epoch: steps}`;
+            or a schedule of `dsr_tf.schedules`. By default a
+            hundredth of the training, at least 10.
         stop: When masks stop changing: a share of the training, a float in
             `(0, 1]`; an optimizer step, an integer; a `schedules.FromEpoch`,
             with which the fraction does not fall; or None for never.
@@ -53,7 +55,7 @@ class RigL(Reallocate):
     def __init__(
         self,
         drop_fraction: float | Mapping[int, float] | Schedule = 0.3,
-        period: int | Mapping[int, int] | Schedule = 100,
+        period: int | Mapping[int, int] | Schedule = DEFAULT_PERIOD,
         stop: End = 0.75,
         seed: int = 0,
     ) -> None:

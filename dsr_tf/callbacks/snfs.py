@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.methods.sparse_momentum import DROP_FRACTION
+from dsr_tf.schedules import DEFAULT_PERIOD
 from dsr_tf.schedules import End
 from dsr_tf.schedules import Schedule
 
@@ -23,8 +24,9 @@ class SNFS(Reallocate):
     steps before a reallocation, and computed in these alone.
 
     Args:
-        period: Optimizer steps between reallocations;
-            `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`. The
+        period: Optimizer steps between reallocations; `{from_epoch: steps}`;
+            or a schedule of `dsr_tf.schedules`. By default a
+            hundredth of the training, at least 10. The
             authors take an epoch.
         drop_fraction: Fraction of the active weights of each tensor that is
             pruned, in `[0, 1)`; `{from_epoch: fraction}`; or a schedule of
@@ -50,7 +52,7 @@ class SNFS(Reallocate):
 
     def __init__(
         self,
-        period: int | Mapping[int, int] | Schedule,
+        period: int | Mapping[int, int] | Schedule = DEFAULT_PERIOD,
         drop_fraction: float | Mapping[int, float] | Schedule = DROP_FRACTION,
         stop: End = None,
         seed: int = 0,

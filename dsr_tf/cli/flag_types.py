@@ -100,7 +100,7 @@ class Schedule(flags.ArgumentParser):
             argument = schedules.parse(str(argument), self._number)
         if self._by_epoch and isinstance(argument, Constant):
             return ByEpoch(((0, argument.value),))
-        by_step = schedules.Ramp | schedules.ByShare
+        by_step = schedules.Ramp | schedules.ByShare | schedules.Times
         if isinstance(argument, by_step) and not self._ramps:
             raise ValueError("no ramp")
         return argument

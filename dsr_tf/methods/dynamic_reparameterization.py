@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dsr_tf.checks import checked_count
+from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import is_integer
 from dsr_tf.methods.allocate import in_proportion_to_survivors
 from dsr_tf.methods.grow import GROWTHS
@@ -24,19 +24,21 @@ from dsr_tf.schedules import Schedule
 def dsr(
     num_pruned: int | float | Mapping[int, float] | Schedule,
     tolerance: float = 0.1,
-    initial_threshold: float = 1e-3,
+    initial_threshold: float | None = None,
     regrow_stddev: float = 0.0,
     growth: str = "random",
 ) -> Method:
     """Returns dynamic sparse reparameterization.
 
     Args:
-        num_pruned: `N_p`, number of weights to prune in a reallocation: an
-            integer, which a threshold adapts to; or a share of all active
-            weights, a float in `[0, 1)`, or a schedule of it. Then exactly so
-            many are pruned, and the other two arguments do not matter.
-        tolerance: `delta`, fraction of `num_pruned`, in `[0, 1)`.
-        initial_threshold: `H` of the first reallocation, above 0.
+        num_pruned: `N_p`, how much to prune in a reallocation: a count of
+            weights, an integer; or a share of all active weights, a float in
+            `[0, 1)`, or a schedule of it.
+        tolerance: `delta`, fraction of `num_pruned`, in `[0, 1)`. It is used
+            with an initial threshold alone.
+        initial_threshold: `H` of the first reallocation, above 0, which then
+            adapts to a count. None to prune just so many: the threshold is
+            found anew for each reallocation.
         regrow_stddev: Standard deviation of new weights, at least 0; 0 unless
             all positions are alike.
         growth: Where weights grow in a tensor: `"random"`, as in the paper, or
@@ -52,11 +54,19 @@ def dsr(
     )
 
 
-def _rule(amount: Any, tolerance: float, initial_threshold: float) -> Prune:
-    if is_integer(amount):
-        count = checked_count("num_pruned", amount, minimum=1)
-        return AdaptiveThreshold(count, tolerance, initial_threshold)
-    return SmallestOfAll(amount)
+def _rule(
+    amount: Any, tolerance: float, initial_threshold: float | None
+) -> Prune:
+    checked_fraction("tolerance", tolerance)
+    if initial_threshold is None:
+        return SmallestOfAll(amount)
+    if not is_integer(amount):
+        raise ValueError(
+            "`num_pruned` must be a count, an integer, with an "
+            "`initial_threshold`, which adapts to it. Received: "
+            f"num_pruned={amount}, initial_threshold={initial_threshold}"
+        )
+    return AdaptiveThreshold(amount, tolerance, initial_threshold)
 
 
 @dataclass(frozen=True)
@@ -66,17 +76,18 @@ class Settings:
     num_pruned: Any = amount(
         150,
         "Number of weights, or of slices or blocks, to prune in a "
-        "reallocation: the threshold adapts to it. Or a share of all active "
-        "weights, such as 0.05, or a schedule of shares.",
+        "reallocation. Or a share of all active weights, such as 0.05, or a "
+        "schedule of shares.",
     )
     tolerance: float = fraction(
         0.1,
-        "Fraction of num_pruned, a count, by which the number of pruned "
-        "weights may differ before the threshold changes.",
+        "With --initial_threshold, fraction of num_pruned by which the number "
+        "of pruned weights may differ before the threshold changes.",
     )
-    initial_threshold: float = number(
-        1e-3,
-        "Threshold of the first reallocation, if num_pruned is a count.",
+    initial_threshold: float | None = number(
+        None,
+        "Threshold of the first reallocation; it then adapts to --num_pruned. "
+        "By default it is found anew each time.",
         above=True,
     )
     regrow_stddev: float = number(

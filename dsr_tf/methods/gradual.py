@@ -1,11 +1,11 @@
 """Gradual magnitude pruning: to a sparsity, in steps."""
 
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
 from dsr_tf.budget import num_kept
@@ -17,20 +17,19 @@ from dsr_tf.checks import checked_switch
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import Extent
 from dsr_tf.methods.context import State
-from dsr_tf.methods.masked import split
 from dsr_tf.methods.method import Method
 from dsr_tf.methods.prune import Prune
-from dsr_tf.methods.prune import importance
-from dsr_tf.methods.prune import smallest
+from dsr_tf.methods.ranking import beyond_largest
+from dsr_tf.methods.ranking import smallest
 from dsr_tf.methods.record import Record
 from dsr_tf.methods.settings import choice
 from dsr_tf.methods.settings import count
 from dsr_tf.methods.settings import fraction
 from dsr_tf.methods.settings import number
 from dsr_tf.methods.settings import switch
-from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import in_turn
 from dsr_tf.schedules import Exponential
+from dsr_tf.schedules import Linear
 from dsr_tf.schedules import Moment
 
 SCHEDULES = ("cubic", "exponential")
@@ -40,7 +39,8 @@ SCHEDULES = ("cubic", "exponential")
 class ToSparsity(Prune):
     """Prunes the smallest weights in steps, until a sparsity is reached.
 
-    Let `x = k / n`. After prune `k` of `n` the sparsity is
+    Let `x = k / n` after prune `k` of `n`; or, if `n` is not given, the share
+    of the way until a share of the training. The sparsity is then
     `s_i + (s - s_i) * (1 - (1 - x)³)` with the cubic schedule; with the
     exponential one the density is `(1 - s_i)^(1 - x) * (1 - s)^x`. Tensors that
     are sparser than that already stay as they are. After the last prune exactly
@@ -53,6 +53,7 @@ class ToSparsity(Prune):
     Args:
         sparsity: `s`, fraction of zeros at the end, in `[0, 1)`.
         num_prunes: `n`, number of prunes, at least 1; later ones do nothing.
+            None to go by the training.
         schedule: `"cubic"` or `"exponential"`.
         across_tensors: Whether the weights of all tensors are ranked together,
             so that some become sparser than others; otherwise each tensor gets
@@ -61,6 +62,8 @@ class ToSparsity(Prune):
             most `sparsity`. The first prune goes beyond it.
         power: Exponent in place of 3, above 0: 1 for a straight line. The
             exponential schedule takes 3 alone.
+        until: Where it ends, if `num_prunes` is None: a share of the training,
+            a float in `(0, 1]`, or an optimizer step, at least 2.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -70,15 +73,17 @@ class ToSparsity(Prune):
     """
 
     sparsity: float
-    num_prunes: int
+    num_prunes: int | None = None
     schedule: str = "cubic"
     across_tensors: bool = True
     initial_sparsity: float = 0.0
     power: float = 3.0
+    until: float = 0.75
 
     def __post_init__(self) -> None:
         checked_fraction("sparsity", self.sparsity)
-        checked_count("num_prunes", self.num_prunes, minimum=1)
+        checked_count("num_prunes", self.num_prunes, minimum=1, optional=True)
+        Linear(0.0, 1.0, self.until)
         checked_choice("schedule", self.schedule, SCHEDULES)
         checked_switch("across_tensors", self.across_tensors)
         _check_initial(self.initial_sparsity, self.sparsity)
@@ -107,22 +112,40 @@ class ToSparsity(Prune):
         """Returns the number of prunes done, 0."""
         return {"prunes": 0}
 
-    def num_left(self, state: Mapping[str, float]) -> int:
-        """Returns the number of prunes to come."""
+    def num_left(self, state: Mapping[str, float]) -> int | None:
+        """Returns the number of prunes to come, if it is known."""
+        if self.num_prunes is None:
+            return None
         return self.num_prunes - int(state["prunes"])
+
+    def is_done_after(
+        self, moments: Iterable[Moment], extents: Sequence[Extent]
+    ) -> bool:
+        return self.num_prunes is not None or any(
+            self._done(moment) == 1.0 for moment in moments
+        )
+
+    def _done(self, moment: Moment) -> float:
+        return Linear(0.0, 1.0, self.until)(moment)
 
     def next_state(self, state: Mapping[str, float], num_pruned: int) -> State:
         """Returns the number of prunes done."""
-        return {"prunes": min(state["prunes"] + 1, self.num_prunes)}
+        done = state["prunes"] + 1
+        return {"prunes": min(done, self.num_prunes or done)}
 
     def numbers(
         self, state: Mapping[str, float], moment: Moment
     ) -> Mapping[str, float]:
-        return {"sparsity": self.sparsity_after(state["prunes"] + 1)}
+        if self.num_prunes is None:
+            return {"sparsity": self.sparsity_at(self._done(moment))}
+        return {"sparsity": self.sparsity_after(int(state["prunes"]) + 1)}
 
-    def sparsity_after(self, prunes: float) -> float:
+    def sparsity_after(self, prunes: int) -> float:
         """Returns the sparsity of each tensor after `prunes` prunes."""
-        done = min(prunes / self.num_prunes, 1.0)
+        return self.sparsity_at(min(prunes / (self.num_prunes or 1), 1.0))
+
+    def sparsity_at(self, done: float) -> float:
+        """Returns the sparsity of each tensor at a share of the way."""
         if done == 1.0:
             return self.sparsity
         start, end = self.initial_sparsity, self.sparsity
@@ -168,86 +191,38 @@ def num_kept_units(num_units: tf.Tensor, sparsity: tf.Tensor) -> tf.Tensor:
     return tf.maximum(kept, 1)
 
 
-def beyond_largest(
-    ctx: Context, budget: tf.Tensor, gradient_weight: float = 0.0
-) -> list[tf.Tensor]:
-    """Finds all active units except the largest of all tensors together.
-
-    The largest unit of each tensor is kept first; ties go by tensor, then by
-    index.
-
-    Args:
-        ctx: The network.
-        budget: Weights to keep, int64, at least one unit for each tensor.
-        gradient_weight: What is added to a magnitude for each of its growth
-            score, at least 0.
-
-    Returns:
-        Their positions, ascending, int64. If units are single weights, exactly
-        `budget` weights are kept in all, or all if fewer are active.
-    """
-    scores = in_turn(
-        lambda x: _largest_first(
-            tf.cast(importance(x, gradient_weight), tf.float64)
-        ),
-        ctx.tensors,
-    )
-    # Not `tf.repeat`, which in a graph makes a matrix of tensors by weights.
-    sizes = tf.concat(
-        [
-            tf.fill([x.num_active], tf.constant(x.unit_size, tf.int64))
-            for x in ctx.tensors
-        ],
-        axis=0,
-    )
-    order = tf.argsort(
-        tf.concat(scores, axis=0), direction="DESCENDING", stable=True
-    )
-    # A GPU reshapes int32 on the host.
-    order = tf.cast(order, tf.int64)
-    fits = tf.cumsum(tf.gather(sizes, order)) <= budget
-    # As int8: no GPU scatters bool.
-    goes = tf.scatter_nd(
-        order[:, None], tf.cast(~fits, tf.int8), tf.shape(order, tf.int64)
-    )
-    parts = split(goes > 0, ctx.num_active, len(ctx.tensors))
-    return [
-        tf.boolean_mask(tensor.positions, gone)
-        for tensor, gone in zip(ctx.tensors, parts, strict=True)
-    ]
-
-
-@compiled
-def _largest_first(scores: tf.Tensor) -> tf.Tensor:
-    """Raises the largest score of a tensor above all scores of the others."""
-    first = tf.where(tf.equal(scores, tf.reduce_max(scores)))[:1]
-    above = tf.fill(tf.shape(first)[:1], tf.constant(np.inf, scores.dtype))
-    return tf.tensor_scatter_nd_update(scores, first, above)
-
-
 def gradual_pruning(
     sparsity: float,
-    num_prunes: int,
+    num_prunes: int | None = None,
     schedule: str = "cubic",
     across_tensors: bool = True,
     initial_sparsity: float = 0.0,
     power: float = 3.0,
+    until: float = 0.75,
 ) -> Method:
     """Returns gradual magnitude pruning, which grows no weights.
 
     Args:
         sparsity: Fraction of zeros at the end, in `[0, 1)`.
-        num_prunes: Number of prunes, at least 1.
+        num_prunes: Number of prunes, at least 1; None to go by the training.
         schedule: `"cubic"` or `"exponential"`.
         across_tensors: Whether the weights of all tensors are ranked together.
         initial_sparsity: Fraction of zeros to begin from, at most `sparsity`.
         power: Exponent of the cubic schedule, above 0.
+        until: Where the sparsity is reached, if `num_prunes` is None: a share
+            of the training, or an optimizer step.
 
     Reference:
         [Zhu & Gupta, 2017](https://arxiv.org/abs/1710.01878).
     """
     rule = ToSparsity(
-        sparsity, num_prunes, schedule, across_tensors, initial_sparsity, power
+        sparsity,
+        num_prunes,
+        schedule,
+        across_tensors,
+        initial_sparsity,
+        power,
+        until,
     )
     return Method(prune=rule)
 

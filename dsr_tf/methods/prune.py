@@ -14,11 +14,11 @@ from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_number
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import Extent
-from dsr_tf.methods.context import SparseTensor
 from dsr_tf.methods.context import State
+from dsr_tf.methods.ranking import at_most
+from dsr_tf.methods.ranking import smallest
 from dsr_tf.methods.scores import GRADIENT
 from dsr_tf.methods.scores import Scores
-from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import in_turn
 from dsr_tf.schedules import Moment
 from dsr_tf.schedules import Schedule
@@ -150,6 +150,8 @@ class Stateless(Prune):
 
 
 _SMALLEST, _LARGEST = 2.0**-126, 2.0**127
+# What a reallocation prunes at most, in terms of its target.
+_MOST = 4
 
 
 def adapted_threshold(
@@ -178,6 +180,9 @@ def adapted_threshold(
 @dataclass(frozen=True)
 class AdaptiveThreshold(Prune):
     """Prunes below one threshold for all tensors; it adapts to a target.
+
+    A reallocation prunes at most four times the target: if more units are below
+    the threshold, only the smallest of them.
 
     Args:
         num_pruned: `N_p`, number of units to prune in a reallocation, at least
@@ -208,18 +213,12 @@ class AdaptiveThreshold(Prune):
 
     def check(self, extents: Sequence[Extent]) -> None:
         """Refuses a target that is not below the budget."""
-        budget = sum(extent.num_active for extent in extents)
-        if self.num_pruned >= budget:
-            raise ValueError(
-                "`num_pruned` must be smaller than the budget, which is the "
-                "number of active weights of the model's sparse layers, or of "
-                "active slices or blocks where these move as one. "
-                f"Received: num_pruned={self.num_pruned}, budget={budget}"
-            )
+        check_below_budget(self.num_pruned, extents)
 
     def __call__(self, ctx: Context) -> list[tf.Tensor]:
         threshold = ctx.numbers["threshold"]
-        return in_turn(lambda x: x.smaller_than(threshold), ctx.tensors)
+        below = in_turn(lambda x: x.smaller_than(threshold), ctx.tensors)
+        return at_most(ctx, below, _MOST * self.num_pruned)
 
     def next_state(self, state: Mapping[str, float], num_pruned: int) -> State:
         """Returns the threshold after `num_pruned` units were pruned."""
@@ -230,50 +229,16 @@ class AdaptiveThreshold(Prune):
         }
 
 
-def smallest(
-    tensor: SparseTensor, count: tf.Tensor, gradient_weight: float = 0.0
-) -> tf.Tensor:
-    """Finds the smallest active units of a tensor.
-
-    Args:
-        tensor: The tensor.
-        count: How many, an int64 scalar from 0 to `tensor.num_active`. Ties go
-            to the lower position.
-        gradient_weight: What is added to a magnitude for each of its growth
-            score, at least 0.
-
-    Returns:
-        Their positions, shape `(count,)`, ascending, int64.
-    """
-    worth = importance(tensor, gradient_weight)
-    return _smallest(tensor.positions, worth, count)
-
-
-def importance(tensor: SparseTensor, gradient_weight: float) -> tf.Tensor:
-    """Returns `|w| + gradient_weight * |gradient|` of the active units.
-
-    Args:
-        tensor: The tensor, with growth scores unless the weight is 0.
-        gradient_weight: At least 0.
-
-    Returns:
-        Shape `(num_active,)`; float32 or wider if gradients count.
-    """
-    if not gradient_weight:
-        return tensor.magnitudes
-    scores = tf.gather(tensor.growth_scores, tensor.positions)
-    magnitudes = tensor.magnitudes
-    wide = magnitudes.dtype if magnitudes.dtype.size > 4 else tf.float32
-    return tf.cast(magnitudes, wide) + tf.cast(gradient_weight * scores, wide)
-
-
-@compiled
-def _smallest(
-    positions: tf.Tensor, magnitudes: tf.Tensor, count: tf.Tensor
-) -> tf.Tensor:
-    order = tf.argsort(magnitudes, stable=True)
-    # Cut once it is int64: a GPU cuts int32, which the order is, on the host.
-    return tf.sort(tf.gather(positions, order)[:count])
+def check_below_budget(num_pruned: int, extents: Sequence[Extent]) -> None:
+    """Refuses to prune as many units as there are."""
+    budget = sum(extent.num_active for extent in extents)
+    if num_pruned >= budget:
+        raise ValueError(
+            "`num_pruned` must be smaller than the budget, which is the "
+            "number of active weights of the model's sparse layers, or of "
+            "active slices or blocks where these move as one. "
+            f"Received: num_pruned={num_pruned}, budget={budget}"
+        )
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def share(default: float, help: str) -> Any:
     return _field(default, help=help, kind=float, above=True, below=_ABOVE_1)
 
 
-def number(default: float, help: str, above: bool = False) -> Any:
+def number(default: float | None, help: str, above: bool = False) -> Any:
     """Makes a field for a number of at least 0, or above 0."""
     return _field(default, help=help, kind=float, above=above)
 

@@ -12,12 +12,12 @@ from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_number
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import Extent
-from dsr_tf.methods.gradual import beyond_largest
 from dsr_tf.methods.gradual import num_kept_units
 from dsr_tf.methods.prune import Prune
 from dsr_tf.methods.prune import Pruned
 from dsr_tf.methods.prune import share_of
-from dsr_tf.methods.prune import smallest
+from dsr_tf.methods.ranking import beyond_largest
+from dsr_tf.methods.ranking import smallest
 from dsr_tf.methods.scores import GRADIENT
 from dsr_tf.methods.scores import Scores
 from dsr_tf.methods.tracing import in_turn

@@ -16,6 +16,7 @@ from dsr_tf.schedules import ByEpoch
 from dsr_tf.schedules import ByShare
 from dsr_tf.schedules import Constant
 from dsr_tf.schedules import Ramp
+from dsr_tf.schedules import Times
 
 MODELS: dict[str, Callable[..., keras.Model]] = {
     "lenet_300_100": models.lenet_300_100,
@@ -166,7 +167,7 @@ def by_share(config: Config) -> list[str]:
     return [
         name
         for name, value in values.items()
-        if isinstance(value, ByShare)
+        if isinstance(value, ByShare | Times)
         or (isinstance(value, Ramp) and isinstance(value.until, float))
     ]
 
@@ -195,7 +196,8 @@ def steps_per_execution(config: Config, steps_per_epoch: int) -> int:
 def _used_periods(config: Config) -> list[int]:
     """Returns the periods that the run uses: one step if they are not known."""
     record, period = config.record, config.moves.period
-    if not record.moves_weights:
+    # Some steps late is no harm to a period that is only so many times.
+    if not record.moves_weights or isinstance(period, Times):
         return []
     if isinstance(period, Constant) and not record.every_step:
         return [period.value]

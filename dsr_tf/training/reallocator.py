@@ -21,6 +21,7 @@ from dsr_tf.layers.slots import slots_of
 from dsr_tf.methods import Method
 from dsr_tf.methods import NonFiniteWeightError
 from dsr_tf.methods.masked import MaskedContext
+from dsr_tf.schedules import DEFAULT_PERIOD
 from dsr_tf.schedules import ByEpoch
 from dsr_tf.schedules import Constant
 from dsr_tf.schedules import End
@@ -28,6 +29,7 @@ from dsr_tf.schedules import FromEpoch
 from dsr_tf.schedules import Moment
 from dsr_tf.schedules import Ramp
 from dsr_tf.schedules import Schedule
+from dsr_tf.schedules import Times
 from dsr_tf.schedules import as_schedule
 from dsr_tf.schedules import checked_end
 from dsr_tf.schedules import has_ended
@@ -47,6 +49,8 @@ from dsr_tf.training.targets import extent_of
 from dsr_tf.training.targets import strategy_of
 from dsr_tf.training.targets import trainable_layers
 
+# Periods that do not change from step to step, but at known epochs.
+_STEADY = Constant | ByEpoch | Times
 # The name in `Reallocator.state` that older checkpoints do not have.
 EVER_ACTIVE = "ever_active"
 
@@ -66,7 +70,9 @@ class Reallocator:
         optimizer: The optimizer that trains them; it may be built later.
         method: What to prune, how to allocate and where to grow.
         period: Optimizer steps between reallocations, at least 1;
-            `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`.
+            `{from_epoch: steps}`; or a schedule of `dsr_tf.schedules`. By
+            default a hundredth of the training, at least 10; or 100 where its
+            length is not known.
         stop: When masks stop changing: an optimizer step, an integer; a share
             of the training, a float in `(0, 1]`; a `schedules.FromEpoch`; or
             None for never.
@@ -115,7 +121,7 @@ class Reallocator:
         model_or_layers: keras.Model | Sequence[SparseKernel],
         optimizer: keras.optimizers.Optimizer,
         method: Method,
-        period: int | Mapping[int, int] | Schedule = 100,
+        period: int | Mapping[int, int] | Schedule = DEFAULT_PERIOD,
         stop: End = None,
         seed: int = 0,
         *,
@@ -275,7 +281,7 @@ class Reallocator:
                 asked, or None where that is not known.
         """
         # The periods of any other schedule may be others at the next step.
-        is_steady = isinstance(self.period, Constant | ByEpoch)
+        is_steady = isinstance(self.period, _STEADY)
         if steps is None or self._slots is None or not is_steady:
             return True
         step = self.counters.step
@@ -413,7 +419,7 @@ class Reallocator:
     def _next_due(self) -> int | None:
         """Returns the earliest step of the next reallocation, or None."""
         moment = self.moment()
-        is_steady = isinstance(self.period, Constant | ByEpoch)
+        is_steady = isinstance(self.period, _STEADY)
         if not is_steady or not self._is_known(moment):
             return moment.step + 1
         if has_ended(self.stop, moment):

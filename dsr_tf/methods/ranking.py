@@ -1,0 +1,171 @@
+"""Finds the smallest active units, of one tensor or of all together."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from dsr_tf.methods.context import Context
+from dsr_tf.methods.context import SparseTensor
+from dsr_tf.methods.masked import split
+from dsr_tf.methods.tracing import compiled
+from dsr_tf.methods.tracing import in_turn
+
+
+def smallest(
+    tensor: SparseTensor, count: tf.Tensor, gradient_weight: float = 0.0
+) -> tf.Tensor:
+    """Finds the smallest active units of a tensor.
+
+    Args:
+        tensor: The tensor.
+        count: How many, an int64 scalar from 0 to `tensor.num_active`. Ties go
+            to the lower position.
+        gradient_weight: What is added to a magnitude for each of its growth
+            score, at least 0.
+
+    Returns:
+        Their positions, shape `(count,)`, ascending, int64.
+    """
+    worth = importance(tensor, gradient_weight)
+    return _smallest(tensor.positions, worth, count)
+
+
+def importance(tensor: SparseTensor, gradient_weight: float) -> tf.Tensor:
+    """Returns `|w| + gradient_weight * |gradient|` of the active units.
+
+    Args:
+        tensor: The tensor, with growth scores unless the weight is 0.
+        gradient_weight: At least 0.
+
+    Returns:
+        Shape `(num_active,)`; float32 or wider if gradients count.
+    """
+    if not gradient_weight:
+        return tensor.magnitudes
+    scores = tf.gather(tensor.growth_scores, tensor.positions)
+    magnitudes = tensor.magnitudes
+    wide = magnitudes.dtype if magnitudes.dtype.size > 4 else tf.float32
+    return tf.cast(magnitudes, wide) + tf.cast(gradient_weight * scores, wide)
+
+
+@compiled
+def _smallest(
+    positions: tf.Tensor, magnitudes: tf.Tensor, count: tf.Tensor
+) -> tf.Tensor:
+    order = tf.argsort(magnitudes, stable=True)
+    # Cut once it is int64: a GPU cuts int32, which the order is, on the host.
+    return tf.sort(tf.gather(positions, order)[:count])
+
+
+def beyond_largest(
+    ctx: Context,
+    budget: tf.Tensor,
+    gradient_weight: float = 0.0,
+    in_units: bool = False,
+) -> list[tf.Tensor]:
+    """Finds all active units except the largest of all tensors together.
+
+    The largest unit of each tensor is kept first; ties go by tensor, then by
+    index.
+
+    Args:
+        ctx: The network.
+        budget: Weights to keep, int64, at least one unit for each tensor.
+        in_units: Whether the budget counts units instead.
+        gradient_weight: What is added to a magnitude for each of its growth
+            score, at least 0.
+
+    Returns:
+        Their positions, ascending, int64. If units are single weights, exactly
+        `budget` weights are kept in all, or all if fewer are active.
+    """
+    scores = in_turn(
+        lambda x: _largest_first(
+            tf.cast(importance(x, gradient_weight), tf.float64)
+        ),
+        ctx.tensors,
+    )
+    each = [1 if in_units else x.unit_size for x in ctx.tensors]
+    # Not `tf.repeat`, which in a graph makes a matrix of tensors by weights.
+    sizes = tf.concat(
+        [
+            tf.fill([x.num_active], tf.constant(size, tf.int64))
+            for x, size in zip(ctx.tensors, each, strict=True)
+        ],
+        axis=0,
+    )
+    order = tf.argsort(
+        tf.concat(scores, axis=0), direction="DESCENDING", stable=True
+    )
+    # A GPU reshapes int32 on the host.
+    order = tf.cast(order, tf.int64)
+    fits = tf.cumsum(tf.gather(sizes, order)) <= budget
+    # As int8: no GPU scatters bool.
+    goes = tf.scatter_nd(
+        order[:, None], tf.cast(~fits, tf.int8), tf.shape(order, tf.int64)
+    )
+    parts = split(goes > 0, ctx.num_active, len(ctx.tensors))
+    return [
+        tf.boolean_mask(tensor.positions, gone)
+        for tensor, gone in zip(ctx.tensors, parts, strict=True)
+    ]
+
+
+@compiled
+def _largest_first(scores: tf.Tensor) -> tf.Tensor:
+    """Raises the largest score of a tensor above all scores of the others."""
+    first = tf.where(tf.equal(scores, tf.reduce_max(scores)))[:1]
+    above = tf.fill(tf.shape(first)[:1], tf.constant(np.inf, scores.dtype))
+    return tf.tensor_scatter_nd_update(scores, first, above)
+
+
+def smallest_of_all(ctx: Context, count: int) -> list[tf.Tensor]:
+    """Finds the smallest units of all tensors together.
+
+    Args:
+        ctx: The network.
+        count: How many; fewer are found if one unit of each tensor is to stay.
+
+    Returns:
+        Their positions, ascending, int64, one array for each tensor.
+    """
+    active = ctx.num_active
+    least = tf.cast(tf.size(active), tf.int64)
+    kept = tf.maximum(tf.reduce_sum(active) - count, least)
+    return beyond_largest(ctx, kept, in_units=True)
+
+
+def at_most(
+    ctx: Context, positions: Sequence[tf.Tensor], count: int
+) -> list[tf.Tensor]:
+    """Leaves out the largest of some units, if these are too many.
+
+    Args:
+        ctx: The network.
+        positions: Positions of active units, ascending, int64, one array for
+            each tensor.
+        count: How many at most, of all tensors together. Ties go by tensor,
+            then by position.
+    """
+    sizes = tf.stack([tf.size(x, out_type=tf.int64) for x in positions])
+
+    def smallest_of_these() -> list[tf.Tensor]:
+        magnitudes = in_turn(
+            lambda x, some: tf.cast(x.magnitudes_at(some), tf.float64),
+            ctx.tensors,
+            positions,
+        )
+        order = tf.argsort(tf.concat(magnitudes, axis=0), stable=True)
+        # A GPU reshapes int32 on the host, and scatters no bool.
+        first = tf.cast(order, tf.int64)[:count, None]
+        ones = tf.ones(tf.shape(first)[:1], tf.int8)
+        goes = tf.scatter_nd(first, ones, tf.shape(order, tf.int64))
+        parts = split(goes > 0, sizes, len(positions))
+        return list(map(tf.boolean_mask, positions, parts))
+
+    return tf.cond(
+        tf.reduce_sum(sizes) > count,
+        smallest_of_these,
+        lambda: list(map(tf.identity, positions)),
+    )
