@@ -14,6 +14,7 @@ from dsr_tf.callbacks import Reallocate
 from dsr_tf.layers import BlockDense
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
+from dsr_tf.layers.gradient_record import GradientRecord
 from dsr_tf.methods.grow import ByScore
 from dsr_tf.methods.prune import Prune
 from dsr_tf.methods.prune import SmallestFraction
@@ -216,6 +217,24 @@ def test_momentum_is_the_running_mean_of_gradients(storage, form):
     for scores, step in zip(found, (6, 12), strict=True):
         mean = running_mean(expected.gradients[:step], 0.9)
         assert_close(scores, in_units(network(), mean))
+
+
+def test_a_mean_that_was_restored_is_not_lost_where_xla_compiles():
+    optimizer = keras.optimizers.SGD()
+    record = GradientRecord((3,), tf.distribute.get_strategy())
+    record.serve(optimizer)
+    record.keep_from(0, decay=0.5)
+    # As a checkpoint restores them, before the step is traced.
+    step, _, kept = record.variables
+    step.assign(0)
+    kept.assign([4.0, 8.0, 0.0])
+    keep = tf.function(
+        lambda: record.keep(lambda: tf.constant([2.0, 2.0, 2.0])),
+        jit_compile=True,
+    )
+    optimizer.iterations.assign(1)
+    keep()
+    assert record.read().numpy().tolist() == [3.0, 5.0, 1.0]
 
 
 def test_momentum_begins_where_earlier_gradients_do_not_matter():

@@ -98,7 +98,13 @@ class GradientRecord:
         self._since.assign(_NEVER if step is None else step)
         self._decay.assign(decay)
         # A checkpoint may have brought another one.
-        if self._has_fixed_shape and self.step < 0:
+        if self._has_fixed_shape:
+            self._give_shape()
+
+    def _give_shape(self) -> None:
+        """Gives what is kept the shape of the kernel, if it has another."""
+        # What a checkpoint brought of earlier steps has it.
+        if self.step < 0:
             self._sum.assign(tf.zeros(self.shape))
 
     def probes(self, kernel: Any) -> list[tf.Tensor]:
@@ -154,7 +160,7 @@ class GradientRecord:
             return
         if is_compiled_by_xla() and not self._has_fixed_shape:
             self._has_fixed_shape = True
-            outside_of_graphs(lambda: self._sum.assign(tf.zeros(self.shape)))
+            outside_of_graphs(self._give_shape)
         optimizer: Any = self._optimizer
         step = tf.cast(tf.convert_to_tensor(optimizer.iterations), tf.int64)
 
