@@ -72,6 +72,11 @@ class DenseGradients:
         """Whether what is kept may be needed after the batch is trained."""
         return self.scores.num_steps > 1 or batches_a_step(self._optimizer) > 1
 
+    @property
+    def start(self) -> int | None:
+        """Optimizer steps after which gradients are kept; None for never."""
+        return self._start
+
     def attach(self) -> bool:
         """Gives kernels their records, once layers are built.
 

@@ -287,6 +287,14 @@ class Reallocator:
         """Whether the method reads gradients of all positions."""
         return self._gradients is not None
 
+    @property
+    def keeps_from(self) -> int | None:
+        """Optimizer steps after which gradients of all positions are kept.
+
+        They are kept until the next reallocation; None if they are not.
+        """
+        return self._gradients.start if self._gradients else None
+
     def needs_gradients(self, steps: int | None) -> bool:
         """Tells whether gradients of all positions can be of use.
 
