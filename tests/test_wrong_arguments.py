@@ -160,6 +160,7 @@ def rows(tmp_path_factory):
     dsr = threshold | {
         "regrow_stddev": (0.0, "number"),
         "growth": ("random", "other"),
+        "min_inputs": (0, "count"),
     }
     deepr = {
         "temperature": (1e-3, "numbers"),

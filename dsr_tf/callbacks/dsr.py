@@ -34,6 +34,9 @@ class DSR(Reallocate):
         growth: Where weights grow in a tensor: `"random"`, as in the paper; or
             where the magnitude of the `"gradient"`, or of its running mean,
             `"momentum"`, is largest. `regrow_stddev` is then 0.
+        min_inputs: Weights for each output that every layer gets before others
+            get more, or slices or blocks where these move as one; 0, as in the
+            paper, for none.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins,
@@ -61,9 +64,15 @@ class DSR(Reallocate):
         seed: int = 0,
         *,
         growth: str = "random",
+        min_inputs: int = 0,
     ) -> None:
         method = methods.dsr(
-            num_pruned, tolerance, initial_threshold, regrow_stddev, growth
+            num_pruned,
+            tolerance,
+            initial_threshold,
+            regrow_stddev,
+            growth,
+            min_inputs,
         )
         super().__init__(method, period, stop_epoch, seed)
 
