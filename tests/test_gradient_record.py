@@ -316,6 +316,26 @@ def test_a_step_that_was_traced_before_is_refused():
         moves.step()
 
 
+def test_one_reallocator_at_a_time_reads_gradients():
+    model, optimizer = network(), keras.optimizers.Adam(0.01)
+    method = methods.Method(SmallestFraction(0.3), None, ByScore())
+    first = dsr_tf.Reallocator(model, optimizer, method, period=2)
+    second = dsr_tf.Reallocator(model, optimizer, method, period=2)
+    step = step_of(model, optimizer)
+    for _ in range(2):
+        step(X[:BATCH], Y[:BATCH])
+    with pytest.raises(ValueError, match="one `Reallocator` at a time"):
+        first.step()
+    assert second.step()
+    # In turn, they take over from each other.
+    first.begin()
+    for _ in range(2):
+        step(X[:BATCH], Y[:BATCH])
+    assert first.step() and first.counters.num_reallocations == 1
+    with pytest.raises(ValueError, match="2 of 2 layers"):
+        second.step()
+
+
 def test_parts_that_read_different_scores_are_refused():
     with pytest.raises(ValueError, match="the same growth scores"):
         methods.Method(Watcher(MOMENTUM), None, ByScore(GRADIENT))

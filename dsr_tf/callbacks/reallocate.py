@@ -184,6 +184,7 @@ class Reallocate(keras.callbacks.Callback):
             counters.moved_before = counters.weights_moved
             counters.num_steps = self._num_steps(epoch)
             if self._begins:
+                reallocator.check_schedules()
                 self._check_length(epoch, is_new)
                 if is_new and epoch and counters.step:
                     self._warn_of_new_state(epoch)

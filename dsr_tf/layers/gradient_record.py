@@ -31,6 +31,7 @@ class GradientRecord:
 
     Attributes:
         is_off: Whether what is traced now is to keep no gradient.
+        reader: A weak reference to the object that reads what is kept.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class GradientRecord:
         self._strategy = strategy
         self._optimizer: keras.optimizers.Optimizer | None = None
         self.is_off = False
+        self.reader: Any = None
         # XLA has no variables of a changing shape.
         self._has_fixed_shape = False
         self._since = self._variable(_NEVER, tf.int64)
