@@ -126,6 +126,17 @@ class Units:
         return _divisor(inputs, rows), _divisor(outputs, cols)
 
     @property
+    def has_small_blocks(self) -> bool:
+        """Whether a block has at most half the length that it could have."""
+        asked = self.granularity.block
+        return asked is not None and any(
+            2 * length <= min(most, axis)
+            for length, most, axis in zip(
+                self.block, asked, self.matrix, strict=True
+            )
+        )
+
+    @property
     def grid(self) -> tuple[int, ...]:
         """Shape of an array with one entry for each unit."""
         if self.granularity.block is not None:

@@ -13,12 +13,19 @@ import numpy as np
 
 import dsr_tf
 from dsr_tf.callbacks import DSR
+from dsr_tf.callbacks import ITOP
+from dsr_tf.callbacks import MEST
 from dsr_tf.callbacks import SET
+from dsr_tf.callbacks import SNFS
 from dsr_tf.callbacks import Checkpoint
+from dsr_tf.callbacks import CHTs
 from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import GradualPruning
+from dsr_tf.callbacks import GraNet
 from dsr_tf.callbacks import PreemptedError
+from dsr_tf.callbacks import RigL
 from dsr_tf.callbacks import resumable_fit
+from dsr_tf.layers import BlockDense
 from dsr_tf.layers import HashedConv2D
 from dsr_tf.layers import HashedDense
 from dsr_tf.layers import SparseConv1D
@@ -33,7 +40,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(320, 6, 6, 4)).astype("float32")
 Y = RNG.integers(0, 3, size=320)
 
-METHODS: dict[str, Callable[..., Any]] = {
+OLDER: dict[str, Callable[..., Any]] = {
     "static": lambda: None,
     "dsr": lambda **kwargs: DSR(
         **{"num_pruned": 30, "period": 5, "initial_threshold": 0.05} | kwargs
@@ -44,6 +51,28 @@ METHODS: dict[str, Callable[..., Any]] = {
         **{"sparsity": 0.6, "num_prunes": 5, "period": 6} | kwargs
     ),
 }
+NEWER: dict[str, Callable[..., Any]] = {
+    "rigl": lambda **kwargs: RigL(**{"period": 5} | kwargs),
+    "itop": lambda **kwargs: ITOP(**{"period": 5} | kwargs),
+    "itop_random": lambda **kwargs: ITOP(
+        **{"period": 5, "growth": "random"} | kwargs
+    ),
+    "snfs": lambda **kwargs: SNFS(**{"period": 5} | kwargs),
+    "granet": lambda **kwargs: GraNet(
+        **{"sparsity": 0.6, "period": 5, "initial_sparsity": 0.3} | kwargs
+    ),
+    "mest": lambda **kwargs: MEST(**{"period": 5} | kwargs),
+    "mest_soft": lambda **kwargs: MEST(
+        **{"period": 5, "soft": True, "sparsity": 0.6} | kwargs
+    ),
+    "chts": lambda **kwargs: CHTs(**{"period": 5, "percolate": True} | kwargs),
+    "dsr_gradient": lambda **kwargs: OLDER["dsr"](growth="gradient", **kwargs),
+    "dsr_momentum": lambda **kwargs: OLDER["dsr"](growth="momentum", **kwargs),
+    "dsr_min_inputs": lambda **kwargs: OLDER["dsr"](min_inputs=4, **kwargs),
+}
+METHODS = OLDER | NEWER
+# Of methods that begin denser than they end.
+FIRST_SPARSITIES = {"compressed": 0.0, "granet": 0.3, "mest_soft": 0.4}
 OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "sgd": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
     "adam": lambda: keras.optimizers.Adam(0.01),
@@ -69,7 +98,7 @@ def make_layers(kind: str, method: str, granularity: str) -> list[Any]:
         conv = functools.partial(keras.layers.Conv2D, 8 // thin, 3)
         dense, units = keras.layers.Dense, 20 // thin
         return _stack(conv, functools.partial(dense, units), dense)
-    share: dict[str, Any] = {"sparsity": 0.0 if method == "compressed" else 0.6}
+    share: dict[str, Any] = {"sparsity": FIRST_SPARSITIES.get(method, 0.6)}
     if kind == "hashed":
         conv = functools.partial(HashedConv2D, 8, 3, seed=1, **share)
         hidden = functools.partial(HashedDense, 20, seed=2, **share)
@@ -215,6 +244,21 @@ def resumed(
     return of_training(model, rows.metrics())
 
 
+def in_blocks(method: str) -> dict[str, str]:
+    """Trains layers that store 4x4 blocks, and a masked one."""
+    share = FIRST_SPARSITIES.get(method, 0.6)
+    with started():
+        layers = [
+            keras.layers.Flatten(),
+            BlockDense(32, share, (4, 4), seed=1, activation="relu"),
+            SparseDense(20, share, (4, 4), seed=2, activation="relu"),
+            BlockDense(12, share, (4, 4), seed=3),
+        ]
+        model = keras.Sequential([keras.Input((6, 6, 4)), *layers])
+        few = {"num_pruned": 10} if method.startswith("dsr") else {}
+        return fit(compiled(model), METHODS[method](**few))
+
+
 def _faster(method: str) -> dict[str, Any]:
     """Returns settings with which each method moves weights in few steps."""
     return {
@@ -228,7 +272,7 @@ def _digits_network(
     method: str, optimizer: str = "sgd", granularity: str = "weight"
 ) -> keras.Model:
     layers = make_layers("sparse", method, granularity)[:-1]
-    share = 0.0 if method == "compressed" else 0.5
+    share = FIRST_SPARSITIES.get(method, 0.5)
     logits = SparseDense(10, share, seed=3, name="logits")
     inputs = keras.Input((8, 8, 1))
     return compiled(keras.Sequential([inputs, *layers, logits]), optimizer)
@@ -299,6 +343,11 @@ def sparsified(moves: str = "set", **arguments: Any) -> dict[str, str]:
         model = dsr_tf.sparsify(dense, include="*", seed=5, **arguments)
         initial = of_network(model, "initial_")
         return initial | fit(model, METHODS[moves](), epochs=1)
+
+
+def _balanced() -> dsr_tf.Balanced:
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    return dsr_tf.Balanced(X[:64], Y[:64], loss)
 
 
 def runs() -> dict[str, Callable[[], dict[str, str]]]:
@@ -377,6 +426,18 @@ def runs() -> dict[str, Callable[[], dict[str, str]]]:
     found["kernel_dsr_resumed"] = run(
         resumed, "dsr", granularity="kernel", optimizer="scaled"
     )
+    for method in NEWER:
+        found[f"{method}_resumed"] = run(resumed, method)
+        found[f"{method}_xla"] = run(trained, method, jit_compile=True)
+        found[f"{method}_executions_of_5"] = run(
+            trained, method, steps_per_execution=5
+        )
+        found[f"{method}_blocks"] = run(in_blocks, method)
+    for method in ("rigl", "snfs", "mest"):
+        found[f"{method}_scaled"] = run(trained, method, optimizer="scaled")
+        found[f"{method}_mixed_float16"] = run(
+            trained, method, policy="mixed_float16"
+        )
     found["dsr_resumed_at_epoch_end"] = run(resumed, "dsr", (8, 16))
     return found | model_runs() | sparsify_runs()
 
@@ -415,6 +476,9 @@ def sparsify_runs() -> dict[str, Callable[[], dict[str, str]]]:
     return {
         "sparsify_uniform": run(sparsified, sparsity=0.8),
         "sparsify_erk": run(sparsified, sparsity=0.8, distribution="erk"),
+        "sparsify_balanced": run(
+            sparsified, sparsity=0.8, distribution=_balanced()
+        ),
         "sparsify_largest": run(sparsified, sparsity=0.8, keep="magnitude"),
         "sparsify_kernel": run(
             sparsified,

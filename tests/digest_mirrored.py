@@ -15,7 +15,11 @@ from tests.digest_values import of_network
 from tests.digest_values import write_runs
 
 # Methods, with the optimizer of each.
-RUNS = {"dsr": "sgd", "set": "scaled", "deepr": "sgd", "compressed": "adam"}
+RUNS = {
+    **{"dsr": "sgd", "set": "scaled", "deepr": "sgd", "compressed": "adam"},
+    **{"rigl": "sgd", "snfs": "adam", "granet": "sgd", "mest": "scaled"},
+    **{"chts": "sgd", "dsr_gradient": "adam"},
+}
 
 
 def trained(strategy: tf.distribute.Strategy, method: str) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """A budget that is split by the scores of weights."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -153,6 +155,7 @@ def test_a_function_of_ones_own_scores_weights():
         [np.ones((8, 16)), np.ones((16, 32))],
         [np.ones((8, 16)), np.ones((16, 32)), np.ones((4, 32))],
         [np.ones((8, 16)), np.ones((16, 32)), np.full((32, 4), np.nan)],
+        [np.ones((8, 16)), np.ones((16, 32)), np.full((32, 4), -1e-9)],
         ["x", "y", "z"],
     ],
 )
@@ -160,6 +163,24 @@ def test_what_are_no_scores_is_refused(found):
     message = "`distribution`, where it is a function, must return an array of"
     with pytest.raises(ValueError, match=f"{message}.*Received: distribution="):
         dsr_tf.sparsify(network(), 0.5, lambda model, kernels: found)
+
+
+@pytest.mark.parametrize(
+    "x, y, shapes",
+    [
+        (np.ones((4, 7)), np.ones((4, 4)), r"\(4, 7\), y of shape \(4, 4\)"),
+        (np.ones((4, 8)), np.ones((3, 5)), r"\(4, 8\), y of shape \(3, 5\)"),
+        (np.ones((4, 8)), None, r"\(4, 8\), y None"),
+        ("text", np.ones((4, 4)), r"x 'text', y of"),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_refused_in_a_sentence(x, y, shapes):
+    with pytest.raises(
+        ValueError, match="of a `Balanced` must be a batch"
+    ) as e:
+        dsr_tf.sparsify(network(), 0.5, dsr_tf.Balanced(x, y, "mse"))
+    (line,) = str(e.value).splitlines()
+    assert re.search(shapes, line), line
 
 
 def test_networks_take_it():

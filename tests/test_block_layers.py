@@ -399,7 +399,7 @@ def test_kernels_are_assigned_where_blocks_are():
 @pytest.mark.parametrize(
     "mask, message",
     [
-        (np.zeros((8, 6)), "must keep a block of layer 'dense'"),
+        (np.zeros((8, 6)), "must keep at least one weight"),
         (np.ones((6, 8)), r"kernel's shape \(8, 6\)"),
         (np.full((8, 6), 2), "only zeros and ones"),
         (np.eye(8, 6), "equal throughout each unit of 4 weights"),

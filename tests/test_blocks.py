@@ -9,6 +9,7 @@ import dsr_tf
 from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import GradualPruning
+from dsr_tf.layers import BlockDense
 from dsr_tf.layers import SparseConv1D
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseConv3D
@@ -385,6 +386,18 @@ def test_small_blocks_are_named(caplog):
     assert message.endswith("outputs that 16 divides give whole blocks.")
     assert not warnings(caplog, model, 16, 16, include="all_columns")
     assert not warnings(caplog, model, 1, 1)
+
+
+def test_small_blocks_of_a_layer_made_by_hand_are_told(caplog, tmp_path):
+    layer = BlockDense(32, 0.5, (16, 16), name="by_hand")
+    model = keras.Sequential([keras.Input((97,)), layer])
+    (record,) = caplog.records
+    assert "Blocks of 16x16 are 1x16 in layer 'by_hand'" in record.getMessage()
+    model.save(tmp_path / "model.keras")
+    caplog.clear()
+    keras.models.load_model(tmp_path / "model.keras")
+    BlockDense(32, 0.5, (16, 16)).build((None, 96))
+    assert not caplog.records
 
 
 def test_models_without_blocks_are_told(caplog):

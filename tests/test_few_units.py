@@ -56,3 +56,13 @@ def test_networks_say_so_too_in_one_line(caplog):
     assert not warnings(caplog, wide_resnet, 10, 1, hashed=True, sparsity=0.98)
     for sparsity in (None, 0.0, 0.9):
         assert not warnings(caplog, lenet_300_100, sparsity=sparsity)
+
+
+def test_kernels_of_one_layer_have_their_names(caplog):
+    model = keras.Sequential(
+        [keras.Input((4, 8)), layers.LSTM(8, name="lstm")], name="steps"
+    )
+    (message,) = warnings(caplog, dsr_tf.sparsify, model, 0.95)
+    # Of 8x32 and 8x32 weights 25 stay.
+    assert "lstm_cell/kernel (1" in message
+    assert "lstm_cell/recurrent_kernel (1" in message

@@ -72,7 +72,7 @@ def test_there_is_one_for_every_experiment():
     }
     for experiment, values in newer.items():
         for value in values:
-            for method in "rigl itop snfs granet mest".split():
+            for method in "rigl itop snfs granet mest chts".split():
                 assert f"{experiment}_{method}_{value}" in names
 
 

@@ -14,6 +14,7 @@ from dsr_tf.callbacks import Reallocate
 from dsr_tf.layers import BlockDense
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
+from dsr_tf.layers.gradient_record import GradientRecord
 from dsr_tf.methods.grow import ByScore
 from dsr_tf.methods.prune import Prune
 from dsr_tf.methods.prune import SmallestFraction
@@ -218,6 +219,24 @@ def test_momentum_is_the_running_mean_of_gradients(storage, form):
         assert_close(scores, in_units(network(), mean))
 
 
+def test_a_mean_that_was_restored_is_not_lost_where_xla_compiles():
+    optimizer = keras.optimizers.SGD()
+    record = GradientRecord((3,), tf.distribute.get_strategy())
+    record.serve(optimizer)
+    record.keep_from(0, decay=0.5)
+    # As a checkpoint restores them, before the step is traced.
+    step, _, kept = record.variables
+    step.assign(0)
+    kept.assign([4.0, 8.0, 0.0])
+    keep = tf.function(
+        lambda: record.keep(lambda: tf.constant([2.0, 2.0, 2.0])),
+        jit_compile=True,
+    )
+    optimizer.iterations.assign(1)
+    keep()
+    assert record.read().numpy().tolist() == [3.0, 5.0, 1.0]
+
+
 def test_momentum_begins_where_earlier_gradients_do_not_matter():
     scores = Scores(0.2)
     assert scores.num_steps == 5
@@ -295,6 +314,26 @@ def test_a_step_that_was_traced_before_is_refused():
     step(X[:8], Y[:8])
     with pytest.raises(ValueError, match="must have been traced after"):
         moves.step()
+
+
+def test_one_reallocator_at_a_time_reads_gradients():
+    model, optimizer = network(), keras.optimizers.Adam(0.01)
+    method = methods.Method(SmallestFraction(0.3), None, ByScore())
+    first = dsr_tf.Reallocator(model, optimizer, method, period=2)
+    second = dsr_tf.Reallocator(model, optimizer, method, period=2)
+    step = step_of(model, optimizer)
+    for _ in range(2):
+        step(X[:BATCH], Y[:BATCH])
+    with pytest.raises(ValueError, match="one `Reallocator` at a time"):
+        first.step()
+    assert second.step()
+    # In turn, they take over from each other.
+    first.begin()
+    for _ in range(2):
+        step(X[:BATCH], Y[:BATCH])
+    assert first.step() and first.counters.num_reallocations == 1
+    with pytest.raises(ValueError, match="2 of 2 layers"):
+        second.step()
 
 
 def test_parts_that_read_different_scores_are_refused():

@@ -280,6 +280,8 @@ def test_set_mask_refuses_other_shapes_and_values(make):
         layer.set_mask(np.zeros((2, 2)))
     with pytest.raises(ValueError, match="only zeros and ones"):
         layer.set_mask(np.full(layer.kernel.shape, 0.5))
+    with pytest.raises(ValueError, match="must keep at least one weight"):
+        layer.set_mask(np.zeros(layer.kernel.shape))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import dsr_tf
 from dsr_tf import methods
 from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import MEST
+from dsr_tf.callbacks import GradualPruning
 from dsr_tf.callbacks import GraNet
 from dsr_tf.callbacks import Reallocate
 from dsr_tf.callbacks import RigL
@@ -290,6 +291,26 @@ def test_a_stop_that_has_passed_is_said(caplog):
     assert "has passed" not in caplog.text
     fit(model, RigL(period=2, stop=25))
     assert "`stop=25` has passed at optimizer step 30" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "moves",
+    [
+        GraNet(0.6, 4, 0.3, 0.5),
+        MEST(4, soft=True, sparsity=0.6),
+        GradualPruning(0.6, 2, 4),
+    ],
+)
+def test_a_model_that_is_as_sparse_as_its_end_is_said(caplog, moves):
+    model = network(0.6)
+    fit(model, moves)
+    assert "no weight goes for good: the sparse layers begin with 44, and" in (
+        caplog.text
+    )
+    caplog.clear()
+    fit(model, moves)
+    fit(network(0.3), moves)
+    assert "goes for good" not in caplog.text
 
 
 def test_models_that_are_too_sparse_are_refused():

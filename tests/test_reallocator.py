@@ -19,6 +19,7 @@ from dsr_tf.callbacks import CHTs
 from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import GradualPruning
 from dsr_tf.callbacks import PreemptedError
+from dsr_tf.callbacks import RigL
 from dsr_tf.callbacks import resumable_fit
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
@@ -583,3 +584,38 @@ def test_a_ramp_goes_on_where_the_model_is_compiled_again():
     net.compile(keras.optimizers.SGD(0.05), LOSS)
     fit(net, callback, epochs=1)
     assert callback.state.num_reallocations == 12
+
+
+def test_a_call_within_a_function_is_refused():
+    net = model()
+    optimizer = net.optimizer
+    moves = Reallocator(net, optimizer, methods.set_method(0.1), 2)
+    for name in ("step", "reallocate"):
+        with pytest.raises(ValueError, match=f"`{name}` must be called out"):
+            tf.function(getattr(moves, name))()
+
+
+def test_a_length_that_is_missing_is_said_at_the_first_step():
+    net = model()
+    optimizer = net.optimizer
+    by_share = methods.rigl(schedules.Cosine(0.3, 0.0))
+    moves = Reallocator(net, optimizer, by_share, 100)
+    with pytest.raises(ValueError, match="its `num_steps`; or take a step"):
+        moves.step()
+    known = Reallocator(net, optimizer, by_share, 100, num_steps=9)
+    assert not known.step()
+
+
+def test_a_length_that_is_missing_is_said_before_the_first_batch():
+    net = model()
+    batches = tf.data.Dataset.from_tensors((X[:16], Y[:16])).repeat(5)
+    batches = batches.filter(lambda x, y: True)
+    with pytest.raises(ValueError, match="Give `fit` its `steps_per_epoch`"):
+        net.fit(batches, verbose=0, callbacks=[RigL(period=100)])
+    assert int(net.optimizer.iterations) == 0
+    net.fit(
+        batches.repeat(),
+        steps_per_epoch=5,
+        verbose=0,
+        callbacks=[RigL(period=2)],
+    )

@@ -15,6 +15,7 @@ from PIL import Image
 
 from dsr_tf.methods.records import records
 from dsr_tf.reports import compare
+from dsr_tf.reports import names
 from dsr_tf.reports import write_report
 from dsr_tf.reports.accuracy import draw as draw_accuracy
 from dsr_tf.reports.cost import draw as draw_cost
@@ -31,6 +32,7 @@ from dsr_tf.reports.runs import read_runs
 from dsr_tf.reports.styles import style
 from dsr_tf.reports.tables import layers
 from dsr_tf.reports.tables import results
+from dsr_tf.reports.work import draw as draw_work
 from tests.command_line import ROOT
 
 SHAPES = ([784, 300], [300, 100], [100, 10])
@@ -50,6 +52,7 @@ def write_run(
     epochs=4,
     old=False,
     ever=True,
+    work=None,
     **flags,
 ):
     """Writes the files of a finished run of LeNet-300-100."""
@@ -108,6 +111,9 @@ def write_run(
             layer |= {"dead_inputs": 40 - number, "dead_outputs": seed}
     if dense:
         summary |= {"layers": [], "ever_active": None}
+    if work:
+        names = "training_multiply_adds", "earlier_multiply_adds"
+        summary |= dict(zip(names, work, strict=True))
     for layer, start in zip(summary["layers"], starts or [], strict=False):
         layer["num_active_at_start"] = start
     (path / "summary.json").write_text(json.dumps(summary))
@@ -445,6 +451,68 @@ def test_runs_that_do_not_say_what_was_active_have_no_such_picture(tmp_path):
     experiment = only_experiment(tmp_path / "*")
     (picture,) = [x for x in pictures(experiment) if "explored" in x.name]
     assert "SET at 1 %: 2.3 %" in picture.alt and "DSR" not in picture.alt
+
+
+def test_multiply_adds_are_drawn_as_they_are(tmp_path):
+    kept = [4704, 600, 20]
+    for seed, more in ((0, 0), (1, 200)):
+        work = 10**12 + more, 0
+        write_run(tmp_path / f"a{seed}", seed=seed, accuracy=0.9, work=work)
+    write_run(tmp_path / "b", accuracy=0.95, counts=kept, work=(2 * 10**12, 0))
+    # The trained network counts too.
+    write_run(tmp_path / "c", "compressed", accuracy=0.8, work=(7, 10**13))
+    write_run(tmp_path / "d", "set")
+    experiment = only_experiment(tmp_path / "*")
+    for narrow in (False, True):
+        drawn = bars_of(draw_work(experiment, narrow))
+        assert set(drawn) == {"dsr", "compressed"}
+        assert drawn["dsr"][0] == [10**12 + 100, 2 * 10**12]
+        assert drawn["dsr"][1] == pytest.approx([90, 95])
+        assert drawn["compressed"][0] == [10**13 + 7]
+    (picture,) = [x for x in pictures(experiment) if "multiply" in x.name]
+    assert picture.caption.endswith("Not known of SET at 1 %.")
+    assert "DSR at 2 %: 95.00 with 2·10¹²" in picture.alt and (
+        "SET" not in picture.alt
+    )
+    texts = {
+        x.get_text()
+        for x in draw_work(experiment, False).axes[0].get_xticklabels()
+    }
+    assert {"10¹²", "2·10¹²"} <= texts
+    rows = list(csv.DictReader(io.StringIO(results(experiment).to_csv())))
+    assert [row["earlier_multiply_adds"] for row in rows] == [
+        *("0.0", "0.0", "10000000000000.0", ""),
+    ]
+    assert "| 10¹³ |" in results(experiment).to_markdown()
+
+
+def test_runs_that_do_not_say_their_multiply_adds_have_no_such_picture(
+    tmp_path,
+):
+    write_run(tmp_path / "a", "dsr")
+    write_run(tmp_path / "b", "set", work=(None, 0))
+    write_run(tmp_path / "c", "static", work=(10**12, 0))
+    experiment = only_experiment(tmp_path / "*")
+    assert "multiply" not in " ".join(x.name for x in pictures(experiment))
+    row = results(experiment).filled().to_markdown().splitlines()[-1]
+    assert "10¹²" in row and "static" in row
+    write_run(tmp_path / "d", "compressed", work=(10**12, None))
+    experiment = only_experiment(tmp_path / "*")
+    assert group_of(experiment, "compressed").multiply_adds is None
+
+
+@pytest.mark.parametrize(
+    "number, text",
+    [
+        (1, "10⁰"),
+        (1234, "1.23·10³"),
+        (9.999e17, "10¹⁸"),
+        (5e-3, "5·10⁻³"),
+        (None, ""),
+    ],
+)
+def test_large_numbers_have_three_digits(number, text):
+    assert names.large(number) == text
 
 
 def test_dead_units_are_told_of_each_layer_and_in_sum(runs):

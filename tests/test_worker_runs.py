@@ -95,7 +95,11 @@ def test_a_worker_that_comes_late_is_waited_for(begin, tmp_path):
     assert [status for status, _, _ in found] == [0, 0, 0], found
     said = [lines[0], "main.py: all 3 workers are there"]
     assert found[0][2].splitlines() == said
-    assert (path / "summary.json").exists()
+    summary = json.loads((path / "summary.json").read_text())
+    (layer, *_), counts = summary["layers"], summary["training_multiply_adds"]
+    assert layer["shape"] == [64, 300]
+    # Batches of 90 of 1500 images, whatever the workers are.
+    assert counts == 3 * 1440 * summary["num_active"]
 
 
 def test_a_port_in_use_is_said_in_a_line(begin, tmp_path):

@@ -165,6 +165,7 @@ def rows(tmp_path_factory):
         "initial_threshold": (0.1, "positive number?"),
         "regrow_stddev": (0.0, "number"),
         "growth": ("random", "other"),
+        "min_inputs": (0, "count"),
     }
     deepr = {
         "temperature": (1e-3, "numbers"),

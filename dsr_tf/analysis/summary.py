@@ -15,22 +15,25 @@ from dsr_tf.analysis.calls import traced_calls
 from dsr_tf.analysis.dead_units import DeadUnits
 from dsr_tf.analysis.dead_units import dead_units
 from dsr_tf.analysis.flops import num_uses
+from dsr_tf.analysis.kernels import budgeted
+from dsr_tf.analysis.kernels import count
+from dsr_tf.analysis.kernels import kernels_of
+from dsr_tf.analysis.kernels import num_active
+from dsr_tf.analysis.kernels import num_budgeted
+from dsr_tf.analysis.kernels import shapes_of
 from dsr_tf.analysis.model_summary import LayerSummary
 from dsr_tf.analysis.model_summary import ModelSummary
 from dsr_tf.analysis.model_summary import Totals
 from dsr_tf.analysis.table import table
 from dsr_tf.checks import checked_function
-from dsr_tf.graph.kinds import is_kernel
 from dsr_tf.graph.places import Place
 from dsr_tf.graph.places import dense_reasons
 from dsr_tf.graph.places import places
 from dsr_tf.layers import BlockKernel
 from dsr_tf.layers import HashedKernel
 from dsr_tf.layers import SparseKernel
-from dsr_tf.layers import budgeted_layers
 from dsr_tf.layers.step_cost import step_cost
 from dsr_tf.layers.tree import all_layers
-from dsr_tf.layers.tree import own_weights
 from dsr_tf.layers.walk import budgeted_parts
 
 
@@ -86,17 +89,17 @@ def summary(
         )
     checked_function("print_fn", print_fn, optional=True)
     rows = _rows(model, traced_calls(model, input_shape))
-    budgeted = _budgeted(model)
-    masks = [mask for layer in budgeted for mask in _masks(layer)]
-    kernels = [w for layer in all_layers(model) for w in _kernels(layer)]
+    sparse = budgeted(model)
+    masks = [mask for layer in sparse for mask in _masks(layer)]
+    kernels = [w for layer in all_layers(model) for w in kernels_of(layer)]
     weights = _without(model.weights, masks)
     result = ModelSummary(
         name=model.name,
         layers=tuple(rows),
-        other_parameters=_count(_without(weights, kernels)),
+        other_parameters=count(_without(weights, kernels)),
         sparse=_totals(
             [row for row in rows if row.state != "dense"],
-            [layer.trained_kernel for layer in budgeted],
+            [layer.trained_kernel for layer in sparse],
             masks,
         ),
         model=_totals(rows, weights, masks),
@@ -107,7 +110,7 @@ def summary(
 
 
 def _rows(model: keras.Model, calls: Calls) -> list[LayerSummary]:
-    budget = sum(layer.num_active for layer in _budgeted(model))
+    budget = sum(layer.num_active for layer in budgeted(model))
     reason = dense_reasons(model) if budget else None
     return [
         _row(
@@ -117,7 +120,7 @@ def _rows(model: keras.Model, calls: Calls) -> list[LayerSummary]:
             reason,
         )
         for place in places(model)
-        if _kernels(place.layer)
+        if kernels_of(place.layer)
     ]
 
 
@@ -128,11 +131,11 @@ def _row(
     reason: Callable[[Place], str] | None,
 ) -> LayerSummary:
     layer = place.layer
-    state, shapes = _state(layer), _shapes(layer)
+    state, shapes = _state(layer), shapes_of(layer)
     dead = _dead_units(layer)
     weights = sum(math.prod(shape) for shape in shapes)
     dense = state == "dense"
-    active = weights if dense else _num_active(layer)
+    active = weights if dense else num_active(layer)
     # A hashed kernel has no zeros to skip.
     left = active if state == "sparse" else weights
     return LayerSummary(
@@ -142,7 +145,7 @@ def _row(
         weights=weights,
         active=active,
         sparsity=1 - active / weights,
-        budget_share=None if dense else _num_budgeted(layer) / budget,
+        budget_share=None if dense else num_budgeted(layer) / budget,
         multiply_adds=None if uses is None else uses * weights,
         sparse_multiply_adds=None if uses is None else uses * left,
         state=state,
@@ -163,12 +166,12 @@ def _totals(
     saved = {"masks": 0, "blocks": 0, "hashed": 0, None: 0}
     for row in rows:
         saved[row.storage] += row.weights - row.active
-    parameters = _count(weights)
+    parameters = count(weights)
     return Totals(
         parameters=parameters,
         active_parameters=parameters - saved["masks"],
         dense_parameters=parameters + saved["hashed"] + saved["blocks"],
-        mask_entries=_count(masks),
+        mask_entries=count(masks),
         bytes=_bytes(weights),
         mask_bytes=_bytes(masks),
         multiply_adds=sum(row.multiply_adds or 0 for row in rows),
@@ -177,11 +180,6 @@ def _totals(
             row.multiply_adds is not None for row in rows
         ),
     )
-
-
-def _budgeted(model: keras.Model) -> list[SparseKernel | HashedKernel]:
-    # One that is never called may not be built, and then has no weights.
-    return [layer for layer in budgeted_layers(model) if layer.built]
 
 
 def _state(layer: keras.layers.Layer) -> str:
@@ -225,32 +223,6 @@ def _dead_units(layer: keras.layers.Layer) -> DeadUnits | None:
     return DeadUnits(inputs, outputs)
 
 
-def _kernels(layer: keras.layers.Layer) -> list[keras.Variable]:
-    """Returns the kernels that a layer holds itself, as they are trained."""
-    parts = [x.trained_kernel for x in budgeted_parts(layer) if x.built]
-    if isinstance(layer, HashedKernel | BlockKernel) and parts:
-        return parts
-    known = {id(x) for x in parts}
-    return [w for w in own_weights(layer) if id(w) in known or is_kernel(w)]
-
-
-def _num_active(layer: keras.layers.Layer) -> int:
-    """Counts what is active in a layer's kernels, dense ones included."""
-    known = {id(x.trained_kernel) for x in budgeted_parts(layer)}
-    rest = [w for w in _kernels(layer) if id(w) not in known]
-    return _num_budgeted(layer) + _count(rest)
-
-
-def _num_budgeted(layer: keras.layers.Layer) -> int:
-    return sum(x.num_active for x in budgeted_parts(layer))
-
-
-def _shapes(layer: keras.layers.Layer) -> tuple[tuple[int, ...], ...]:
-    if isinstance(layer, HashedKernel | BlockKernel):
-        return (layer.kernel_shape,)
-    return tuple(tuple(kernel.shape) for kernel in _kernels(layer))
-
-
 def _masks(layer: SparseKernel | HashedKernel) -> list[keras.Variable]:
     if isinstance(layer, SparseKernel):
         return [layer.placement]
@@ -262,10 +234,6 @@ def _without(
 ) -> list[keras.Variable]:
     apart = {id(weight) for weight in others}
     return [weight for weight in weights if id(weight) not in apart]
-
-
-def _count(weights: Iterable[keras.Variable]) -> int:
-    return sum(math.prod(weight.shape) for weight in weights)
 
 
 def _bytes(weights: Iterable[keras.Variable]) -> int:

@@ -46,6 +46,9 @@ class DSR(Reallocate):
             that of the running mean. `regrow_stddev` is then 0.
         stop: When masks stop changing, as `stop_epoch`, but as a share of the
             training, a float in `(0, 1]`, or as an optimizer step, an integer.
+        min_inputs: Weights for each output that every layer gets before others
+            get more, or slices or blocks where these move as one; 0, as in the
+            paper, for none.
 
     Raises:
         ValueError: If an argument is out of its range; when training begins,
@@ -74,11 +77,17 @@ class DSR(Reallocate):
         *,
         growth: str = "random",
         stop: End = None,
+        min_inputs: int = 0,
     ) -> None:
         if num_pruned is None:
             num_pruned, stop = falling(0.3, stop_epoch, stop)
         method = methods.dsr(
-            num_pruned, tolerance, initial_threshold, regrow_stddev, growth
+            num_pruned,
+            tolerance,
+            initial_threshold,
+            regrow_stddev,
+            growth,
+            min_inputs,
         )
         super().__init__(method, period, stop_epoch, seed, stop=stop)
 

@@ -24,6 +24,7 @@ from dsr_tf.schedules import as_schedule
 from dsr_tf.schedules import checked_end
 from dsr_tf.training.length import check_length
 from dsr_tf.training.length import no_reallocation
+from dsr_tf.training.length import remark
 from dsr_tf.training.reallocator import Reallocator
 from dsr_tf.training.replicas import check_trainable
 from dsr_tf.training.state import Counters
@@ -184,6 +185,7 @@ class Reallocate(keras.callbacks.Callback):
             counters.moved_before = counters.weights_moved
             counters.num_steps = self._num_steps(epoch)
             if self._begins:
+                reallocator.check_schedules()
                 self._check_length(epoch, is_new)
                 if is_new and epoch and counters.step:
                     self._warn_of_new_state(epoch)
@@ -269,8 +271,11 @@ class Reallocate(keras.callbacks.Callback):
             self.model.steps_per_execution,
         )
         check_length(*training)
-        if is_new and (problem := no_reallocation(*training)):
-            logging.warning("In this `fit` %s.", problem)
+        if not is_new:
+            return
+        for problem in (no_reallocation(*training), remark(training[0])):
+            if problem:
+                logging.warning("In this `fit` %s.", problem)
 
     def _warn_of_new_state(self, epoch: int) -> None:
         """Says that a training goes on without what its method remembered."""

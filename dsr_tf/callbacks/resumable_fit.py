@@ -42,7 +42,10 @@ def resumable_fit(
             the state of all `callbacks` that have one (see `Checkpoint`).
         epochs: Epochs to train in all.
         steps_per_epoch: Batches in an epoch of the data; the next epoch of
-            `batches` follows them.
+            `batches` follows them. With another number, which nothing here can
+            tell, a resumed training gets other batches than one that was never
+            stopped: it calls `batches` with the epoch and step that it has
+            come to.
         callbacks: All callbacks except `checkpoint`, as in `fit`.
         validation_data: As in `fit`.
         verbose: As in `fit`.

@@ -54,7 +54,25 @@ class Balanced:
 
         The model trains on the batch, but does not change: what it would
         assign, such as moving averages, is dropped.
+
+        Raises:
+            ValueError: If the model does not take the batch.
         """
+        try:
+            return self._scores(model, kernels)
+        # Broad, as layers and losses of the user may fail in any way.
+        except Exception as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise ValueError(
+                "`x` and `y` of a `Balanced` must be a batch of inputs that "
+                f"model '{model.name}' takes, and the targets that `loss` "
+                f"takes with its outputs. Received: x {_shapes(self.x)}, y "
+                f"{_shapes(self.y)} ({reason})"
+            ) from error
+
+    def _scores(
+        self, model: keras.Model, kernels: Sequence[keras.Variable]
+    ) -> list[np.ndarray]:
         values = [tf.convert_to_tensor(kernel.value) for kernel in kernels]
         known = list(zip(kernels, values, strict=True))
         with tf.GradientTape() as tape:
@@ -69,6 +87,15 @@ class Balanced:
             np.abs((value * tf.convert_to_tensor(gradient)).numpy())
             for value, gradient in zip(values, gradients, strict=True)
         ]
+
+
+def _shapes(data: Any) -> str:
+    """Returns the shapes of a structure of arrays, as text."""
+    shapes = [
+        f"of shape {tuple(x.shape)}" if hasattr(x, "shape") else f"{x!r:.40}"
+        for x in keras.tree.flatten(data)
+    ]
+    return " and ".join(shapes) or "without arrays"
 
 
 def _loss(loss: Any) -> Any:

@@ -7,6 +7,7 @@ import keras
 from absl import logging
 
 from dsr_tf.convert.select import Candidate
+from dsr_tf.convert.small_blocks import named
 from dsr_tf.convert.small_blocks import shortened
 from dsr_tf.units import Units
 
@@ -27,11 +28,14 @@ def warn_of_few_units(
     """
     few = []
     for candidate in chosen:
-        for own in (id(x) for x in candidate.kernels if id(x) in sparsities):
+        for kernel in candidate.kernels:
+            if (own := id(kernel)) not in sparsities:
+                continue
             kept = units[own].num_kept(sparsities[own]) // units[own].size
             outputs = _num_outputs(units[own])
             if kept < outputs:
-                few.append(f"{candidate.place.path} ({kept} for {outputs})")
+                name = named(candidate, kernel)
+                few.append(f"{name} ({kept} for {outputs})")
     if few:
         logging.warning(
             "Some outputs begin without any input, as these kernels of model "

@@ -119,11 +119,12 @@ def _scores(
     except (TypeError, ValueError):
         scores = []
     shapes = [tuple(kernel.shape) for kernel in kernels]
-    finite = all(np.isfinite(x).all() for x in scores)
-    if [x.shape for x in scores] != shapes or not finite:
+    # A NaN is not at least 0.
+    valid = all(((x >= 0) & (x < np.inf)).all() for x in scores)
+    if [x.shape for x in scores] != shapes or not valid:
         raise ValueError(
             "`distribution`, where it is a function, must return an array of "
-            "finite scores for each kernel, of its shape. "
+            "finite scores, of at least 0, for each kernel, of its shape. "
             f"Received: distribution={scoring!r}, which returns {found!r:.200}"
         )
     return scores

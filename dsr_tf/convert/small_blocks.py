@@ -34,7 +34,7 @@ def warn_of_small_blocks(
         f"{path} ({rows}x{cols} of {inputs}x{outputs})"
         for path, units in found
         for (rows, cols), (inputs, outputs) in [(units.block, units.matrix)]
-        if _is_small(units)
+        if units.has_small_blocks
     ]
     if small:
         logging.warning(
@@ -65,23 +65,19 @@ def shortened(texts: Sequence[str]) -> str:
     return ", ".join(texts[:_MOST]) + (f" and {left} more" if left > 0 else "")
 
 
+def named(candidate: Candidate, kernel: keras.Variable) -> str:
+    """Returns the path of a layer, and of one of several kernels its name."""
+    path = candidate.place.path
+    several = len(candidate.kernels) > 1
+    return f"{path}/{kernel.name}" if several else path
+
+
 def _with_blocks(
     chosen: Sequence[Candidate], granularity: Granularity
 ) -> Iterator[tuple[str, Units]]:
-    """Yields the kernels with blocks, each after the path of its layer."""
+    """Yields the kernels with blocks, each after its name."""
     for candidate in chosen:
         for kernel in candidate.kernels:
             units = units_of(candidate.layer, kernel, granularity)
             if units.granularity == granularity:
-                yield candidate.place.path, units
-
-
-def _is_small(units: Units) -> bool:
-    """Tells whether a block has at most half the length that it could have."""
-    asked = units.granularity.block
-    return asked is not None and any(
-        2 * length <= min(most, axis)
-        for length, most, axis in zip(
-            units.block, asked, units.matrix, strict=True
-        )
-    )
+                yield named(candidate, kernel), units

@@ -20,6 +20,7 @@ from dsr_tf.layers.block_variable import stacked
 from dsr_tf.layers.first_blocks import first_blocks
 from dsr_tf.layers.kernel_mask import checked_mask
 from dsr_tf.layers.kernel_units import input_axes
+from dsr_tf.layers.kernel_units import warn_of_small_blocks
 from dsr_tf.layers.masked_kernel import no_lora
 from dsr_tf.layers.masked_kernel import no_quantization
 from dsr_tf.layers.penalty import is_simple
@@ -91,6 +92,9 @@ class BlockKernel(SparseKernel, keras.layers.Layer):
             Granularity.of(self.granularity, ()),
             input_axes(self),
         )
+        if self._num_blocks is None:
+            # A file was told of when it was made.
+            warn_of_small_blocks(self.name, self.kernel_units)
         positions = first_positions(
             self.kernel_units, self.sparsity, self.seed, self._num_blocks
         )
@@ -203,13 +207,7 @@ class BlockKernel(SparseKernel, keras.layers.Layer):
     def set_mask(self, mask: Any) -> None:
         units = self.kernel_units
         entries = units.of_mask(checked_mask(mask, units))
-        positions = np.flatnonzero(entries)
-        if not len(positions):
-            raise ValueError(
-                f"`mask` must keep a block of layer '{self.name}'. "
-                "Received: a mask of zeros"
-            )
-        self.kernel_blocks.move(positions)
+        self.kernel_blocks.move(np.flatnonzero(entries))
 
     def assign_kernel(self, kernel: Any) -> None:
         kernel = ops.convert_to_tensor(kernel, self.kernel_blocks.dtype)

@@ -31,6 +31,7 @@ class GradientRecord:
 
     Attributes:
         is_off: Whether what is traced now is to keep no gradient.
+        reader: A weak reference to the object that reads what is kept.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class GradientRecord:
         self._strategy = strategy
         self._optimizer: keras.optimizers.Optimizer | None = None
         self.is_off = False
+        self.reader: Any = None
         # XLA has no variables of a changing shape.
         self._has_fixed_shape = False
         self._since = self._variable(_NEVER, tf.int64)
@@ -98,7 +100,13 @@ class GradientRecord:
         self._since.assign(_NEVER if step is None else step)
         self._decay.assign(decay)
         # A checkpoint may have brought another one.
-        if self._has_fixed_shape and self.step < 0:
+        if self._has_fixed_shape:
+            self._give_shape()
+
+    def _give_shape(self) -> None:
+        """Gives what is kept the shape of the kernel, if it has another."""
+        # What a checkpoint brought of earlier steps has it.
+        if self.step < 0:
             self._sum.assign(tf.zeros(self.shape))
 
     def probes(self, kernel: Any) -> list[tf.Tensor]:
@@ -154,7 +162,7 @@ class GradientRecord:
             return
         if is_compiled_by_xla() and not self._has_fixed_shape:
             self._has_fixed_shape = True
-            outside_of_graphs(lambda: self._sum.assign(tf.zeros(self.shape)))
+            outside_of_graphs(self._give_shape)
         optimizer: Any = self._optimizer
         step = tf.cast(tf.convert_to_tensor(optimizer.iterations), tf.int64)
 

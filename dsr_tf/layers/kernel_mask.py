@@ -56,8 +56,8 @@ class KernelMask(keras.Variable):
                 throughout each unit.
 
         Raises:
-            ValueError: If the shape differs, there are other values, or a
-                unit is masked in part.
+            ValueError: If the shape differs, there are other values, all are
+                zeros, or a unit is masked in part.
         """
         if self.kernel is None or self._restores:
             return self._assign(value)
@@ -125,6 +125,11 @@ def checked_mask(mask: Any, units: Units) -> np.ndarray:
         raise ValueError(
             "`mask` must hold only zeros and ones. "
             f"Received: {np.unique(mask)[:5]}"
+        )
+    if not mask.any():
+        raise ValueError(
+            "`mask` must keep at least one weight, or slice or block, as every "
+            "sparse kernel does. Received: a mask of zeros"
         )
     if units.size > 1:
         units.of_mask(mask)

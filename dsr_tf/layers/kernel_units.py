@@ -3,6 +3,7 @@
 import re
 
 import keras
+from absl import logging
 
 from dsr_tf.units import KERNEL
 from dsr_tf.units import WEIGHT
@@ -17,6 +18,27 @@ CONVOLUTIONS = (
 # Their pointwise kernels have a window of one position.
 _SEPARABLE = (keras.layers.SeparableConv1D, keras.layers.SeparableConv2D)
 _EQUATION = r"(?:\.\.\.)?([a-zA-Z]+)(?:\.\.\.)?,([a-zA-Z]+)->([a-zA-Z.]+)"
+
+
+def warn_of_small_blocks(name: str, units: Units) -> None:
+    """Logs that the blocks of a layer are much smaller than was asked for.
+
+    Args:
+        name: Name of the layer.
+        units: The units of its kernel.
+    """
+    if units.has_small_blocks:
+        rows, columns = units.block
+        logging.warning(
+            "Blocks of %s are %dx%d in layer '%s', as they divide neither more "
+            "of its %d inputs nor of its %d outputs. Inputs and outputs that "
+            "blocks divide give whole ones.",
+            units.granularity,
+            rows,
+            columns,
+            name,
+            *units.matrix,
+        )
 
 
 def units_of(

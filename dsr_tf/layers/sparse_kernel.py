@@ -50,8 +50,8 @@ class SparseKernel:
                 throughout each unit.
 
         Raises:
-            ValueError: If the shape differs, there are other values, or a
-                unit is masked in part.
+            ValueError: If the shape differs, there are other values, all are
+                zeros, or a unit is masked in part.
         """
         self.kernel_mask.assign(mask)
 

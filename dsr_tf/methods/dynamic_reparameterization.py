@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import is_integer
+from dsr_tf.methods.allocate import Allocate
+from dsr_tf.methods.allocate import AtLeast
 from dsr_tf.methods.allocate import in_proportion_to_survivors
 from dsr_tf.methods.grow import GROWTHS
 from dsr_tf.methods.grow import growth_by_name
@@ -15,6 +18,7 @@ from dsr_tf.methods.prune import Prune
 from dsr_tf.methods.record import Record
 from dsr_tf.methods.settings import amount
 from dsr_tf.methods.settings import choice
+from dsr_tf.methods.settings import count
 from dsr_tf.methods.settings import fraction
 from dsr_tf.methods.settings import number
 from dsr_tf.methods.smallest_of_all import SmallestOfAll
@@ -27,6 +31,7 @@ def dsr(
     initial_threshold: float | None = None,
     regrow_stddev: float = 0.0,
     growth: str = "random",
+    min_inputs: int = 0,
 ) -> Method:
     """Returns dynamic sparse reparameterization.
 
@@ -43,13 +48,18 @@ def dsr(
             all positions are alike.
         growth: Where weights grow in a tensor: `"random"`, as in the paper, or
             by `"gradient"`, by `"momentum"`, or `"drawn"`.
+        min_inputs: Weights for each output that every tensor gets before
+            others get more; 0, as in the paper, for none.
 
     Reference:
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), Algorithm 1.
     """
+    allocate: Allocate = in_proportion_to_survivors
+    if checked_count("min_inputs", min_inputs):
+        allocate = AtLeast(allocate, min_inputs)
     return Method(
         prune=_rule(num_pruned, tolerance, initial_threshold),
-        allocate=in_proportion_to_survivors,
+        allocate=allocate,
         grow=growth_by_name(growth, regrow_stddev),
     )
 
@@ -94,6 +104,12 @@ class Settings:
         0.0, "Standard deviation of newly grown weights."
     )
     growth: str = choice("random", GROWTHS, "Where weights grow.")
+    min_inputs: int = count(
+        0,
+        "Weights, or slices or blocks, for each output that every layer gets "
+        "before others get more.",
+        minimum=0,
+    )
 
 
 RECORD = Record(

@@ -89,6 +89,9 @@ class ToSparsity(Prune):
         _check_initial(self.initial_sparsity, self.sparsity)
         _check_power(self.power, self.schedule)
 
+    def remark(self, extents: Sequence[Extent]) -> str | None:
+        return nothing_goes(*self._counts(extents))
+
     def check(self, extents: Sequence[Extent]) -> None:
         """Refuses tensors that already hold fewer weights than the target."""
         alone = [[extent] for extent in extents]
@@ -96,10 +99,7 @@ class ToSparsity(Prune):
             self._check_together(ranked)
 
     def _check_together(self, extents: Sequence[Extent]) -> None:
-        active = sum(x.num_active * x.unit_size for x in extents)
-        target = sum(
-            num_kept(x.num_units, self.sparsity) * x.unit_size for x in extents
-        )
+        active, target = self._counts(extents)
         if active < target:
             raise ValueError(
                 "`sparsity` must be at least the sparsity of the model's "
@@ -107,6 +107,14 @@ class ToSparsity(Prune):
                 f"weights. Received: sparsity={self.sparsity}, which leaves "
                 f"{target} weights, but the layers hold {active}"
             )
+
+    def _counts(self, extents: Sequence[Extent]) -> tuple[int, int]:
+        """Returns the weights that there are, and those at the end."""
+        active = sum(x.num_active * x.unit_size for x in extents)
+        target = sum(
+            num_kept(x.num_units, self.sparsity) * x.unit_size for x in extents
+        )
+        return active, target
 
     def initial_state(self) -> State:
         """Returns the number of prunes done, 0."""
@@ -178,6 +186,21 @@ def _check_power(power: Any, schedule: str) -> None:
             "`power` must be 3, its default, with a schedule that is not "
             f"cubic. Received: power={power}, schedule={schedule!r}"
         )
+
+
+def nothing_goes(active: int, target: int) -> str | None:
+    """Says that a network begins with no more weights than it is to end with.
+
+    Args:
+        active: The weights that there are.
+        target: Those at the end.
+    """
+    if active > target:
+        return None
+    return (
+        f"no weight goes for good: the sparse layers begin with {active:,}, "
+        f"and would be pruned to {target:,}. Make them with a lower sparsity"
+    )
 
 
 def num_kept_units(num_units: tf.Tensor, sparsity: tf.Tensor) -> tf.Tensor:

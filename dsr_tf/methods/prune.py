@@ -66,6 +66,14 @@ class Prune:
         """
         return state
 
+    def remark(self, extents: Sequence[Extent]) -> str | None:
+        """Says what a user may not expect where training begins.
+
+        Returns:
+            A sentence without its point, to be logged; None by default.
+        """
+        return None
+
     def check(self, extents: Sequence[Extent]) -> None:
         """Raises a ValueError if it cannot prune tensors of these extents."""
 

@@ -12,6 +12,7 @@ from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_number
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import Extent
+from dsr_tf.methods.gradual import nothing_goes
 from dsr_tf.methods.gradual import num_kept_units
 from dsr_tf.methods.prune import Prune
 from dsr_tf.methods.prune import Pruned
@@ -95,6 +96,11 @@ class ShrinkAndReplace(Prune):
                 f"layers. Received: sparsity={self.last_sparsity}, which "
                 f"leaves {target} weights, but the layers hold {active}"
             )
+
+    def remark(self, extents: Sequence[Extent]) -> str | None:
+        if self.last_sparsity is None:
+            return None
+        return nothing_goes(*self._counts(extents))
 
     def _counts(self, extents: Sequence[Extent]) -> tuple[int, int]:
         """Returns the weights that there are, and those at the end."""

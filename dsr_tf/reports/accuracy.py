@@ -1,5 +1,6 @@
 """Accuracy against parameters."""
 
+from collections.abc import Callable
 from collections.abc import Sequence
 from typing import Any
 
@@ -75,7 +76,7 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
             linestyle="",
         )
     handles = [
-        _draw_method(axes, method, groups)
+        draw_groups(axes, method, groups, lambda x: x.parameters)
         for method, groups in gathered(
             experiment.main_groups, lambda x: x.method
         ).items()
@@ -87,10 +88,26 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
     return drawn
 
 
-def _draw_method(axes: Any, method: str, groups: Sequence[Group]) -> Line2D:
+def draw_groups(
+    axes: Any,
+    method: str,
+    groups: Sequence[Group],
+    place: Callable[[Group], float],
+) -> Line2D:
+    """Draws the accuracy of all groups of a method.
+
+    Args:
+        axes: The axes.
+        method: The method.
+        groups: Its groups, which are joined by a line in order of their sizes.
+        place: Returns where a group stands on the x axis.
+
+    Returns:
+        What stands for the method in a legend.
+    """
     ordered = sorted(groups, key=lambda x: x.parameters)
     axes.errorbar(
-        [group.parameters for group in ordered],
+        [place(group) for group in ordered],
         [group.mean for group in ordered],
         [group.deviation or 0 for group in ordered],
         **style(method),
@@ -103,7 +120,7 @@ def _draw_method(axes: Any, method: str, groups: Sequence[Group]) -> Line2D:
     )
     for group in ordered:
         if len(group.runs) > 1:
-            places = [group.parameters] * len(group.runs)
+            places = [place(group)] * len(group.runs)
             axes.plot(
                 places,
                 group.accuracies,

@@ -17,6 +17,7 @@ from dsr_tf.reports.tables import results
 _OPTIONAL = (
     "time, s",
     "each seed, %",
+    "multiply-adds",
     "dead units",
     "ever active",
     "weights moved",

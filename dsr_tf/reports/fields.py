@@ -20,6 +20,10 @@ _NUMBERS = ("test_accuracy", "train_seconds", "reallocation_seconds")
 # Far above what is counted or measured, and nothing overflows below it.
 _MOST = 2**63 - 1
 _LONGEST = 1e12
+# Multiply-adds of a training, which are drawn by their logarithm, and of one
+# before it.
+_MOST_WORK = 10**30
+_WORKS = {"training_multiply_adds": 1, "earlier_multiply_adds": 0}
 # Seconds are written with three digits.
 _SHORTEST = 1e-3
 _MOST_AXES = 32
@@ -57,7 +61,14 @@ def _within(summary: Mapping[str, Any]) -> dict[str, bool]:
         "train_seconds": summary["train_seconds"] >= _SHORTEST,
         # Older runs have none, nor have those without sparse layers.
         "ever_active": _is_share(summary.get("ever_active", 0)),
+        **{x: _is_work(summary.get(x), _WORKS[x]) for x in _WORKS},
     }
+
+
+def _is_work(value: Any, least: int) -> bool:
+    """Tells whether a value can be multiply-adds; older runs have none."""
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    return value is None or (whole and least <= value <= _MOST_WORK)
 
 
 def _is_share(value: Any) -> bool:

@@ -128,6 +128,17 @@ class Group:
         found = [run.summary.get(field) for run in self.runs]
         return None if None in found else self.average(field)
 
+    @property
+    def multiply_adds(self) -> float | None:
+        """Those of the training, and of that of weights it began from.
+
+        The mean over the runs; None if a run does not say them.
+        """
+        fields = ("training_multiply_adds", "earlier_multiply_adds")
+        parts = [self.known_average(field) for field in fields]
+        known = [x for x in parts if x is not None]
+        return sum(known) if len(known) == len(parts) else None
+
     def num_dead(self, which: str) -> float | None:
         """Returns the mean number of dead units of all layers of a run.
 

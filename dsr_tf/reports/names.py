@@ -17,6 +17,7 @@ _DATASETS = {
 }
 # Flags that take a part of a data set.
 PARTS = ("train_examples", "train_split", "test_split")
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _NETWORKS = {
     "lenet_300_100": "LeNet-300-100",
     "mlp": "MLP",
@@ -72,6 +73,16 @@ def setting(name: str, value: str | None) -> str:
 def kept(density: float | None) -> str:
     """Returns a share of weights kept, in percent."""
     return "" if density is None else f"{100 * round(density, 4):g} %"
+
+
+def large(number: float | None) -> str:
+    """Returns a large number with three digits, such as `1.25·10¹²`."""
+    if number is None:
+        return ""
+    digits, _, exponent = f"{number:.2e}".partition("e")
+    power = str(int(exponent)).translate(_RAISED)
+    factor = f"{float(digits):g}"
+    return f"10{power}" if factor == "1" else f"{factor}·10{power}"
 
 
 def epochs(first: int, last: int) -> str:

@@ -8,11 +8,13 @@ from dsr_tf.reports import explored
 from dsr_tf.reports import movement
 from dsr_tf.reports import pattern
 from dsr_tf.reports import structure
+from dsr_tf.reports import work
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.picture import Picture
 
 _KINDS = (
     accuracy,
+    work,
     pattern,
     movement,
     explored,

@@ -94,6 +94,7 @@ def results(experiment: Experiment) -> Table:
             ("weights moved", True),
             ("ever active", True),
             ("dead units", True),
+            ("multiply-adds", True),
             ("time, s", True),
         ),
         [_shown(experiment, group) for group in groups],
@@ -117,6 +118,8 @@ def results(experiment: Experiment) -> Table:
             "ever_active",
             "dead_inputs",
             "dead_outputs",
+            "training_multiply_adds",
+            "earlier_multiply_adds",
         ),
         [_values(experiment, group) for group in groups],
     )
@@ -140,6 +143,7 @@ def _shown(experiment: Experiment, group: Group) -> list[str]:
         f"{group.average('weights_moved'):,.0f}",
         "" if ever is None else f"{ever:.4f}",
         " + ".join(f"{x:,.0f}" for x in dead if x is not None),
+        names.large(group.multiply_adds),
         f"{group.average('train_seconds'):,.0f}",
     ]
 
@@ -167,6 +171,8 @@ def _values(experiment: Experiment, group: Group) -> list[Cell]:
         group.known_average("ever_active"),
         group.num_dead("inputs"),
         group.num_dead("outputs"),
+        group.known_average("training_multiply_adds"),
+        group.known_average("earlier_multiply_adds"),
     ]
 
 

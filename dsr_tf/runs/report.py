@@ -14,6 +14,7 @@ from dsr_tf.layers import budgeted_layers
 from dsr_tf.layers import sparse_layers
 from dsr_tf.methods.records import find
 from dsr_tf.runs.config import Config
+from dsr_tf.runs.multiply_adds import earlier_multiply_adds
 
 
 class EpochLine(keras.callbacks.Callback):
@@ -53,6 +54,7 @@ def summarize(
     starts: Sequence[int],
     test_accuracy: float,
     train_seconds: float,
+    multiply_adds: int | None,
 ) -> dict[str, Any]:
     """Returns what `summary.json` holds.
 
@@ -64,6 +66,8 @@ def summarize(
         starts: Active weights of each sparse layer before the first step.
         test_accuracy: Accuracy on the test set after the last epoch.
         train_seconds: Time in `fit`, its evaluations included.
+        multiply_adds: Those of the training, zeros skipped; None if they are
+            not known.
     """
     budgeted = budgeted_layers(model)
     layers = [
@@ -97,6 +101,8 @@ def summarize(
         "threshold": state.method.get("threshold") if state else None,
         "prunes": state.method.get("prunes") if state else None,
         "num_prunes": getattr(config.settings, "num_prunes", None),
+        "training_multiply_adds": multiply_adds,
+        "earlier_multiply_adds": earlier_multiply_adds(config.start.init_from),
         "train_seconds": round(train_seconds, 3),
         "reallocation_seconds": round(state.seconds if state else 0.0, 3),
         "layers": layers,

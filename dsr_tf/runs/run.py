@@ -40,6 +40,7 @@ from dsr_tf.runs.earlier import METRICS
 from dsr_tf.runs.earlier import TENSORBOARD
 from dsr_tf.runs.exported import exports
 from dsr_tf.runs.folder import RunFolder
+from dsr_tf.runs.multiply_adds import CountMultiplyAdds
 from dsr_tf.runs.report import EpochLine
 from dsr_tf.runs.report import closing_lines
 from dsr_tf.runs.report import summarize
@@ -148,7 +149,8 @@ def _run(
             folder.write_model(initial, INITIAL)
     if idle and is_chief(strategy):
         print(f"in this run {idle}", flush=True)
-    _fit(config, folder, model, images, steps, checkpoint)
+    counted = CountMultiplyAdds(model, reallocation, training.batch_size, steps)
+    _fit(config, folder, model, images, steps, checkpoint, counted)
     settle(strategy)
     if not is_chief(strategy):
         return {}
@@ -162,6 +164,7 @@ def _run(
         starts=starts,
         test_accuracy=float(folder.metrics()[-1]["val_accuracy"]),
         train_seconds=checkpoint.position.seconds,
+        multiply_adds=counted.total(training.epochs),
     )
     folder.finish(summary)
     print(closing_lines(summary, str(folder.path)), flush=True)
@@ -258,12 +261,14 @@ def _fit(
     images: ImageSet,
     steps: int,
     checkpoint: Checkpoint,
+    counted: CountMultiplyAdds,
 ) -> None:
     strategy, training = checkpoint.strategy, config.training
     keep_best = config.execution.keep_best
     own = (
         checkpoint.reallocation,
         checkpoint.logger,
+        counted,
         EpochLine(training.epochs) if is_chief(strategy) else None,
         keras.callbacks.CSVLogger(str(folder.path / METRICS), append=True),
         KeepBest(folder, keep_best) if keep_best else None,

@@ -1,5 +1,6 @@
 """Growth scores from the gradients of all positions, active or not."""
 
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -72,6 +73,11 @@ class DenseGradients:
         """Whether what is kept may be needed after the batch is trained."""
         return self.scores.num_steps > 1 or batches_a_step(self._optimizer) > 1
 
+    @property
+    def start(self) -> int | None:
+        """Optimizer steps after which gradients are kept; None for never."""
+        return self._start
+
     def attach(self) -> bool:
         """Gives kernels their records, once layers are built.
 
@@ -86,6 +92,7 @@ class DenseGradients:
             if kernel.record is None:
                 kernel.record = GradientRecord(layer.kernel_shape, strategy)
             is_new |= kernel.record.serve(self._optimizer)
+            kernel.record.reader = weakref.ref(self)
             records.append(kernel.record)
         self._records = records
         self.kept.follow([v for record in records for v in record.variables])
@@ -100,12 +107,16 @@ class DenseGradients:
         """
         start = None if due is None else due - self.scores.num_steps
         self._start = start
-        for record in self._records:
+        for record in filter(self._is_reader, self._records):
             record.keep_from(start, self.scores.decay)
             # What was kept is the beginning of what the next one needs, or of
             # no use any more.
             if start is None or start > step:
                 record.release()
+
+    def _is_reader(self, record: GradientRecord) -> bool:
+        """Tells whether no other object has begun to read a record since."""
+        return record.reader() is self
 
     def is_time(self, step: int | None) -> bool:
         """Tells whether gradients are to be kept.
@@ -125,8 +136,17 @@ class DenseGradients:
             step: Optimizer steps so far.
 
         Raises:
-            ValueError: If nothing was kept of the last step.
+            ValueError: If nothing was kept of the last step, or another
+                object reads what is kept.
         """
+        others = [x for x in self._records if not self._is_reader(x)]
+        if others:
+            raise ValueError(
+                "A sparse layer must have one `Reallocator` at a time whose "
+                "method reads gradients of all positions. Call `begin()` of "
+                "the one that is to go on. Received: another one, made or "
+                f"begun later, for {len(others)} of {len(self._records)} layers"
+            )
         if all(record.step != step - 1 for record in self._records):
             raise ValueError(
                 "The last optimizer step must have been traced after the "

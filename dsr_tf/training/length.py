@@ -105,6 +105,22 @@ def no_reallocation(
     )
 
 
+def remark(reallocator: Reallocator) -> str | None:
+    """Says what a user may not expect of a method where training begins.
+
+    Args:
+        reallocator: That of the training.
+
+    Returns:
+        A sentence; None where there is nothing to say, or weights moved before.
+    """
+    if reallocator.counters.num_reallocations:
+        return None
+    extents = [extent_of(x) for x in reallocator.layers if x.built]
+    rule = reallocator.method.rule
+    return rule.remark(extents) if reallocator.is_built else None
+
+
 def _passed(reallocator: Reallocator) -> str | None:
     """Says that a step, or a share of all steps, has passed already."""
     if isinstance(reallocator.stop, FromEpoch):

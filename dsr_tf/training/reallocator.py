@@ -255,6 +255,7 @@ class Reallocator:
                 masks, kernels or slots differ between replicas or workers, or
                 these have other arguments.
         """
+        _check_eager("step")
         before = self.counters.step
         self._prepare()
         moment = self.moment()
@@ -292,6 +293,14 @@ class Reallocator:
     def keeps_gradients(self) -> bool:
         """Whether the method reads gradients of all positions."""
         return self._gradients is not None
+
+    @property
+    def keeps_from(self) -> int | None:
+        """Optimizer steps after which gradients of all positions are kept.
+
+        They are kept until the next reallocation; None if they are not.
+        """
+        return self._gradients.start if self._gradients else None
 
     def needs_gradients(self, steps: int | None) -> bool:
         """Tells whether gradients of all positions can be of use.
@@ -348,6 +357,7 @@ class Reallocator:
             FloatingPointError: If a weight is NaN or infinite; no mask has
                 changed then.
         """
+        _check_eager("reallocate")
         begin = time.perf_counter()
         self._prepare()
         counters = self.counters
@@ -455,7 +465,21 @@ class Reallocator:
             self._has_begun = True
             self._attach()
         if self._slots is None:
+            self.check_schedules()
             self._find_slots()
+
+    def check_schedules(self) -> None:
+        """Raises a ValueError if a schedule cannot tell its value.
+
+        One that goes by shares of the training needs to know its length, one by
+        epochs the epoch. To be called once these are known, if they are.
+        """
+        moment = self.moment()
+        if None not in (moment.epoch, moment.num_steps):
+            return
+        if not has_ended(self.stop, moment):
+            self.period_at(moment)
+            self.method.rule.numbers(self.counters.method, moment)
 
     def _find_slots(self) -> None:
         own = slots_of(self.optimizer)
@@ -549,6 +573,16 @@ class Reallocator:
             f"or an infinite weight in layer '{self.layers[index].name}' at "
             f"optimizer step {self.counters.step}.{more} Try a smaller "
             "learning rate, or `clipnorm`."
+        )
+
+
+def _check_eager(name: str) -> None:
+    if tf.inside_function():
+        raise ValueError(
+            f"`{name}` must be called outside of `tf.function`, and of layers "
+            "and losses that one traces: it reads the optimizer's step, and "
+            "compiles what it does itself. Call it after the function that "
+            "trains. Received: a call while a function is traced"
         )
 
 
