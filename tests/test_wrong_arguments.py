@@ -391,6 +391,8 @@ def rows(tmp_path_factory):
             "train_examples": (None, "count?"),
             "train_split": (None, "text?"),
             "test_split": (None, "text?"),
+            "augment": (None, "switch?"),
+            "normalize": (True, "switch"),
         },
         "multi_worker_strategy": {
             "cluster_resolver": (None, "other?"),
