@@ -114,8 +114,12 @@ def test_second_run_is_refused(starter, finished):
         ("--width=0", "a number above 0"),
         ("--method=dense --tensorboard", "--tensorboard needs a --method"),
         ("--method=compressed", "needs --init_from, a trained dense network"),
-        ("--masks_from=run", "--masks_from and --weights_from go together"),
-        ("--weights_from=run", "--masks_from and --weights_from go together"),
+        ("--masks_from=run", "needs --weights_from or --init_from"),
+        ("--weights_from=run", "--weights_from needs --masks_from, and no"),
+        (
+            "--masks_from=run --weights_from=a --init_from=b",
+            "--weights_from needs --masks_from, and no --init_from",
+        ),
         (
             "--method=dense --masks_from=a --weights_from=a",
             "trains under masks",
@@ -169,7 +173,35 @@ def test_second_run_is_refused(starter, finished):
         ("--temperature=linear:1:2:3:4", "or KIND:START:END, such as"),
         ("--drop_fraction=cosine:1:0", "one float from 0, below 1, or a sch"),
         ("--drop_fraction=0:0.1,5:1", "one float from 0, below 1, or a sch"),
-        ("--learning_rate=linear:0.1:0.01", "a schedule of EPOCH:VALUE"),
+        ("--learning_rate=linear:0:0.01", "one float above 0, or a schedule"),
+        ("--learning_rate=0", "one float above 0, or a schedule"),
+        ("--learning_rate=0:0.1,5:0", "one float above 0, or a schedule"),
+        ("--learning_rate=exponential:0.1:0", "one float above 0, or a sch"),
+        ("--model=MobileNet2", "must be lenet.*; near: MobileNetV2"),
+        ("--model=x", "a .keras file, or module:function"),
+        ("--model=a\0b.keras", "must not hold a null byte"),
+        (
+            "--model=MobileNetV2 --method=thin_dense --width=0.5",
+            "thin_dense does not go with --model=MobileNetV2: only networks of",
+        ),
+        ("--model=a:b --width=0.5", "--width does not go with --model=a:b"),
+        ("--model=a:b --l1=0.1", "--l1 does not go with --model=a:b: give its"),
+        ("--model=a.keras --l2=1", "--l2 does not go with --model=a.keras"),
+        ("--model=VGG16 --group_lasso=1", "--group_lasso does not go with"),
+        ("--model=a:b --depth=16", "--depth has no effect with --model=a:b"),
+        (
+            "--model=a.keras --mixed_precision=float16",
+            "--mixed_precision needs a --model that is no .keras file",
+        ),
+        (
+            "--model=a.keras --masks_from=b --weights_from=random",
+            "--weights_from=random needs a --model that is no .keras file",
+        ),
+        ("--optimizer=adamw --momentum=0.5", "it belongs to --optimizer=sgd"),
+        ("--optimizer=adamax2", "should be one of <sgd|adam|"),
+        ("--warmup_epochs=3 --epochs=3", "=3 must be below --epochs=3"),
+        ("--weight_decay=-1", "a number from 0"),
+        ("--mixed_precision=int8", "should be one of <float16|bfloat16>"),
         ("--period=linear:0:8", "one int from 1, or a schedule"),
         ("--period=linear:4:8:-1", "one int from 1, or a schedule"),
         (
@@ -366,6 +398,11 @@ DIFFERENT = (
     ("--begin_step=5", "--begin_step=6"),
     ("--distribution=balanced", "--distribution=erk"),
     ("--stop_epoch=3", f"--dataset={'x' * 300}"),
+    ("--optimizer=adam", "--weight_decay=0.1", "--warmup_epochs=2"),
+    ("--learning_rate=cosine:0.1:0", "--jit=off", "--augment", "--noaugment"),
+    ("--model=a/b.keras", "--model=a/c.keras", "--model=a:b", "--model=VGG16"),
+    ("--dataset=a/", "--dataset=a.npz", "--nostandardize"),
+    ("--mixed_precision=bfloat16", "--image_size=9"),
 )
 
 

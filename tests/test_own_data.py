@@ -163,7 +163,7 @@ def test_vectors_are_trained(tmp_path):
     assert x.shape == (480, 20) and x.dtype == tf.float32
     assert np.abs(x.numpy().mean(0)).max() < 1e-5
     assert np.abs(x.numpy().std(0) - 1).max() < 1e-4
-    raw = load_images(str(path), normalize=False)
+    raw = load_images(str(path), standardize=False)
     (x, _), *_ = raw.eval_batches(200).take(1)
     assert (x.numpy() == raw.test_images).all()
     for name, value in (("augment", True), ("image_size", 8)):
@@ -241,7 +241,7 @@ def test_preparation_of_images_read_from_tfds_files_is_fixed(tmp_path):
     from tests.imagenet_form import write_imagenet
 
     write_imagenet(tmp_path)
-    for name in ("augment", "normalize"):
+    for name in ("augment", "standardize"):
         with pytest.raises(ValueError, match=f"`{name}` must not be turned"):
             load_images("imagenet2012", tmp_path, **{name: False})
     assert load_images("imagenet2012", tmp_path, augment=True).num_train

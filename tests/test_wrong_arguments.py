@@ -380,6 +380,10 @@ def rows(tmp_path_factory):
             "input_shape": ((4, 4, 1), "other"),
             "granularity": ("weight", "other"),
         },
+        "WarmUp": {
+            "learning_rate": (0.1, "keras"),
+            "warmup_steps": (10, "positive count"),
+        },
         "load_dense_weights": {
             "model": (network(layers.SparseDense, sparsity=0.5), "other"),
             "path": (folder / "dense.weights.h5", "path"),
@@ -392,7 +396,7 @@ def rows(tmp_path_factory):
             "train_split": (None, "text?"),
             "test_split": (None, "text?"),
             "augment": (None, "switch?"),
-            "normalize": (True, "switch"),
+            "standardize": (True, "switch"),
         },
         "multi_worker_strategy": {
             "cluster_resolver": (None, "other?"),

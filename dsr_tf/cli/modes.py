@@ -39,6 +39,7 @@ def evaluate() -> None:
         flags.FLAGS.data_dir,
         _given("train_split"),
         _given("test_split"),
+        _given("standardize"),
     )
 
 

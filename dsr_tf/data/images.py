@@ -163,18 +163,18 @@ class Images:
                 f"Received: image_size={image_size}"
             )
 
-    def prepared(self, augment: bool | None, normalize: bool) -> "Images":
+    def prepared(self, augment: bool | None, standardize: bool) -> "Images":
         """Returns the set with another preparation of its batches.
 
         Args:
             augment: As in `Images`; None for the set's own.
-            normalize: Whether batches are normalised; otherwise they hold the
+            standardize: Whether batches are normalised; otherwise they hold the
                 values of the images as they are.
         """
         changes: dict[str, Any] = {}
         if augment is not None:
             changes["augment"] = augment
-        if not normalize:
+        if not standardize:
             channels = self.image_shape[-1]
             changes |= {"mean": (0.0,) * channels, "stddev": (1.0,) * channels}
         return replace(self, **changes)

@@ -17,7 +17,7 @@ def load_images(
     train_split: str | None = None,
     test_split: str | None = None,
     augment: bool | None = None,
-    normalize: bool = True,
+    standardize: bool = True,
 ) -> ImageSet:
     """Loads a data set by name.
 
@@ -45,7 +45,7 @@ def load_images(
         augment: Whether training images are cropped and mirrored at random,
             as in `Images`; None for the set's own: TFDS' CIFAR sets are, and
             images of many sizes always.
-        normalize: Whether mean and standard deviation of the channels are
+        standardize: Whether mean and standard deviation of the channels are
             taken out of the images. It must be True for images of many sizes.
 
     Raises:
@@ -74,7 +74,7 @@ def load_images(
             )
     if augment is not None:
         checked_switch("augment", augment)
-    checked_switch("normalize", normalize)
+    checked_switch("standardize", standardize)
     if is_own(name):
         found: ImageSet = _own(name, image_size, train_split, test_split)
         image_size = None
@@ -92,8 +92,8 @@ def load_images(
         train_examples = None
     if isinstance(found, Images):
         found = found.restricted(image_size, train_examples)
-        return found.prepared(augment, normalize)
-    return _as_they_are(found, augment, normalize)
+        return found.prepared(augment, standardize)
+    return _as_they_are(found, augment, standardize)
 
 
 def is_own(name: str) -> bool:
@@ -118,17 +118,17 @@ def _own(
         from dsr_tf.data.folders import load_folder
 
         return load_folder(name, image_size, train_split, test_split)
-    from dsr_tf.data.arrays import load_arrays
+    from dsr_tf.data.array_files import load_arrays
 
     found = load_arrays(name, train_split, test_split)
     return found.restricted(image_size, None)
 
 
 def _as_they_are(
-    images: ImageSet, augment: bool | None, normalize: bool
+    images: ImageSet, augment: bool | None, standardize: bool
 ) -> ImageSet:
     """Refuses other preparations of images that are read from TFDS' files."""
-    wrong = {"augment": augment is False, "normalize": not normalize}
+    wrong = {"augment": augment is False, "standardize": not standardize}
     for argument, is_wrong in wrong.items():
         if is_wrong:
             raise ValueError(

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from dsr_tf.callbacks import checkpoint_files
 from dsr_tf.files import remove
 from dsr_tf.files import replacing
 from dsr_tf.runs.earlier import CHECKPOINTS
+from dsr_tf.runs.earlier import DATA
 from dsr_tf.runs.earlier import FLAGS
 from dsr_tf.runs.earlier import METRICS
 from dsr_tf.runs.earlier import MODEL
@@ -157,6 +159,37 @@ class RunFolder:
                     "go on. Replace the link by what it leads to. "
                     f"Received: {self.path / name}, a link"
                 )
+
+    def write_data(self, facts: Mapping[str, str]) -> None:
+        """Writes what tells the user's own data from others, by name."""
+        self.write_text(DATA, json.dumps(facts, indent=2) + "\n")
+
+    def check_data(self, facts: Mapping[str, str]) -> None:
+        """Refuses to go on with other data than the run began with.
+
+        Args:
+            facts: What tells the data from others, by name.
+
+        Raises:
+            ValueError: With what differs, if something does.
+        """
+        try:
+            before = json.loads((self.path / DATA).read_text("utf-8"))
+        # Its flags name the same data; that is all there is to know.
+        except (OSError, ValueError):
+            return
+        differing = [
+            f"{name} was {before.get(name)} and is {value}"
+            for name, value in facts.items()
+            if before.get(name) != value
+        ]
+        if differing:
+            raise ValueError(
+                "`dataset` must hold what it held when the run began. Put that "
+                "back, add --overwrite to begin anew, or name another "
+                f"--run_dir. Received: run_dir={self.path}, where "
+                f"{'; '.join(differing)}"
+            )
 
     def begin(self, flags: str) -> None:
         """Makes the folder, removes old files of a run, writes the flags.

@@ -21,6 +21,7 @@ from dsr_tf.callbacks import resumable_fit
 from dsr_tf.callbacks.position import Position
 from dsr_tf.data import ImageSet
 from dsr_tf.data import load_images
+from dsr_tf.data.load import is_own
 from dsr_tf.distribute import choose_strategy
 from dsr_tf.distribute import is_chief
 from dsr_tf.distribute import share_batches
@@ -31,6 +32,7 @@ from dsr_tf.distribute.differences import check_alike
 from dsr_tf.distribute.workers import has_workers
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.runs import build
+from dsr_tf.runs.alike import data_facts
 from dsr_tf.runs.alike import facts
 from dsr_tf.runs.best import KeepBest
 from dsr_tf.runs.config import Config
@@ -40,6 +42,8 @@ from dsr_tf.runs.earlier import METRICS
 from dsr_tf.runs.earlier import TENSORBOARD
 from dsr_tf.runs.exported import exports
 from dsr_tf.runs.folder import RunFolder
+from dsr_tf.runs.optimizers import build_optimizer
+from dsr_tf.runs.precision import precision
 from dsr_tf.runs.report import EpochLine
 from dsr_tf.runs.report import closing_lines
 from dsr_tf.runs.report import summarize
@@ -81,6 +85,8 @@ def run(config: Config) -> dict[str, Any]:
                 config.flags, build.by_share(config)
             )
             images = _images(config)
+            if goes_on and is_own(config.data.dataset):
+                folder.check_data(data_facts(images))
         if has_workers(strategy):
             check_alike(strategy, facts(config, images))
         (resumes,) = largest(strategy, [goes_on])
@@ -101,6 +107,8 @@ def _images(config: Config) -> ImageSet:
         train_examples=data.train_examples,
         train_split=data.train_split,
         test_split=data.test_split,
+        augment=data.augment,
+        standardize=data.standardize,
     )
     # Refused here, if at all, before anything is written.
     images.train_batches(training.batch_size, training.seed)
@@ -116,7 +124,7 @@ def _run(
 ) -> dict[str, Any]:
     training, execution = config.training, config.execution
     steps = images.num_train // training.batch_size
-    with strategy.scope():
+    with strategy.scope(), precision(training.mixed_precision):
         model, initial = _compiled(config, strategy, images, steps)
     budget = build.budget(config, model)
     starts = [layer.num_active for layer in budgeted_layers(model)]
@@ -144,6 +152,8 @@ def _run(
     else:
         with agree_on(strategy):
             folder.begin(config.flags)
+            if is_own(config.data.dataset):
+                folder.write_data(data_facts(images))
         if initial:
             folder.write_model(initial, INITIAL)
     if idle and is_chief(strategy):
@@ -200,8 +210,10 @@ def _compiled(
     # More fail inside Keras on several replicas.
     num_replicas = strategy.num_replicas_in_sync
     model.compile(
-        build.build_optimizer(config, steps),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        build_optimizer(training, steps),
+        keras.losses.SparseCategoricalCrossentropy(
+            from_logits=build.gives_logits(config, model, images.image_shape)
+        ),
         metrics=["accuracy"],
         jit_compile=build.jit_compile(config, num_replicas),
         steps_per_execution=(
