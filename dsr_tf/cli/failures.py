@@ -8,12 +8,12 @@ import tensorflow as tf
 from absl import logging
 
 from dsr_tf.cli.output import FAILED
-from dsr_tf.cli.output import INTERRUPTED
-from dsr_tf.cli.output import RESUME
 from dsr_tf.cli.output import fail
 from dsr_tf.cli.output import say
 from dsr_tf.distribute import OtherWorkerError
 from dsr_tf.distribute import WorkersMissingError
+from dsr_tf.launch import INTERRUPTED
+from dsr_tf.launch import RESUME
 from dsr_tf.runs import PreemptedError
 
 # What may happen to a correct program; anything else is a fault in it, and

@@ -15,6 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dsr_tf import launch
 from dsr_tf.callbacks import Checkpoint
 from dsr_tf.callbacks import SparsityLogger
 from dsr_tf.callbacks import resumable_fit
@@ -94,7 +95,7 @@ def run(config: Config) -> dict[str, Any]:
 
 
 def _say(line: str) -> None:
-    print(f"main.py: {line}", file=sys.stderr, flush=True)
+    print(f"{launch.name()}: {line}", file=sys.stderr, flush=True)
 
 
 def _images(config: Config) -> ImageSet:
