@@ -10,6 +10,7 @@ from absl.testing import flagsaver
 
 from dsr_tf import cli
 from dsr_tf.cli import entry
+from dsr_tf.cli.flag_names import in_flags
 from dsr_tf.methods import evolution
 from tests.command_line import main
 
@@ -81,21 +82,21 @@ def test_run_is_exported_into_its_folder(starter, finished, arguments, name):
     lines = result.stdout.splitlines()
     assert lines[-1].endswith(str(path / name)) and (path / name).exists()
     assert any("bytes of the dense weights" in x for x in lines)
-    refused = f"must not hold this export already. Add --overwrite.*{name}"
+    refused = f"already holds this export. Add --overwrite.*{name}"
     assert_refused(starter.main(*command), refused, 1)
     assert starter.main(*command, "--overwrite").returncode == 0
 
 
 def test_only_finished_runs_are_exported(starter, tmp_path):
     result = starter.main("--mode=export", f"--run_dir={tmp_path}")
-    assert_refused(result, "`run_dir` must be the folder of a finished run", 1)
+    assert_refused(result, "--run_dir must be the folder of a finished run", 1)
 
 
 @pytest.mark.slow
 def test_second_run_is_refused(starter, finished):
     path, _ = finished
     result = starter.main(f"--run_dir={path}", "--epochs=2")
-    other = "must not hold a finished run with other flags.*--overwrite"
+    other = "already holds a finished run with other flags.*--overwrite"
     assert_refused(result, other, 1)
 
 
@@ -306,7 +307,7 @@ def test_bad_arguments_end_the_program(starter, argument, message):
 @pytest.mark.slow
 def test_budget_that_is_too_small_is_refused(starter, tmp_path):
     result = starter.main(f"--run_dir={tmp_path}", "--num_pruned=6000")
-    assert_refused(result, "`num_pruned` must be smaller than the budget", 1)
+    assert_refused(result, "--num_pruned must be smaller than the budget", 1)
 
 
 def test_run_to_start_from_must_be_there(starter, tmp_path):
@@ -315,7 +316,7 @@ def test_run_to_start_from_must_be_there(starter, tmp_path):
         f"--init_from={tmp_path}",
         f"--run_dir={tmp_path}",
     )
-    assert_refused(result, "`init_from` must be the folder of a finished", 1)
+    assert_refused(result, "--init_from must be the folder of a finished", 1)
 
 
 @pytest.mark.slow
@@ -340,7 +341,7 @@ def test_broken_files_of_a_data_set_are_one_line(starter, tmp_path):
 @pytest.mark.slow
 def test_too_many_examples_are_refused(starter, tmp_path):
     result = starter.main(f"--run_dir={tmp_path}", "--train_examples=1501")
-    assert_refused(result, "`train_examples` must be from 1 to .* 1500", 1)
+    assert_refused(result, "--train_examples must be from 1 to .* 1500", 1)
 
 
 def config(*arguments):
@@ -490,6 +491,25 @@ def test_data_that_cannot_be_had_is_one_line(starter, tmp_path):
     )
     assert_refused(result, "fashion_mnist' is not at .*tfds build", 1)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "message, shown",
+    [
+        (
+            "`run_dir` must be a folder. Received: run_dir=a, a file",
+            "--run_dir must be a folder. Received: --run_dir=a, a file",
+        ),
+        (
+            "`fit` needs `epochs`. Received: epochs=3 and depth=x/seed=1",
+            "`fit` needs --epochs. Received: --epochs=3 and --depth=x/seed=1",
+        ),
+        ("with --seed=0 there and 1 here", "with --seed=0 there and 1 here"),
+        ("`model.build` of x_seed=3", "`model.build` of x_seed=3"),
+    ],
+)
+def test_messages_name_flags(message, shown):
+    assert in_flags(message) == shown
 
 
 def test_help_lists_flags_with_their_defaults(starter):

@@ -7,6 +7,7 @@ from typing import NoReturn
 import tensorflow as tf
 from absl import logging
 
+from dsr_tf.cli.flag_names import in_flags
 from dsr_tf.cli.output import FAILED
 from dsr_tf.cli.output import fail
 from dsr_tf.cli.output import say
@@ -65,7 +66,7 @@ def _reason(error: BaseException) -> str:
         return f"the memory is not enough ({error})"
     if isinstance(error, OverflowError):
         return f"a number is too large ({error})"
-    return str(error)
+    return in_flags(str(error))
 
 
 def _end_without(error: tf.errors.OpError) -> NoReturn:

@@ -72,8 +72,8 @@ def export_run(
         )
     if os.path.lexists(path) and not overwrite:
         raise ValueError(
-            "`run_dir` must not hold this export already. Add --overwrite to "
-            f"replace it. Received: run_dir={run_dir}, with {path.name}"
+            "`run_dir` already holds this export. Add --overwrite to replace "
+            f"it. Received: run_dir={run_dir}, with {path.name}"
         )
     # Not while the run is trained further, or exported by another process.
     with RunFolder(folder).owned():

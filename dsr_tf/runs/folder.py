@@ -74,7 +74,7 @@ class RunFolder:
             self._lock.acquire(blocking=False)
         except Timeout:
             raise ValueError(
-                "`run_dir` must not be in use by another process. Wait until "
+                "`run_dir` is in use by another process. Wait until "
                 "that has ended, or name another --run_dir. "
                 f"Received: run_dir={self.path}"
             ) from None
@@ -114,7 +114,7 @@ class RunFolder:
             # Of a run that was killed between its last two steps.
             self._keep_last_checkpoint()
             raise ValueError(
-                "`run_dir` must not hold a finished run. Give more --epochs to "
+                "`run_dir` already holds a finished run. Give more --epochs to "
                 "train it further, add --overwrite to replace it, or name "
                 f"another --run_dir. Received: run_dir={self.path}"
             )
@@ -139,7 +139,7 @@ class RunFolder:
         if earlier.is_finished:
             kind, use = "a finished", "train it further, with more --epochs"
         return ValueError(
-            f"`run_dir` must not hold {kind} run with other flags. Give its "
+            f"`run_dir` already holds {kind} run with other flags. Give its "
             f"flags to {use}, add --overwrite to replace it, or name another "
             f"--run_dir. Received: run_dir={self.path} with {differing}"
         )
@@ -202,7 +202,7 @@ class RunFolder:
             self._acquire()
             if self.resumes(flags):
                 raise ValueError(
-                    "`run_dir` must not be in use by another run. "
+                    "`run_dir` is in use by another run. "
                     f"Received: run_dir={self.path}, where one has just begun"
                 )
         # What was exported is of another network, too.
