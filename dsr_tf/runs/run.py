@@ -45,6 +45,7 @@ from dsr_tf.runs.exported import exports
 from dsr_tf.runs.folder import RunFolder
 from dsr_tf.runs.optimizers import build_optimizer
 from dsr_tf.runs.precision import precision
+from dsr_tf.runs.progress import Progress
 from dsr_tf.runs.report import EpochLine
 from dsr_tf.runs.report import closing_lines
 from dsr_tf.runs.report import summarize
@@ -277,6 +278,10 @@ def _fit(
     own = (
         checkpoint.reallocation,
         checkpoint.logger,
+        # Keras waits for each batch where a callback hears of it.
+        Progress(training.epochs, steps)
+        if is_chief(strategy) and sys.stdout.isatty()
+        else None,
         EpochLine(training.epochs) if is_chief(strategy) else None,
         keras.callbacks.CSVLogger(str(folder.path / METRICS), append=True),
         KeepBest(folder, keep_best) if keep_best else None,
