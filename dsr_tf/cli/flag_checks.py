@@ -22,7 +22,7 @@ Values = dict[str, Any]
 # Returns what is wrong, if anything is.
 Check = Callable[[Values], str | None]
 # What a method that requires a flag wants of it, where more is to be said.
-_WANTED = {"init_from": ", a trained dense network"}
+_WANTED = {"init_from": ", a trained dense network, or --model=FILE.keras"}
 _LIBRARY = ", ".join(MODELS)
 # Beyond what is trained anywhere; others are limited by their type.
 _MOST = {"depth": 1204, "image_size": 10_000}

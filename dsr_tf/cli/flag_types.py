@@ -8,6 +8,7 @@ from absl import flags
 from dsr_tf import schedules
 from dsr_tf.runs.build import MODELS
 from dsr_tf.runs.build import is_own
+from dsr_tf.runs.config import AUTO
 from dsr_tf.runs.own_network import is_file
 from dsr_tf.runs.own_network import is_function
 from dsr_tf.runs.own_network import near_applications
@@ -124,6 +125,17 @@ class Schedule(flags.ArgumentParser):
         if isinstance(argument, by_step) and not self._ramps:
             raise ValueError("no ramp")
         return argument
+
+
+class Period(Schedule):
+    """Parses a schedule of steps, or `auto`."""
+
+    def __init__(self) -> None:
+        super().__init__(int, Number(lower=1), by_epoch=True, ramps=True)
+        self.syntactic_help = f"{AUTO}, {self.syntactic_help}"
+
+    def parse(self, argument: Any) -> Any:
+        return AUTO if argument == AUTO else super().parse(argument)
 
 
 class GranularityName(flags.ArgumentParser):

@@ -58,6 +58,7 @@ def compare() -> None:
 
 MODES: dict[str, Callable[[], None]] = {
     "train": train,
+    "prune": train,
     "export": export,
     "evaluate": evaluate,
     "report": report,

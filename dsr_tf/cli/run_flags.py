@@ -4,6 +4,7 @@ from absl import flags
 
 from dsr_tf.cli.flag_types import GranularityName
 from dsr_tf.cli.flag_types import ModelName
+from dsr_tf.cli.flag_types import Period
 from dsr_tf.cli.flag_types import define_number
 from dsr_tf.cli.flag_types import define_schedule
 from dsr_tf.methods.records import records
@@ -198,12 +199,14 @@ TRAINING = (
     ),
 )
 MOVES = (
-    define_schedule(
+    flags.DEFINE(
+        Period(),
         "period",
         "0:15,25:30,50:60,75:120",
-        "Optimizer steps between reallocations or prunes.",
-        int,
-        lower=1,
+        "Optimizer steps between reallocations or prunes. auto: a hundredth of "
+        "the training; with --num_prunes, so that these end after three "
+        "quarters of it.",
+        serializer=flags.ArgumentSerializer(),
     ),
     flags.DEFINE_integer(
         "stop_epoch",

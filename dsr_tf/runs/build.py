@@ -14,6 +14,7 @@ from dsr_tf.convert import sparsify
 from dsr_tf.convert.kernel_sparsities import Scoring
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.runs import outputs
+from dsr_tf.runs.config import AUTO
 from dsr_tf.runs.config import Config
 from dsr_tf.runs.own_network import own_network
 from dsr_tf.schedules import ByEpoch
@@ -194,6 +195,7 @@ def by_share(config: Config) -> list[str]:
         name
         for name, value in values.items()
         if isinstance(value, ByShare)
+        or (name == "period" and value == AUTO)
         or (isinstance(value, Ramp) and isinstance(value.until, float))
     ]
 

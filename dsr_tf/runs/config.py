@@ -8,6 +8,9 @@ from dsr_tf.methods.records import find
 from dsr_tf.methods.records import records
 from dsr_tf.schedules import Schedule
 
+# A period that depends on the length of the training.
+AUTO = "auto"
+
 
 @dataclass(frozen=True)
 class Data:
@@ -130,12 +133,13 @@ class Moves:
     """When weights move.
 
     Args:
-        period: Schedule of the optimizer steps between reallocations.
+        period: Schedule of the optimizer steps between reallocations, or
+            `"auto"`: by the length of the training.
         stop_epoch: Epoch from which on the masks no longer change, or None.
         begin_step: Optimizer step from which on `period` counts.
     """
 
-    period: Schedule
+    period: Any
     stop_epoch: int | None
     begin_step: int = 0
 

@@ -35,6 +35,7 @@ from dsr_tf.layers import budgeted_layers
 from dsr_tf.runs import build
 from dsr_tf.runs.alike import data_facts
 from dsr_tf.runs.alike import facts
+from dsr_tf.runs.auto_period import with_period
 from dsr_tf.runs.best import KeepBest
 from dsr_tf.runs.config import Config
 from dsr_tf.runs.earlier import CHECKPOINTS
@@ -92,6 +93,8 @@ def run(config: Config) -> dict[str, Any]:
         if has_workers(strategy):
             check_alike(strategy, facts(config, images))
         (resumes,) = largest(strategy, [goes_on])
+        steps = images.num_train // config.training.batch_size
+        config = with_period(config, steps)
         return _run(config, strategy, folder, images, bool(resumes))
 
 
