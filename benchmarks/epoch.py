@@ -30,6 +30,7 @@ from dsr_tf.data import Images
 from dsr_tf.data import load_images
 from dsr_tf.data import train_batches
 from dsr_tf.runs import build
+from dsr_tf.runs.optimizers import build_optimizer
 
 BATCH = 100
 EPOCHS = 4
@@ -99,7 +100,7 @@ def own_epochs(images: Images, method: str, quick: bool) -> Callable[[], float]:
     config = paper_config("mnist_lenet_dsr_99", *changes)
     model = build.build_model(config, images.image_shape, 10)
     model.compile(
-        build.build_optimizer(config, steps),
+        build_optimizer(config.training, steps),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
         jit_compile=build.jit_compile(config, num_replicas=1),

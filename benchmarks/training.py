@@ -17,6 +17,7 @@ from absl.testing import flagsaver
 from dsr_tf import cli
 from dsr_tf.runs import Config
 from dsr_tf.runs import build
+from dsr_tf.runs.optimizers import build_optimizer
 
 # Images, classes and number of images of the data sets.
 DATASETS = {
@@ -64,7 +65,7 @@ class Training:
         batch_size = config.training.batch_size
         self.model = build.build_model(config, shape, classes)
         self.model.compile(
-            build.build_optimizer(config, num_images // batch_size),
+            build_optimizer(config.training, num_images // batch_size),
             keras.losses.SparseCategoricalCrossentropy(from_logits=True),
             metrics=["accuracy"],
             jit_compile=jit_compile,

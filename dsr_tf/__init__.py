@@ -1,5 +1,10 @@
 """Sparse training for Keras 3 under a fixed parameter budget."""
 
+# Before all that loads TensorFlow.
+from dsr_tf import launch  # noqa: F401
+
+# isort: split
+
 from dsr_tf import callbacks
 from dsr_tf import data
 from dsr_tf import distribute

@@ -9,6 +9,7 @@ from pathlib import Path
 PACKAGE = Path(__file__).parents[1] / "dsr_tf"
 # The lowest first: a room imports from those before it, and from no other.
 ROOMS = (
+    "launch",
     "checks",
     "files",
     "budget",
@@ -29,6 +30,8 @@ ROOMS = (
     "reports",
     "cli",
 )
+# What is the program itself is in no room.
+ENTRIES = ("__init__", "__main__")
 
 
 def imported(path):
@@ -51,7 +54,7 @@ def files():
     """Yields the files of all rooms, with their rooms."""
     for path in sorted(PACKAGE.rglob("*.py")):
         first = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-        if first != "__init__":
+        if first not in ENTRIES:
             yield first, path
 
 

@@ -106,7 +106,7 @@ COMPARE = f"$MAIN --mode=compare --runs='{OLD}/*'"
         ("$MAIN --help | true", UNREAD, ""),
         (f"{COMPARE} > /dev/full", 1, "main.py: [Errno 28] No space left"),
         ("$MAIN --help > /dev/full", 1, "main.py: [Errno 28] No space left"),
-        ("$MAIN --runs=none --mode=compare > /dev/full", 1, "main.py: `runs`"),
+        ("$MAIN --runs=none --mode=compare > /dev/full", 1, "main.py: --runs"),
         (f"{COMPARE} >&- <&-", 0, ""),
     ],
 )
@@ -227,7 +227,7 @@ def test_damaged_runs_are_refused_in_one_line(starter, tmp_path):
         assert (ended.returncode, ended.stdout) == (1, ""), ended
         (line,) = ended.stderr.splitlines()
         assert line.startswith(
-            ("main.py: `run_dir`", "main.py: `model", "main.py: `dataset")
+            ("main.py: --run_dir", "main.py: --model", "main.py: --dataset")
         ), line
 
 

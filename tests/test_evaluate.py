@@ -171,7 +171,7 @@ def test_command_line_evaluates(starter, finished, tmp_path):
     )
     assert missing.returncode == 1 and missing.stdout == ""
     assert len(missing.stderr.splitlines()) == 1
-    assert "`model_path` must be the folder of a finished" in missing.stderr
+    assert "--model_path must be the folder of a finished" in missing.stderr
 
 
 def test_a_file_that_crashes_tflite_is_one_line(finished, tmp_path):

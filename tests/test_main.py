@@ -10,6 +10,7 @@ from absl.testing import flagsaver
 
 from dsr_tf import cli
 from dsr_tf.cli import entry
+from dsr_tf.cli.flag_names import in_flags
 from dsr_tf.methods import evolution
 from tests.command_line import main
 
@@ -81,21 +82,21 @@ def test_run_is_exported_into_its_folder(starter, finished, arguments, name):
     lines = result.stdout.splitlines()
     assert lines[-1].endswith(str(path / name)) and (path / name).exists()
     assert any("bytes of the dense weights" in x for x in lines)
-    refused = f"must not hold this export already. Add --overwrite.*{name}"
+    refused = f"already holds this export. Add --overwrite.*{name}"
     assert_refused(starter.main(*command), refused, 1)
     assert starter.main(*command, "--overwrite").returncode == 0
 
 
 def test_only_finished_runs_are_exported(starter, tmp_path):
     result = starter.main("--mode=export", f"--run_dir={tmp_path}")
-    assert_refused(result, "`run_dir` must be the folder of a finished run", 1)
+    assert_refused(result, "--run_dir must be the folder of a finished run", 1)
 
 
 @pytest.mark.slow
 def test_second_run_is_refused(starter, finished):
     path, _ = finished
     result = starter.main(f"--run_dir={path}", "--epochs=2")
-    other = "must not hold a finished run with other flags.*--overwrite"
+    other = "already holds a finished run with other flags.*--overwrite"
     assert_refused(result, other, 1)
 
 
@@ -117,8 +118,12 @@ def test_second_run_is_refused(starter, finished):
         ("--width=0", "a number above 0"),
         ("--method=dense --tensorboard", "--tensorboard needs a --method"),
         ("--method=compressed", "needs --init_from, a trained dense network"),
-        ("--masks_from=run", "--masks_from and --weights_from go together"),
-        ("--weights_from=run", "--masks_from and --weights_from go together"),
+        ("--masks_from=run", "needs --weights_from or --init_from"),
+        ("--weights_from=run", "--weights_from needs --masks_from, and no"),
+        (
+            "--masks_from=run --weights_from=a --init_from=b",
+            "--weights_from needs --masks_from, and no --init_from",
+        ),
         (
             "--method=dense --masks_from=a --weights_from=a",
             "trains under masks",
@@ -172,7 +177,35 @@ def test_second_run_is_refused(starter, finished):
         ("--temperature=linear:1:2:3:4", "or KIND:START:END, such as"),
         ("--drop_fraction=cosine:1:0", "one float from 0, below 1, or a sch"),
         ("--drop_fraction=0:0.1,5:1", "one float from 0, below 1, or a sch"),
-        ("--learning_rate=linear:0.1:0.01", "a schedule of EPOCH:VALUE"),
+        ("--learning_rate=linear:0:0.01", "one float above 0, or a schedule"),
+        ("--learning_rate=0", "one float above 0, or a schedule"),
+        ("--learning_rate=0:0.1,5:0", "one float above 0, or a schedule"),
+        ("--learning_rate=exponential:0.1:0", "one float above 0, or a sch"),
+        ("--model=MobileNet2", "must be lenet.*; near: MobileNetV2"),
+        ("--model=x", "a .keras file, or module:function"),
+        ("--model=a\0b.keras", "must not hold a null byte"),
+        (
+            "--model=MobileNetV2 --method=thin_dense --width=0.5",
+            "thin_dense does not go with --model=MobileNetV2: only networks of",
+        ),
+        ("--model=a:b --width=0.5", "--width does not go with --model=a:b"),
+        ("--model=a:b --l1=0.1", "--l1 does not go with --model=a:b: give its"),
+        ("--model=a.keras --l2=1", "--l2 does not go with --model=a.keras"),
+        ("--model=VGG16 --group_lasso=1", "--group_lasso does not go with"),
+        ("--model=a:b --depth=16", "--depth has no effect with --model=a:b"),
+        (
+            "--model=a.keras --mixed_precision=float16",
+            "--mixed_precision needs a --model that is no .keras file",
+        ),
+        (
+            "--model=a.keras --masks_from=b --weights_from=random",
+            "--weights_from=random needs a --model that is no .keras file",
+        ),
+        ("--optimizer=adamw --momentum=0.5", "it belongs to --optimizer=sgd"),
+        ("--optimizer=adamax2", "should be one of <sgd|adam|"),
+        ("--warmup_epochs=3 --epochs=3", "=3 must be below --epochs=3"),
+        ("--weight_decay=-1", "a number from 0"),
+        ("--mixed_precision=int8", "should be one of <float16|bfloat16>"),
         ("--period=linear:0:8", "one int from 1, or a schedule"),
         ("--period=linear:4:8:-1", "one int from 1, or a schedule"),
         (
@@ -277,7 +310,7 @@ def test_bad_arguments_end_the_program(starter, argument, message):
 @pytest.mark.slow
 def test_budget_that_is_too_small_is_refused(starter, tmp_path):
     result = starter.main(f"--run_dir={tmp_path}", "--num_pruned=6000")
-    assert_refused(result, "`num_pruned` must be smaller than the budget", 1)
+    assert_refused(result, "--num_pruned must be smaller than the budget", 1)
 
 
 def test_run_to_start_from_must_be_there(starter, tmp_path):
@@ -286,7 +319,7 @@ def test_run_to_start_from_must_be_there(starter, tmp_path):
         f"--init_from={tmp_path}",
         f"--run_dir={tmp_path}",
     )
-    assert_refused(result, "`init_from` must be the folder of a finished", 1)
+    assert_refused(result, "--init_from must be the folder of a finished", 1)
 
 
 @pytest.mark.slow
@@ -311,7 +344,7 @@ def test_broken_files_of_a_data_set_are_one_line(starter, tmp_path):
 @pytest.mark.slow
 def test_too_many_examples_are_refused(starter, tmp_path):
     result = starter.main(f"--run_dir={tmp_path}", "--train_examples=1501")
-    assert_refused(result, "`train_examples` must be from 1 to .* 1500", 1)
+    assert_refused(result, "--train_examples must be from 1 to .* 1500", 1)
 
 
 def config(*arguments):
@@ -371,6 +404,11 @@ DIFFERENT = (
     ("--begin_step=5", "--begin_step=6"),
     ("--distribution=balanced", "--distribution=erk"),
     ("--stop_epoch=3", f"--dataset={'x' * 300}"),
+    ("--optimizer=adam", "--weight_decay=0.1", "--warmup_epochs=2"),
+    ("--learning_rate=cosine:0.1:0", "--jit=off", "--augment", "--noaugment"),
+    ("--model=a/b.keras", "--model=a/c.keras", "--model=a:b", "--model=VGG16"),
+    ("--dataset=a/", "--dataset=a.npz", "--nostandardize"),
+    ("--mixed_precision=bfloat16", "--image_size=9"),
 )
 
 
@@ -458,6 +496,25 @@ def test_data_that_cannot_be_had_is_one_line(starter, tmp_path):
     )
     assert_refused(result, "fashion_mnist' is not at .*tfds build", 1)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "message, shown",
+    [
+        (
+            "`run_dir` must be a folder. Received: run_dir=a, a file",
+            "--run_dir must be a folder. Received: --run_dir=a, a file",
+        ),
+        (
+            "`fit` needs `epochs`. Received: epochs=3 and depth=x/seed=1",
+            "`fit` needs --epochs. Received: --epochs=3 and --depth=x/seed=1",
+        ),
+        ("with --seed=0 there and 1 here", "with --seed=0 there and 1 here"),
+        ("`model.build` of x_seed=3", "`model.build` of x_seed=3"),
+    ],
+)
+def test_messages_name_flags(message, shown):
+    assert in_flags(message) == shown
 
 
 def test_help_lists_flags_with_their_defaults(starter):

@@ -833,4 +833,4 @@ def test_report_is_written_by_its_command(starter, runs, tmp_path):
     assert result.stdout.splitlines()[-1].endswith(str(out / "index.html"))
     again = starter.main(*command)
     assert again.returncode == 1 and again.stdout == ""
-    assert re.fullmatch(r"main.py: `out` already .*\n", again.stderr)
+    assert re.fullmatch(r"main.py: --out already .*\n", again.stderr)

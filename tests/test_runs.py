@@ -14,6 +14,7 @@ from dsr_tf.models import lenet_300_100
 from dsr_tf.runs import build
 from dsr_tf.runs.flagfile import parsed_flags
 from dsr_tf.runs.folder import RunFolder
+from dsr_tf.runs.optimizers import build_optimizer
 from dsr_tf.runs.start import start_models
 from dsr_tf.schedules import Constant
 from dsr_tf.schedules import FromEpoch
@@ -307,7 +308,7 @@ def test_run_dir_must_be_a_folder(tmp_path):
 
 
 def test_learning_rate_changes_with_the_epoch():
-    optimizer = build.build_optimizer(CONFIG, steps_per_epoch=15)
+    optimizer = build_optimizer(CONFIG.training, steps_per_epoch=15)
     rates = []
     for step in (0, 29, 30, 44):
         optimizer.iterations.assign(step)
@@ -404,7 +405,7 @@ def test_stop_epoch_ends_reallocation(tmp_path):
 
 
 def test_momentum_and_penalties_reach_the_optimizer_and_the_model():
-    optimizer = build.build_optimizer(config("", momentum=0.5), 15)
+    optimizer = build_optimizer(config("", momentum=0.5).training, 15)
     assert optimizer.momentum == 0.5 and optimizer.nesterov
     model = build.build_model(config("", l1=0.5, l2=0.25), (8, 8, 1), 10)
     weights = np.concatenate(
@@ -542,8 +543,16 @@ def test_a_run_may_have_left_less_than_a_block_unspent(tmp_path):
     assert (found == positions[1:]).all()
     first.kernel_blocks.move(positions[2:])
     model.save(tmp_path / "model.keras")
-    with pytest.raises(ValueError, match="a run with the same budget"):
-        start_models(begin, (8, 8, 1), 10)
+    # Two blocks less is another budget: so many are drawn as it leaves free.
+    started, _ = start_models(begin, (8, 8, 1), 10)
+    found, kept = (
+        [x.num_active for x in sparse_layers(each)]
+        for each in (started, lenet_300_100((8, 8, 1), sparsity=0.9))
+    )
+    largest = max(layer.unit_size for layer in sparse_layers(started))
+    assert 0 <= sum(kept) - sum(found) < largest
+    mask = model.get_layer("dense_1").kernel_mask.numpy()
+    assert started.get_layer("dense_1").kernel_mask.numpy()[mask].all()
 
 
 @pytest.mark.parametrize("method", ["static", "dsr", "set", "deepr"])
@@ -576,18 +585,34 @@ def test_trained_weights_that_are_not_sparse_get_masks(finished, dense):
             assert np.array_equal(layer.kernel_mask, fresh.kernel_mask)
 
 
-@pytest.mark.parametrize(
-    "changes, message",
-    [
-        ({"sparsity": 0.8}, "budget as this run, 10040: give.*5020 active"),
-        ({"width": 0.5}, "whose weights fit this network.*shape"),
-    ],
-)
-def test_trained_weights_of_another_budget_are_refused(
-    finished, changes, message
+@pytest.mark.parametrize("sparsity", [0.8, 0.95])
+def test_trained_weights_under_another_budget_are_the_largest(
+    finished, sparsity
 ):
-    begin = config("", method="static", init_from=str(finished[0]), **changes)
-    with pytest.raises(ValueError, match=f"`init_from` must .*{message}"):
+    path = str(finished[0])
+    begin = config("", method="set", init_from=path, sparsity=sparsity)
+    model, initial = start_models(begin, (8, 8, 1), 10)
+    run = keras.models.load_model(finished[0] / "model.keras")
+    pairs = list(zip(sparse_layers(model), sparse_layers(run), strict=True))
+    assert sum(x.num_active for x, _ in pairs) == round((1 - sparsity) * 50_200)
+    for new, old in pairs:
+        mask = new.kernel_mask.numpy()
+        before = np.abs(old.kernel.numpy())
+        if sparsity < 0.9:
+            assert mask[old.kernel_mask.numpy()].all()
+            # What is added is drawn, and not the first of all.
+            added = np.flatnonzero(mask & ~old.kernel_mask.numpy())
+            assert added.mean() > 0.4 * mask.size
+        else:
+            assert before[mask].min() >= before[~mask].max()
+        assert (new.kernel.numpy() == old.kernel.numpy() * mask).all()
+        kernel = initial.get_layer(new.name).kernel.numpy()
+        assert (kernel == old.kernel.numpy()).all()
+
+
+def test_trained_weights_of_another_network_are_refused(finished):
+    begin = config("", method="static", init_from=str(finished[0]), width=0.5)
+    with pytest.raises(ValueError, match="whose weights fit this netw.*shape"):
         start_models(begin, (8, 8, 1), 10)
 
 

@@ -399,6 +399,10 @@ def rows(tmp_path_factory):
             "hidden": ((4, 4), "list"),
             "name": ("mlp", "keras"),
         },
+        "WarmUp": {
+            "learning_rate": (0.1, "keras"),
+            "warmup_steps": (10, "positive count"),
+        },
         "load_dense_weights": {
             "model": (network(layers.SparseDense, sparsity=0.5), "other"),
             "path": (folder / "dense.weights.h5", "path"),
@@ -410,6 +414,8 @@ def rows(tmp_path_factory):
             "train_examples": (None, "count?"),
             "train_split": (None, "text?"),
             "test_split": (None, "text?"),
+            "augment": (None, "switch?"),
+            "standardize": (True, "switch"),
         },
         "multi_worker_strategy": {
             "cluster_resolver": (None, "other?"),

@@ -16,10 +16,12 @@ from dsr_tf.cli.failures import end
 from dsr_tf.cli.flag_files import parsed
 from dsr_tf.cli.help import help_text
 from dsr_tf.cli.modes import MODES
+from dsr_tf.cli.modes import train
 from dsr_tf.cli.output import BAD_FLAGS
 from dsr_tf.cli.output import FAILED
 from dsr_tf.cli.output import fail
 from dsr_tf.cli.output import to_a_reader
+from dsr_tf.cli.prune_mode import prepare_prune
 from dsr_tf.cli.typed import check_typed
 
 
@@ -37,7 +39,7 @@ def _do(argv: Sequence[str]) -> None:
         fail(text, BAD_FLAGS)
     if flags.FLAGS.verbosity <= 0:
         logging.set_verbosity(logging.ERROR)
-    trains = flags.FLAGS.mode == "train"
+    trains = MODES[flags.FLAGS.mode] is train
     if not trains:
         _take_interrupts()
     try:
@@ -59,6 +61,7 @@ def parse_flags(argv: Sequence[str]) -> list[str]:
         _show_help()
     try:
         left = parsed(argv)
+        prepare_prune()
         check_typed(argv)
         return left
     except flags.Error as error:

@@ -7,13 +7,14 @@ from typing import NoReturn
 import tensorflow as tf
 from absl import logging
 
+from dsr_tf.cli.flag_names import in_flags
 from dsr_tf.cli.output import FAILED
-from dsr_tf.cli.output import INTERRUPTED
-from dsr_tf.cli.output import RESUME
 from dsr_tf.cli.output import fail
 from dsr_tf.cli.output import say
 from dsr_tf.distribute import OtherWorkerError
 from dsr_tf.distribute import WorkersMissingError
+from dsr_tf.launch import INTERRUPTED
+from dsr_tf.launch import RESUME
 from dsr_tf.runs import PreemptedError
 
 # What may happen to a correct program; anything else is a fault in it, and
@@ -65,7 +66,7 @@ def _reason(error: BaseException) -> str:
         return f"the memory is not enough ({error})"
     if isinstance(error, OverflowError):
         return f"a number is too large ({error})"
-    return str(error)
+    return in_flags(str(error))
 
 
 def _end_without(error: tf.errors.OpError) -> NoReturn:

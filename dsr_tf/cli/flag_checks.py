@@ -13,13 +13,17 @@ from dsr_tf.cli.flag_types import LARGEST_INT
 from dsr_tf.methods.record import Record
 from dsr_tf.methods.records import find
 from dsr_tf.methods.records import records
+from dsr_tf.runs.build import MODELS
+from dsr_tf.runs.build import is_own
+from dsr_tf.runs.own_network import is_file
 from dsr_tf.units import Granularity
 
 Values = dict[str, Any]
 # Returns what is wrong, if anything is.
 Check = Callable[[Values], str | None]
 # What a method that requires a flag wants of it, where more is to be said.
-_WANTED = {"init_from": ", a trained dense network"}
+_WANTED = {"init_from": ", a trained dense network, or --model=FILE.keras"}
+_LIBRARY = ", ".join(MODELS)
 # Beyond what is trained anywhere; others are limited by their type.
 _MOST = {"depth": 1204, "image_size": 10_000}
 
@@ -55,6 +59,8 @@ def listed(chosen: Iterable[Record]) -> str:
 
 def _missing(flag: str, values: Values) -> str | None:
     record = _record(values)
+    if flag == "init_from" and is_file(values["model"]):
+        return None
     if flag in record.requires and values[flag] is None:
         return f"--method={record.name} needs --{flag}{_WANTED.get(flag, '')}"
     return None
@@ -86,7 +92,7 @@ for _name in (name for names in GROUPS.values() for name in names):
             "must not hold a null byte",
         )
 for _name in sorted({name for x in records() for name in x.requires}):
-    check("method", _name)(partial(_missing, _name))
+    check("method", "model", _name)(partial(_missing, _name))
 
 
 @check("mode", "format", "quantize", "encoding", "inputs")
@@ -128,11 +134,11 @@ def _hashed_start_fresh(values: Values) -> str | None:
 @check("masks_from", "weights_from", "init_from")
 def _ablations_are_whole(values: Values) -> str | None:
     masks, weights = values["masks_from"], values["weights_from"]
-    together = (masks is None) == (weights is None)
-    if not together or (masks is not None and values["init_from"] is not None):
-        return (
-            "--masks_from and --weights_from go together, without --init_from"
-        )
+    start = values["init_from"]
+    if weights is not None and (masks is None or start is not None):
+        return "--weights_from needs --masks_from, and no --init_from"
+    if masks is not None and weights is None and start is None:
+        return "--masks_from needs --weights_from or --init_from"
     return None
 
 
@@ -174,6 +180,58 @@ def _power_is_of_a_polynomial(values: Values) -> str | None:
     schedule, power = values["prune_schedule"], values["prune_power"]
     if values["method"] == "compressed" and power != 3 and schedule != "cubic":
         return f"--prune_power={power:g} needs --prune_schedule=cubic"
+    return None
+
+
+@check("method", "model", "width")
+def _own_networks_have_one_width(values: Values) -> str | None:
+    model, width = values["model"], values["width"]
+    if not is_own(model):
+        return None
+    if _record(values).name == "thin_dense":
+        return (
+            f"--method=thin_dense does not go with --model={model}: only "
+            f"networks of this library can be made thinner, {_LIBRARY}"
+        )
+    if width is not None:
+        return f"--width does not go with --model={model}, but with {_LIBRARY}"
+    return None
+
+
+@check("model", "l1", "l2", "group_lasso")
+def _own_networks_have_their_penalties(values: Values) -> str | None:
+    if not is_own(values["model"]):
+        return None
+    for name in ("l1", "l2", "group_lasso"):
+        if values[name] and flags.FLAGS[name].present:
+            return (
+                f"--{name} does not go with --model={values['model']}: give "
+                "its layers their regularizers, or take --weight_decay"
+            )
+    return None
+
+
+@check("model", "weights_from", "mixed_precision")
+def _files_are_as_they_are(values: Values) -> str | None:
+    if not is_file(values["model"]):
+        return None
+    if values["weights_from"] == "random":
+        return "--weights_from=random needs a --model that is no .keras file"
+    if values["mixed_precision"]:
+        return (
+            "--mixed_precision needs a --model that is no .keras file, whose "
+            "layers have their own precision"
+        )
+    return None
+
+
+@check("epochs", "warmup_epochs")
+def _warm_up_ends(values: Values) -> str | None:
+    if values["warmup_epochs"] >= values["epochs"]:
+        return (
+            f"--warmup_epochs={values['warmup_epochs']:g} must be below "
+            f"--epochs={values['epochs']}"
+        )
     return None
 
 

@@ -6,6 +6,12 @@ from typing import Any
 from absl import flags
 
 from dsr_tf import schedules
+from dsr_tf.runs.build import MODELS
+from dsr_tf.runs.build import is_own
+from dsr_tf.runs.config import AUTO
+from dsr_tf.runs.own_network import is_file
+from dsr_tf.runs.own_network import is_function
+from dsr_tf.runs.own_network import near_applications
 from dsr_tf.schedules import ByEpoch
 from dsr_tf.schedules import Constant
 from dsr_tf.units import Granularity
@@ -62,13 +68,21 @@ class Schedule(flags.ArgumentParser):
         by_epoch: Whether a single value is written with epoch 0, as in `0:15`;
             otherwise as in `15`.
         ramps: Whether the schedule may change from step to step.
+        ends_at_lower: Whether a ramp may end at the lower bound, which other
+            values must be above.
     """
 
     def __init__(
-        self, number: type, bounds: Number, by_epoch: bool, ramps: bool
+        self,
+        number: type,
+        bounds: Number,
+        by_epoch: bool,
+        ramps: bool,
+        ends_at_lower: bool = False,
     ) -> None:
         self._number, self._bounds = number, bounds
         self._by_epoch, self._ramps = by_epoch, ramps
+        self._ends_at_lower = ends_at_lower
         self.syntactic_help = _schedule_help(number, bounds, ramps)
 
     def flag_type(self) -> str:
@@ -77,7 +91,7 @@ class Schedule(flags.ArgumentParser):
     def parse(self, argument: Any) -> Any:
         try:
             schedule = self._schedule(argument)
-            allowed = all(map(self._bounds.allows, schedule.values))
+            allowed = all(map(self._bounds.allows, self._bounded(schedule)))
         # A text may have too many parts, or none.
         except (ValueError, TypeError):
             allowed = False
@@ -88,6 +102,13 @@ class Schedule(flags.ArgumentParser):
         if not self._fits(schedule):
             raise ValueError(_TOO_LARGE)
         return schedule
+
+    def _bounded(self, schedule: Any) -> list[Any]:
+        """Returns the values that must be within the bounds."""
+        is_ramp = isinstance(schedule, schedules.Ramp)
+        if self._ends_at_lower and is_ramp and schedule.end == 0:
+            return [schedule.start]
+        return list(schedule.values)
 
     def _fits(self, schedule: Any) -> bool:
         most = LARGEST_INT if self._number is int else _LARGEST
@@ -132,6 +153,17 @@ class Amount(flags.ArgumentParser):
         return count
 
 
+class Period(Schedule):
+    """Parses a schedule of steps, or `auto`."""
+
+    def __init__(self) -> None:
+        super().__init__(int, Number(lower=1), by_epoch=True, ramps=True)
+        self.syntactic_help = f"{AUTO}, {self.syntactic_help}"
+
+    def parse(self, argument: Any) -> Any:
+        return AUTO if argument == AUTO else super().parse(argument)
+
+
 class GranularityName(flags.ArgumentParser):
     """Parses what moves as one, and returns its name."""
 
@@ -142,6 +174,26 @@ class GranularityName(flags.ArgumentParser):
             return str(Granularity.of(argument))
         except ValueError as error:
             raise ValueError(f"must be {self.syntactic_help}") from error
+
+
+class ModelName(flags.ArgumentParser):
+    """Parses the name of a network, without looking for files or modules."""
+
+    syntactic_help = (
+        f"{', '.join(MODELS)}, a name of keras.applications, such as "
+        "MobileNetV2, a .keras file, or module:function"
+    )
+
+    def parse(self, argument: Any) -> str:
+        name = str(argument)
+        if "\0" in name:
+            raise ValueError("must not hold a null byte")
+        if is_own(name) and not is_file(name) and not is_function(name):
+            near = near_applications(name)
+            if near != [name]:
+                hint = f"; near: {', '.join(near)}" if near else ""
+                raise ValueError(f"must be {self.syntactic_help}{hint}")
+        return name
 
 
 def _has_until(argument: Any) -> bool:
@@ -188,11 +240,12 @@ def define_schedule(
     number: type = float,
     by_epoch: bool = True,
     ramps: bool = True,
+    ends_at_lower: bool = False,
     **bounds: Any,
 ) -> Any:
     """Defines a flag of a `Schedule`."""
     return flags.DEFINE(
-        Schedule(number, Number(**bounds), by_epoch, ramps),
+        Schedule(number, Number(**bounds), by_epoch, ramps, ends_at_lower),
         name,
         default,
         help,

@@ -39,6 +39,7 @@ def evaluate() -> None:
         flags.FLAGS.data_dir,
         _given("train_split"),
         _given("test_split"),
+        _given("standardize"),
     )
 
 
@@ -57,6 +58,7 @@ def compare() -> None:
 
 MODES: dict[str, Callable[[], None]] = {
     "train": train,
+    "prune": train,
     "export": export,
     "evaluate": evaluate,
     "report": report,

@@ -6,10 +6,13 @@ WHAT_TO_DO = (
     flags.DEFINE_enum(
         "mode",
         "train",
-        ["train", "export", "evaluate", "report", "compare"],
-        "train: train a network. export: write the network of the run in "
-        "run_dir for use without this library. evaluate: print accuracy and "
-        "loss of the network at model_path on the test images of a data set. "
+        ["train", "prune", "export", "evaluate", "report", "compare"],
+        "train: train a network. prune: train with --method=compressed from "
+        "the trained network that --model=FILE.keras or --init_from names; by "
+        "default for 10 epochs, by adam, with --period=auto. export: write the "
+        "network of the run in run_dir for use without this library. evaluate: "
+        "print accuracy and loss of the network at model_path on the test "
+        "images of a data set. "
         "report: write a page on finished runs, with pictures and tables. "
         "compare: print a table of finished runs.",
     ),

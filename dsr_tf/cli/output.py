@@ -6,14 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NoReturn
 
+from dsr_tf import launch
 from dsr_tf.reports.texts import visible
 
 FAILED = 1
 BAD_FLAGS = 2
-# The exit status "temporary failure: try again" of sysexits.h.
-RESUME = 75
-# As a shell has it: 128 and the number of SIGINT.
-INTERRUPTED = 130
 # As of programs that SIGPIPE ends.
 UNREAD = 141
 
@@ -32,7 +29,7 @@ def say(message: str) -> None:
         _drop_output()
     lines = [x.strip() for x in message.splitlines()]
     line = visible(" ".join(filter(None, lines)))
-    print(f"main.py: {line}", file=sys.stderr, flush=True)
+    print(f"{launch.name()}: {line}", file=sys.stderr, flush=True)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from typing import Any
 
 from absl import flags
 
+from dsr_tf.cli.derived import derived
 from dsr_tf.cli.run_dir import NAMED
 from dsr_tf.cli.run_dir import default_run_dir
 from dsr_tf.methods.record import Record
@@ -24,23 +25,28 @@ _LEFT_OUT = {
     "begin_step": 0,
     "prune_initial_sparsity": 0.0,
     "prune_power": 3.0,
+    "standardize": True,
+    "optimizer": "sgd",
+    "warmup_epochs": 0.0,
+    "jit": "auto",
 }
 
 
 def config() -> Config:
     """Returns the settings of a run, read from the flags."""
+    usual = derived()
     parts: dict[str, Any] = {
-        "data": Data(**_values(Data)),
-        "network": Network(**_values(Network)),
-        "budget": Budget(**_values(Budget)),
-        "training": Training(**_values(Training)),
-        "moves": Moves(**_values(Moves)),
-        "start": Start(**_values(Start)),
+        "data": Data(**_values(Data, usual)),
+        "network": Network(**_values(Network, usual)),
+        "budget": Budget(**_values(Budget, usual)),
+        "training": Training(**_values(Training, usual)),
+        "moves": Moves(**_values(Moves, usual)),
+        "start": Start(**_values(Start, usual)),
     }
     settings = _settings(parts["budget"].record)
-    execution = _values(Execution)
+    execution = _values(Execution, {})
     if not execution["run_dir"]:
-        others = _others(settings, *parts.values())
+        others = _others(settings, usual, *parts.values())
         execution["run_dir"] = default_run_dir(**parts, others=others)
     return Config(
         **parts,
@@ -50,27 +56,34 @@ def config() -> Config:
     )
 
 
-def _values(group: type) -> dict[str, Any]:
-    """Returns the values of the flags named after the fields of a group."""
+def _values(group: type, usual: dict[str, Any]) -> dict[str, Any]:
+    """Returns the values of the flags named after the fields of a group.
+
+    Args:
+        group: A dataclass.
+        usual: Values that take the place of those of flags, by name.
+    """
     names = [field.name for field in dataclasses.fields(group)]
-    return {name: flags.FLAGS[name].value for name in names}
+    return {x: usual.get(x, flags.FLAGS[x].value) for x in names}
 
 
 def _settings(record: Record) -> Any:
     """Returns the method's own settings, by its record."""
-    values = _values(record.settings)
+    values = _values(record.settings, {})
     # A flag of several methods has no default where theirs differ.
     given = {name: x for name, x in values.items() if x is not None}
     return record.settings(**given)
 
 
-def _others(settings: Any, *groups: Any) -> dict[str, str]:
+def _others(
+    settings: Any, derived: dict[str, Any], *groups: Any
+) -> dict[str, str]:
     """Returns the settings that are not at their defaults, as texts."""
     own = vars(type(settings)())
     found = {}
     for group in (*groups, settings):
         for name, value in vars(group).items():
-            usual = flags.FLAGS[name].default
+            usual = derived.get(name, flags.FLAGS[name].default)
             if group is settings:
                 usual = own[name]
             if name not in NAMED and str(value) != str(usual):

@@ -102,7 +102,7 @@ def _digest(text: str) -> str:
 
 
 def _network(network: Network) -> Iterator[str]:
-    yield network.model
+    yield _short(network.model)
     if network.model == "wide_resnet":
         width = 2 if network.width is None else network.width
         yield f"{network.depth}_{width:g}"

@@ -3,17 +3,23 @@
 from absl import flags
 
 from dsr_tf.cli.flag_types import GranularityName
+from dsr_tf.cli.flag_types import ModelName
+from dsr_tf.cli.flag_types import Period
 from dsr_tf.cli.flag_types import define_number
 from dsr_tf.cli.flag_types import define_schedule
 from dsr_tf.methods.records import records
-from dsr_tf.runs.build import MODELS
+from dsr_tf.runs.optimizers import OPTIMIZERS
 
 DATA = (
     flags.DEFINE_string(
         "dataset",
         "digits",
-        "Data set: digits, which is built in, or an image-classification set "
-        "of TensorFlow Datasets, such as mnist, cifar10 or imagenet2012.",
+        "Data set: digits, which is built in; an image-classification set of "
+        "TensorFlow Datasets, such as mnist, cifar10 or imagenet2012; a folder "
+        "of images, written with a slash, such as photos/, with a subfolder "
+        "for each class, or with train/ and test/, which have these; or an "
+        ".npz file with x_train, y_train, x_test and y_test, or x and y: "
+        "images, or vectors of features.",
     ),
     flags.DEFINE_string(
         "data_dir", None, "Where TensorFlow Datasets keeps prepared sets."
@@ -22,7 +28,8 @@ DATA = (
         "image_size",
         None,
         "Height and width to crop images to, in sets whose images vary in "
-        "size. By default 224.",
+        "size, and in folders. By default 224; in folders their own size, if "
+        "all have one of at most 256.",
         lower_bound=1,
     ),
     flags.DEFINE_integer(
@@ -41,11 +48,35 @@ DATA = (
         "test_split",
         None,
         "The same to test on, such as train[80%:]. By default test, or "
-        "validation if test is missing or has no labels.",
+        "validation if test is missing or has no labels. Of a folder or file "
+        "that has no test part: the share of each class to test, by default "
+        "0.2.",
+    ),
+    flags.DEFINE_bool(
+        "augment",
+        None,
+        "Shift training images by up to 4 pixels and mirror half of them, at "
+        "random. By default only those of cifar10 and cifar100. Images that "
+        "vary in size are always cropped and mirrored at random.",
+    ),
+    flags.DEFINE_bool(
+        "standardize",
+        True,
+        "Take mean and standard deviation out of the channels of images, or of "
+        "features. Otherwise networks get the values as they are.",
     ),
 )
 NETWORK = (
-    flags.DEFINE_enum("model", "lenet_300_100", list(MODELS), "Network."),
+    flags.DEFINE(
+        ModelName(),
+        "model",
+        "lenet_300_100",
+        "Network. Those of keras.applications begin with random weights. A "
+        ".keras file brings its weights, and its masks if it is sparse. "
+        "function takes nothing, or input_shape and num_classes, and returns a "
+        "Keras model.",
+        serializer=flags.ArgumentSerializer(),
+    ),
     flags.DEFINE_integer(
         "depth", 28, "Layers of wide_resnet: 6n + 4.", lower_bound=10
     ),
@@ -113,15 +144,33 @@ TRAINING = (
     flags.DEFINE_integer(
         "batch_size", 100, "Images in a batch.", lower_bound=1
     ),
+    flags.DEFINE_enum("optimizer", "sgd", list(OPTIMIZERS), "Optimizer."),
     define_schedule(
         "learning_rate",
         "0:0.1,25:0.02,50:0.004,75:0.0008",
-        "Learning rate, by epoch.",
-        ramps=False,
+        "Learning rate. With an --optimizer other than sgd the default is "
+        "cosine:0.001:0.",
         above=True,
+        ends_at_lower=True,
     ),
-    define_number("momentum", 0.9, "Nesterov momentum.", below=1),
-    define_number("l1", 1e-4, "L1 penalty: adds l1 * sign(w) to gradients."),
+    define_number(
+        "warmup_epochs",
+        0.0,
+        "Epochs in which the learning rate rises from 0 to its value.",
+    ),
+    define_number("momentum", 0.9, "Nesterov momentum of sgd.", below=1),
+    define_number(
+        "weight_decay",
+        None,
+        "Share of each weight that a step takes away, times the learning rate. "
+        "By default 0.004 for adamw, and none for others.",
+    ),
+    define_number(
+        "l1",
+        1e-4,
+        "L1 penalty: adds l1 * sign(w) to gradients. By default 0 for networks "
+        "that are not of this library, which cannot have one.",
+    ),
     define_number("l2", 0.0, "L2 penalty: adds l2 * w to gradients."),
     define_number(
         "group_lasso",
@@ -135,14 +184,29 @@ TRAINING = (
         lower_bound=0,
         upper_bound=2**31 - 1,
     ),
+    flags.DEFINE_enum(
+        "jit",
+        "auto",
+        ["auto", "on", "off"],
+        "Compile steps by XLA. auto: what was measured to be faster, as far as "
+        "it is known.",
+    ),
+    flags.DEFINE_enum(
+        "mixed_precision",
+        None,
+        ["float16", "bfloat16"],
+        "Compute in 16 bits; weights stay in 32.",
+    ),
 )
 MOVES = (
-    define_schedule(
+    flags.DEFINE(
+        Period(),
         "period",
         "0:15,25:30,50:60,75:120",
-        "Optimizer steps between reallocations or prunes.",
-        int,
-        lower=1,
+        "Optimizer steps between reallocations or prunes. auto: a hundredth of "
+        "the training; with --num_prunes, so that these end after three "
+        "quarters of it.",
+        serializer=flags.ArgumentSerializer(),
     ),
     flags.DEFINE_integer(
         "stop_epoch",
@@ -164,13 +228,15 @@ START = (
         None,
         "Start with the weights of a finished run, given by its folder, or of "
         "a .keras file of the same network, and with its masks if it is "
-        "sparse.",
+        "sparse. Network, data set and budget are those of the run, unless "
+        "they are given. Under another --sparsity the largest weights are "
+        "kept.",
     ),
     flags.DEFINE_string(
         "masks_from",
         None,
         "Start with the last masks of this run, given by its folder; needs "
-        "--weights_from.",
+        "--weights_from or --init_from.",
     ),
     flags.DEFINE_string(
         "weights_from",

@@ -1,4 +1,4 @@
-"""Flags that were typed, and have no effect with the method."""
+"""Flags that were typed, and have no effect with others."""
 
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -8,6 +8,13 @@ from absl import flags
 from dsr_tf.cli.flag_checks import listed
 from dsr_tf.cli.method_flags import owners
 from dsr_tf.methods.records import records
+
+# The flag that each of these belongs to, and its value.
+_OWNERS = {
+    "momentum": ("optimizer", "sgd"),
+    "depth": ("model", "wide_resnet"),
+    "sparse_logits": ("model", "wide_resnet"),
+}
 
 
 def check_typed(argv: Sequence[str]) -> None:
@@ -25,12 +32,23 @@ def check_typed(argv: Sequence[str]) -> None:
     method = flags.FLAGS["method"].value
     known = owners(records())
     for name in _typed(argv):
+        _check_owner(name)
         having = [record for record, _ in known.get(name, [])]
         if having and method not in [record.name for record in having]:
             raise flags.ValidationError(
                 f"--{name} has no effect with --method={method}: it belongs "
                 f"to --method={listed(having)}"
             )
+
+
+def _check_owner(name: str) -> None:
+    """Refuses a setting of other optimizers or networks."""
+    needed, wanted = _OWNERS.get(name, ("", ""))
+    if needed and flags.FLAGS[needed].value != wanted:
+        raise flags.ValidationError(
+            f"--{name} has no effect with --{needed}="
+            f"{flags.FLAGS[needed].value}: it belongs to --{needed}={wanted}"
+        )
 
 
 def _typed(argv: Sequence[str]) -> Iterator[str]:

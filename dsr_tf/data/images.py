@@ -1,4 +1,4 @@
-"""Image-classification data sets, held in memory."""
+"""Classification data sets, held in memory: images, or vectors."""
 
 import math
 from dataclasses import dataclass
@@ -21,9 +21,13 @@ from dsr_tf.data.image_set import check_train_examples
 class Images:
     """A data set of images of one size: an `ImageSet`, in memory.
 
+    Vectors of features may take the place of images. Where this file says
+    channel, each feature is one.
+
     Args:
         name: Name of the data set.
-        train_images: Shape `(n, height, width, channels)`, uint8.
+        train_images: Shape `(n, height, width, channels)`, uint8; or vectors,
+            `(n, features)`.
         train_labels: Shape `(n,)`, int64, in `[0, num_classes)`.
         test_images: Like `train_images`.
         test_labels: Like `train_labels`.
@@ -56,8 +60,8 @@ class Images:
         checked_count("num_classes", self.num_classes, minimum=1)
         for part in ("train", "test"):
             images, labels = f"{part}_images", f"{part}_labels"
-            count = len(_checked_array(images, getattr(self, images), 4))
-            found = len(_checked_array(labels, getattr(self, labels), 1))
+            count = len(_checked_array(images, getattr(self, images), (4, 2)))
+            found = len(_checked_array(labels, getattr(self, labels), (1,)))
             if found != count:
                 raise ValueError(
                     f"`{labels}` must hold a label for each of {count} "
@@ -69,7 +73,8 @@ class Images:
         _check_moments("stddev", self.stddev, channels)
         for value in self.stddev:
             checked_number("stddev", value, positive=True)
-        checked_switch("augment", self.augment)
+        if checked_switch("augment", self.augment):
+            self._check_images("augment", True)
 
     def _check_labels(self, name: str) -> None:
         labels = getattr(self, name)
@@ -81,6 +86,14 @@ class Images:
                 f"`{name}` must be integers from 0 to {self.num_classes - 1}, "
                 f"a class for each image. Received: {wrong[0]} in the data set "
                 f"'{self.name}'"
+            )
+
+    def _check_images(self, name: str, value: Any) -> None:
+        if len(self.image_shape) != 3:
+            raise ValueError(
+                f"`{name}` must be left out for '{self.name}', which holds "
+                f"vectors of {self.image_shape[0]} features, and no images. "
+                f"Received: {name}={value}"
             )
 
     @property
@@ -131,13 +144,9 @@ class Images:
             ValueError: If the set has another image size or fewer training
                 images.
         """
-        height, width = self.image_shape[:2]
-        if image_size is not None and not height == width == image_size:
-            raise ValueError(
-                f"`image_size` must be None for '{self.name}', whose images "
-                f"are of {height}×{width} pixels. "
-                f"Received: image_size={image_size}"
-            )
+        if image_size is not None:
+            self._check_images("image_size", image_size)
+            self._check_size(image_size)
         check_train_examples(train_examples, self.num_train)
         return replace(
             self,
@@ -145,13 +154,38 @@ class Images:
             train_labels=self.train_labels[:train_examples],
         )
 
+    def _check_size(self, image_size: int) -> None:
+        height, width = self.image_shape[:2]
+        if not height == width == image_size:
+            raise ValueError(
+                f"`image_size` must be None for '{self.name}', whose images "
+                f"are of {height}×{width} pixels. "
+                f"Received: image_size={image_size}"
+            )
 
-def _checked_array(name: str, value: Any, rank: int) -> np.ndarray:
-    if isinstance(value, np.ndarray) and value.ndim == rank:
+    def prepared(self, augment: bool | None, standardize: bool) -> "Images":
+        """Returns the set with another preparation of its batches.
+
+        Args:
+            augment: As in `Images`; None for the set's own.
+            standardize: Whether batches are normalised; otherwise they hold the
+                values of the images as they are.
+        """
+        changes: dict[str, Any] = {}
+        if augment is not None:
+            changes["augment"] = augment
+        if not standardize:
+            channels = self.image_shape[-1]
+            changes |= {"mean": (0.0,) * channels, "stddev": (1.0,) * channels}
+        return replace(self, **changes)
+
+
+def _checked_array(name: str, value: Any, ranks: tuple[int, ...]) -> np.ndarray:
+    if isinstance(value, np.ndarray) and value.ndim in ranks:
         return value
     raise ValueError(
-        f"`{name}` must be an array with {rank} axes. Received: "
-        f"{name}={getattr(value, 'shape', repr(value))}"
+        f"`{name}` must be an array with {' or '.join(map(str, ranks))} axes. "
+        f"Received: {name}={getattr(value, 'shape', repr(value))}"
     )
 
 

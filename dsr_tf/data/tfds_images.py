@@ -130,10 +130,12 @@ def _builder(name: str, data_dir: str | Path | None) -> Any:
     try:
         return tfds.builder(name, data_dir=data_dir, try_gcs=False)
     except (tfds.core.DatasetNotFoundError, ValueError) as error:
+        own = f", a folder: write it as {name}/" if Path(name).is_dir() else ""
         raise ValueError(
-            "`dataset` must be 'digits' or the name of an image-classification "
-            "set of TensorFlow Datasets, such as 'mnist' or 'cifar10'. "
-            f"Received: dataset={name}"
+            "`dataset` must be 'digits', the name of an image-classification "
+            "set of TensorFlow Datasets, such as 'mnist' or 'cifar10', an .npz "
+            f"file, or a folder of images, such as photos/. Received: "
+            f"dataset={name}{own}"
         ) from error
     # Broad, as the files of a prepared set may be damaged in any way.
     except Exception as error:

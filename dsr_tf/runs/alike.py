@@ -36,7 +36,7 @@ def facts(config: Config, images: ImageSet) -> dict[str, str]:
     return {
         **_flags(config),
         **_start(config.start),
-        **_data(images),
+        **data_facts(images),
         **_versions(),
         "the code of dsr_tf": _code(),
     }
@@ -82,7 +82,8 @@ def _start(start: Start) -> dict[str, str]:
     return found
 
 
-def _data(images: ImageSet) -> dict[str, str]:
+def data_facts(images: ImageSet) -> dict[str, str]:
+    """Returns what tells a data set from another, by name in words."""
     found = {
         "the data set": images.name,
         "its number of training images": str(images.num_train),

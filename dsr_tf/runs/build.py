@@ -9,9 +9,14 @@ import tensorflow as tf
 
 from dsr_tf import models
 from dsr_tf.callbacks import Reallocate
+from dsr_tf.convert import hash_kernels
+from dsr_tf.convert import sparsify
 from dsr_tf.convert.kernel_sparsities import Scoring
 from dsr_tf.layers import budgeted_layers
+from dsr_tf.runs import outputs
+from dsr_tf.runs.config import AUTO
 from dsr_tf.runs.config import Config
+from dsr_tf.runs.own_network import own_network
 from dsr_tf.schedules import ByEpoch
 from dsr_tf.schedules import ByShare
 from dsr_tf.schedules import Constant
@@ -27,12 +32,17 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
 # Those without convolutions.
 _PERCEPTRONS = ("lenet_300_100", "mlp")
 # Steps in an execution, during which a signal waits: some seconds at most.
-_MOST_STEPS = {
-    "lenet_300_100": 100,
-    "mlp": 20,
-    "wide_resnet": 10,
-    "resnet50": 10,
-}
+_MOST_STEPS = {"lenet_300_100": 100, "mlp": 20}
+_MOST_STEPS_OF_OTHERS = 10
+
+
+def gives_logits(
+    config: Config, model: keras.Model, image_shape: tuple[int, ...]
+) -> bool:
+    """Tells whether the outputs of the network of a run are logits."""
+    if not is_own(config.network.model):
+        return True
+    return outputs.gives_logits(model, image_shape)
 
 
 def build_dense(
@@ -90,6 +100,8 @@ def _network(
     **arguments: Any,
 ) -> keras.Model:
     network, training = config.network, config.training
+    if is_own(network.model):
+        return _own(config, image_shape, num_classes, **arguments)
     if network.width is not None:
         arguments["width"] = network.width
     if network.model == "wide_resnet":
@@ -108,6 +120,35 @@ def _network(
     )
 
 
+def is_own(model: str) -> bool:
+    """Tells whether `--model` names no network of this library."""
+    return model not in MODELS
+
+
+def _own(
+    config: Config,
+    image_shape: tuple[int, ...],
+    num_classes: int,
+    sparsity: float | None,
+    seed: int,
+    hashed: bool = False,
+    distribution: Any = "uniform",
+) -> keras.Model:
+    dense = own_network(config.network.model, image_shape, num_classes, seed)
+    if sparsity is None:
+        return dense
+    if hashed:
+        return hash_kernels(dense, sparsity, seed=seed)
+    return sparsify(
+        dense,
+        sparsity,
+        distribution,
+        granularity=config.budget.granularity,
+        seed=seed,
+        storage=config.budget.storage,
+    )
+
+
 def budget(config: Config, model: keras.Model) -> int:
     """Counts the weights that the sparse layers may hold at the end."""
     layers = budgeted_layers(model)
@@ -115,25 +156,6 @@ def budget(config: Config, model: keras.Model) -> int:
         sparsity = config.budget.sparsity
         return sum(layer.num_kept(sparsity) for layer in layers)
     return sum(layer.num_active for layer in layers)
-
-
-def build_optimizer(
-    config: Config, steps_per_epoch: int
-) -> keras.optimizers.Optimizer:
-    """Builds SGD with Nesterov momentum under the learning-rate schedule."""
-    training = config.training
-    starts, values = zip(*training.learning_rate.entries, strict=True)
-    learning_rate = values[0]
-    if len(values) > 1:
-        # Keras' boundary is the last step of the value before it.
-        learning_rate = keras.optimizers.schedules.PiecewiseConstantDecay(
-            [start * steps_per_epoch - 1 for start in starts[1:]], list(values)
-        )
-    return keras.optimizers.SGD(
-        learning_rate,
-        momentum=training.momentum,
-        nesterov=training.momentum > 0,
-    )
 
 
 def build_reallocation(config: Config) -> Reallocate | None:
@@ -152,6 +174,14 @@ def build_reallocation(config: Config) -> Reallocate | None:
 
 def jit_compile(config: Config, num_replicas: int) -> str | bool:
     """Returns whether steps are compiled by XLA, as `compile` takes it."""
+    jit = config.training.jit
+    if jit == "on" and num_replicas > 1:
+        raise ValueError(
+            "`jit` must be 'auto' or 'off' on several replicas, which XLA "
+            f"cannot compile. Received: jit=on with {num_replicas} replicas"
+        )
+    if jit != "auto":
+        return jit == "on"
     if tf.config.list_physical_devices("GPU"):
         return "auto"
     # On a CPU Keras' "auto" is False. There XLA makes steps of dense layers
@@ -162,12 +192,14 @@ def jit_compile(config: Config, num_replicas: int) -> str | bool:
 def by_share(config: Config) -> list[str]:
     """Names the settings whose values depend on the length of the training."""
     values = {**vars(config.settings)}
+    values["learning_rate"] = config.training.learning_rate
     if config.record.moves_weights:
         values["period"] = config.moves.period
     return [
         name
         for name, value in values.items()
         if isinstance(value, ByShare | Times)
+        or (name == "period" and value == AUTO)
         or (isinstance(value, Ramp) and isinstance(value.until, float))
     ]
 
@@ -189,7 +221,9 @@ def steps_per_execution(config: Config, steps_per_epoch: int) -> int:
         return 1
     begin = config.moves.begin_step if config.record.moves_weights else 0
     common = math.gcd(steps_per_epoch, begin, *_used_periods(config))
-    most = min(common, _MOST_STEPS[config.network.model])
+    most = min(
+        common, _MOST_STEPS.get(config.network.model, _MOST_STEPS_OF_OTHERS)
+    )
     return max(n for n in range(1, most + 1) if common % n == 0)
 
 

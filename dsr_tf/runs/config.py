@@ -6,8 +6,10 @@ from typing import Any
 from dsr_tf.methods.record import Record
 from dsr_tf.methods.records import find
 from dsr_tf.methods.records import records
-from dsr_tf.schedules import ByEpoch
 from dsr_tf.schedules import Schedule
+
+# A period that depends on the length of the training.
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,8 @@ class Data:
     """The data that a network is trained on.
 
     Args:
-        dataset: `"digits"` or the name of a TFDS set.
+        dataset: `"digits"`, the name of a TFDS set, or the path of one's own
+            data, as in `load_images`.
         data_dir: Folder of the sets of TFDS, or None for its default.
         image_size: Height and width to crop images to, if they vary in size;
             None for the default size.
@@ -23,6 +26,9 @@ class Data:
         train_split: Split of a TFDS set to train on, or a part of one; None for
             the part of `train` that is not tested.
         test_split: The same to test on; None for the set's own.
+        augment: Whether training images are cropped and mirrored at random;
+            None for what is usual for the set.
+        standardize: Whether mean and standard deviation are taken out.
     """
 
     dataset: str
@@ -31,6 +37,8 @@ class Data:
     train_examples: int | None
     train_split: str | None
     test_split: str | None
+    augment: bool | None = None
+    standardize: bool = True
 
 
 @dataclass(frozen=True)
@@ -92,22 +100,32 @@ class Training:
     Args:
         epochs: Epochs to train, at least 1.
         batch_size: Images in a batch, at least 1.
-        learning_rate: Learning rate, above 0.
-        momentum: Nesterov momentum, in `[0, 1)`.
+        learning_rate: Schedule of the learning rate; it may end at 0.
+        momentum: Nesterov momentum of SGD, in `[0, 1)`.
         l1: Gradient factor of the sign of active weights, at least 0.
         l2: Gradient factor of active weights, at least 0.
         group_lasso: Factor of the norms of the slices, at least 0.
         seed: Integer from 0 to 2**31 - 1.
+        optimizer: Name of the optimizer, as in `runs.optimizers`.
+        warmup_epochs: Epochs in which the learning rate rises from 0.
+        weight_decay: Decoupled weight decay; None for the optimizer's own.
+        jit: Whether XLA compiles the steps: `"on"`, `"off"`, or `"auto"`.
+        mixed_precision: `"float16"`, `"bfloat16"`, or None.
     """
 
     epochs: int
     batch_size: int
-    learning_rate: ByEpoch
+    learning_rate: Schedule
     momentum: float
     l1: float
     l2: float
     group_lasso: float
     seed: int
+    optimizer: str = "sgd"
+    warmup_epochs: float = 0.0
+    weight_decay: float | None = None
+    jit: str = "auto"
+    mixed_precision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -115,12 +133,13 @@ class Moves:
     """When weights move.
 
     Args:
-        period: Schedule of the optimizer steps between reallocations.
+        period: Schedule of the optimizer steps between reallocations, or
+            `"auto"`: by the length of the training.
         stop_epoch: Epoch from which on the masks no longer change, or None.
         begin_step: Optimizer step from which on `period` counts.
     """
 
-    period: Schedule
+    period: Any
     stop_epoch: int | None
     begin_step: int = 0
 

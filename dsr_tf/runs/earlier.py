@@ -9,6 +9,7 @@ from dsr_tf.runs.flagfile import parsed_flags
 
 BEST = "best.keras"
 CHECKPOINTS = "checkpoints"
+DATA = "data.json"
 FLAGS = "flags.cfg"
 INITIAL = "initial.keras"
 METRICS = "metrics.csv"
@@ -18,7 +19,7 @@ TENSORBOARD = "tensorboard"
 # All that a run writes, and a new one removes. The summary first: without it,
 # what is left is unfinished; the flags last: they say what it is.
 NAMES = (
-    *(SUMMARY, INITIAL, MODEL, BEST, METRICS, TENSORBOARD, CHECKPOINTS),
+    *(SUMMARY, INITIAL, MODEL, BEST, METRICS, TENSORBOARD, CHECKPOINTS, DATA),
     FLAGS,
 )
 

@@ -1,7 +1,6 @@
 """Evaluates a network from a file of any kind on a data set."""
 
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,8 +9,11 @@ from dsr_tf.checks import checked_path
 from dsr_tf.data import ImageSet
 from dsr_tf.data import load_images
 from dsr_tf.runs.earlier import MODEL
+from dsr_tf.runs.finished import data_of
 from dsr_tf.runs.finished import is_finished
 from dsr_tf.runs.finished import read_summary
+from dsr_tf.runs.outputs import are_probabilities
+from dsr_tf.runs.own_network import import_own
 from dsr_tf.runs.report import tested
 from dsr_tf.runs.runnable import Runnable
 from dsr_tf.runs.runnable import foreign
@@ -24,11 +26,12 @@ def evaluate(
     data_dir: str | None = None,
     train_split: str | None = None,
     test_split: str | None = None,
+    standardize: bool | None = None,
 ) -> dict[str, Any]:
     """Computes and prints the accuracy and loss on the test images of a set.
 
     The loss is the cross-entropy, without penalties. The outputs of the network
-    are taken as logits.
+    are taken as probabilities if they all add up to 1, else as logits.
 
     The graph of a SavedModel is run, and may read and write files: only what is
     trusted should be evaluated.
@@ -42,10 +45,12 @@ def evaluate(
         train_split: As in `load_images`: its images are what others are
             normalised by. A run has its own.
         test_split: As in `load_images`. A run has its own.
+        standardize: As in `load_images`; None for that of the run, else True.
 
     Returns:
-        `dataset`, `test_split`, `num_images`, `accuracy` and `loss`; for a run
-        also `recorded_accuracy`, from its summary.
+        `dataset`, `test_split`, `num_images`, `accuracy`, `loss` and `outputs`,
+        what they were taken as; for a run also `recorded_accuracy`, from its
+        summary.
 
     Raises:
         ValueError: If `path` leads to no network that runs, or the data set
@@ -55,18 +60,23 @@ def evaluate(
     found, summary = checked_path("model_path", path), None
     if is_finished(found):
         summary = read_summary("model_path", found)
+        import_own(summary)
         found = found / MODEL
     load = loader(found, path)
     given = {
         "dataset": dataset,
         "train_split": train_split,
         "test_split": test_split,
+        "standardize": standardize,
     }
-    name, *splits = _data(path, given, summary).values()
+    source = _data(path, given, summary)
     with foreign(path):
         network = load(found)
-    images = _images(network, name, data_dir, *splits)
-    result: dict[str, Any] = {"dataset": name, "test_split": splits[1]}
+    images = _images(network, source | {"data_dir": data_dir})
+    result: dict[str, Any] = {
+        "dataset": source["name"],
+        "test_split": source["test_split"],
+    }
     result |= _measure(network, images, path)
     if summary:
         result["recorded_accuracy"] = summary["test_accuracy"]
@@ -75,84 +85,84 @@ def evaluate(
 
 
 def _data(
-    path: str, given: dict[str, str | None], summary: dict[str, Any] | None
+    path: str, given: dict[str, Any], summary: dict[str, Any] | None
 ) -> dict[str, Any]:
-    """Returns the data set and its splits: those of the run, if it is one."""
+    """Returns how the data is loaded: that of the run, if it is one."""
     if summary is None:
-        if given["dataset"] is None:
+        name, standardize = given.pop("dataset"), given.pop("standardize")
+        if name is None:
             raise ValueError(
                 "`dataset` must be given, unless `model_path` is the folder of "
                 f"a finished run. Received: model_path={path}, and no dataset"
             )
-        return given
+        return {"name": name, "standardize": standardize is not False, **given}
+    source = data_of(summary)
+    known = source | {"dataset": source["name"]}
     for name, value in given.items():
-        own = summary.get(name)
-        if value not in (None, own):
+        if value not in (None, known[name]):
             raise ValueError(
                 f"`{name}` must be that of the run, or left out. To use other "
                 "data, give the run's model.keras as `model_path`. Received: "
-                f"{name}={value} for {path}, a run with {name}={own}"
+                f"{name}={value} for {path}, a run with {name}={known[name]}"
             )
-    return {name: summary.get(name) for name in given}
+    return source
 
 
-def _images(
-    network: Runnable,
-    dataset: str,
-    data_dir: str | None,
-    train_split: str | None,
-    test_split: str | None,
-) -> ImageSet:
+def _images(network: Runnable, source: dict[str, Any]) -> ImageSet:
     """Loads a data set, and checks that the network takes its images."""
-    load = partial(
-        load_images,
-        dataset,
-        data_dir,
-        train_split=train_split,
-        test_split=test_split,
-    )
-    images = load()
-    if not _fits(images, network) and len(network.image_shape) == 3:
-        size = network.image_shape[0]
+    images = load_images(**source)
+    shape = network.image_shape
+    if not _fits(images, network) and shape and len(shape) == 3:
+        size = shape[0]
         # Images of many sizes are cropped to the one that is wanted.
         with suppress(ValueError):
-            images = load(image_size=size)
+            images = load_images(**source | {"image_size": size})
     if not _fits(images, network):
         raise ValueError(
             "`dataset` must have images of the shape that the network takes, "
-            f"{network.image_shape}. Received: dataset={dataset}, with images "
-            f"of {images.image_shape}"
+            f"{shape}. Received: dataset={images.name}, with "
+            f"images of {images.image_shape}"
         )
     return images
 
 
 def _fits(images: ImageSet, network: Runnable) -> bool:
     wanted, given = network.image_shape, images.image_shape
+    if wanted is None:
+        return True
     return len(wanted) == len(given) and all(
         n in (None, m) for n, m in zip(wanted, given, strict=True)
     )
 
 
 def _measure(network: Runnable, images: ImageSet, path: str) -> dict[str, Any]:
-    num_images = num_right = 0
-    loss = 0.0
-    for x, labels in images.eval_batches(100).as_numpy_iterator():
+    outputs, labels = [], []
+    for x, y in images.eval_batches(100).as_numpy_iterator():
         with foreign(path):
-            logits = np.asarray(network.run(x), np.float64)
-        if logits.shape != (len(labels), images.num_classes):
+            found = np.asarray(network.run(x), np.float64)
+        if found.shape != (len(y), images.num_classes):
             raise ValueError(
                 f"`dataset` must have as many classes as the network has "
                 f"outputs. Received: dataset={images.name} with "
                 f"{images.num_classes} classes, and outputs of shape "
-                f"{logits.shape} for {len(labels)} images"
+                f"{found.shape} for {len(y)} images"
             )
-        num_images += len(labels)
-        num_right += int((logits.argmax(axis=1) == labels).sum())
-        loss += float(_cross_entropy(logits, labels).sum())
+        outputs.append(found)
+        labels.append(y)
+    return _measured(np.concatenate(outputs), np.concatenate(labels))
+
+
+def _measured(outputs: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    kind = "logits"
+    if are_probabilities(outputs):
+        # As Keras does it: an output of 0 is no infinite loss.
+        outputs = np.log(np.clip(outputs, 1e-7, None))
+        kind = "probabilities"
     return {
-        "num_images": num_images,
-        "accuracy": num_right / num_images,
-        "loss": loss / num_images,
+        "num_images": len(labels),
+        "accuracy": int((outputs.argmax(axis=1) == labels).sum()) / len(labels),
+        "loss": float(_cross_entropy(outputs, labels).sum()) / len(labels),
+        "outputs": kind,
     }
 
 
@@ -167,7 +177,7 @@ def _lines(result: dict[str, Any]) -> str:
         "accuracy": f"{result['accuracy']:.4f} on the {result['num_images']:,} "
         f"test images of {tested(result)}",
         "loss": f"{result['loss']:.4f}, the cross-entropy of its outputs, "
-        "taken as logits",
+        f"taken as {result['outputs']}",
     }
     recorded = result.get("recorded_accuracy")
     if recorded is not None:

@@ -16,11 +16,12 @@ from dsr_tf.exporting.tflite import TOLERANCES
 from dsr_tf.runs.earlier import MODEL
 from dsr_tf.runs.exported import EXPORTS
 from dsr_tf.runs.exported import export_name
-from dsr_tf.runs.finished import SPLITS
+from dsr_tf.runs.finished import data_of
 from dsr_tf.runs.finished import is_finished
 from dsr_tf.runs.finished import load_network
 from dsr_tf.runs.finished import read_summary
 from dsr_tf.runs.folder import RunFolder
+from dsr_tf.runs.own_network import import_own
 
 # Batches of 100 training images, from which int8 takes its ranges.
 _NUM_BATCHES = 5
@@ -71,12 +72,13 @@ def export_run(
         )
     if os.path.lexists(path) and not overwrite:
         raise ValueError(
-            "`run_dir` must not hold this export already. Add --overwrite to "
-            f"replace it. Received: run_dir={run_dir}, with {path.name}"
+            "`run_dir` already holds this export. Add --overwrite to replace "
+            f"it. Received: run_dir={run_dir}, with {path.name}"
         )
     # Not while the run is trained further, or exported by another process.
     with RunFolder(folder).owned():
         summary = read_summary("run_dir", folder)
+        import_own(summary)
         model = load_network("run_dir", run_dir, folder / MODEL)
         batches = None
         if quantize == "int8":
@@ -98,11 +100,12 @@ def export_run(
 def _batches(
     summary: dict[str, Any], model: keras.Model, data_dir: str | None
 ) -> list[Any]:
-    source = {"name": summary["dataset"], "data_dir": data_dir}
-    source |= {name: summary.get(name) for name in SPLITS}
+    source = data_of(summary) | {"data_dir": data_dir}
     images = load_images(**source)
-    if images.image_shape != tuple(model.input_shape[1:]):
-        images = load_images(**source, image_size=model.input_shape[1])
+    shape = tuple(getattr(model, "input_shape", (None, None))[1:])
+    if images.image_shape != shape and None not in shape:
+        # Older runs do not say the size.
+        images = load_images(**source | {"image_size": shape[0]})
     size = min(100, images.num_train)
     batches = images.train_batches(size, summary["seed"]).take(_NUM_BATCHES)
     return [x for x, _ in batches.as_numpy_iterator()]

@@ -13,6 +13,8 @@ from dsr_tf.runs.earlier import SUMMARY
 
 # What a summary says of the parts of a data set.
 SPLITS = ("train_split", "test_split")
+# What it says of how images are read, and what older runs did.
+_READING = {"image_size": None, "standardize": True}
 
 
 def is_finished(folder: Path) -> bool:
@@ -43,6 +45,13 @@ def read_summary(name: str, folder: Path) -> dict[str, Any]:
     )
 
 
+def data_of(summary: dict[str, Any]) -> dict[str, Any]:
+    """Returns how the data of a run is loaded, as `load_images` takes it."""
+    parts = {name: summary.get(name) for name in SPLITS}
+    reading = {name: summary.get(name, x) for name, x in _READING.items()}
+    return {"name": summary["dataset"], **parts, **reading}
+
+
 def _problem(summary: Any) -> str | None:
     if not isinstance(summary, dict):
         return "it holds no fields"
@@ -56,6 +65,9 @@ def _problem(summary: Any) -> str | None:
     for name in SPLITS:
         # Older runs have none.
         valid[name] = isinstance(summary.get(name), str | None)
+    size = summary.get("image_size")
+    valid["image_size"] = size is None or (is_integer(size) and size > 0)
+    valid["standardize"] = isinstance(summary.get("standardize", True), bool)
     wrong = [field for field, is_valid in valid.items() if not is_valid]
     return f"it has no valid `{wrong[0]}`" if wrong else None
 

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from dsr_tf.callbacks import checkpoint_files
 from dsr_tf.files import remove
 from dsr_tf.files import replacing
 from dsr_tf.runs.earlier import CHECKPOINTS
+from dsr_tf.runs.earlier import DATA
 from dsr_tf.runs.earlier import FLAGS
 from dsr_tf.runs.earlier import METRICS
 from dsr_tf.runs.earlier import MODEL
@@ -72,7 +74,7 @@ class RunFolder:
             self._lock.acquire(blocking=False)
         except Timeout:
             raise ValueError(
-                "`run_dir` must not be in use by another process. Wait until "
+                "`run_dir` is in use by another process. Wait until "
                 "that has ended, or name another --run_dir. "
                 f"Received: run_dir={self.path}"
             ) from None
@@ -112,7 +114,7 @@ class RunFolder:
             # Of a run that was killed between its last two steps.
             self._keep_last_checkpoint()
             raise ValueError(
-                "`run_dir` must not hold a finished run. Give more --epochs to "
+                "`run_dir` already holds a finished run. Give more --epochs to "
                 "train it further, add --overwrite to replace it, or name "
                 f"another --run_dir. Received: run_dir={self.path}"
             )
@@ -137,7 +139,7 @@ class RunFolder:
         if earlier.is_finished:
             kind, use = "a finished", "train it further, with more --epochs"
         return ValueError(
-            f"`run_dir` must not hold {kind} run with other flags. Give its "
+            f"`run_dir` already holds {kind} run with other flags. Give its "
             f"flags to {use}, add --overwrite to replace it, or name another "
             f"--run_dir. Received: run_dir={self.path} with {differing}"
         )
@@ -158,6 +160,37 @@ class RunFolder:
                     f"Received: {self.path / name}, a link"
                 )
 
+    def write_data(self, facts: Mapping[str, str]) -> None:
+        """Writes what tells the user's own data from others, by name."""
+        self.write_text(DATA, json.dumps(facts, indent=2) + "\n")
+
+    def check_data(self, facts: Mapping[str, str]) -> None:
+        """Refuses to go on with other data than the run began with.
+
+        Args:
+            facts: What tells the data from others, by name.
+
+        Raises:
+            ValueError: With what differs, if something does.
+        """
+        try:
+            before = json.loads((self.path / DATA).read_text("utf-8"))
+        # Its flags name the same data; that is all there is to know.
+        except (OSError, ValueError):
+            return
+        differing = [
+            f"{name} was {before.get(name)} and is {value}"
+            for name, value in facts.items()
+            if before.get(name) != value
+        ]
+        if differing:
+            raise ValueError(
+                "`dataset` must hold what it held when the run began. Put that "
+                "back, add --overwrite to begin anew, or name another "
+                f"--run_dir. Received: run_dir={self.path}, where "
+                f"{'; '.join(differing)}"
+            )
+
     def begin(self, flags: str) -> None:
         """Makes the folder, removes old files of a run, writes the flags.
 
@@ -169,7 +202,7 @@ class RunFolder:
             self._acquire()
             if self.resumes(flags):
                 raise ValueError(
-                    "`run_dir` must not be in use by another run. "
+                    "`run_dir` is in use by another run. "
                     f"Received: run_dir={self.path}, where one has just begun"
                 )
         # What was exported is of another network, too.

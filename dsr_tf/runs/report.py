@@ -84,6 +84,8 @@ def summarize(
         "dataset": config.data.dataset,
         "train_split": config.data.train_split,
         "test_split": config.data.test_split,
+        "image_size": config.data.image_size,
+        "standardize": config.data.standardize,
         "model": config.network.model,
         "method": config.record.name,
         "seed": config.training.seed,

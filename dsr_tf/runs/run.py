@@ -15,12 +15,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from dsr_tf import launch
 from dsr_tf.callbacks import Checkpoint
 from dsr_tf.callbacks import SparsityLogger
 from dsr_tf.callbacks import resumable_fit
 from dsr_tf.callbacks.position import Position
 from dsr_tf.data import ImageSet
 from dsr_tf.data import load_images
+from dsr_tf.data.load import is_own
 from dsr_tf.distribute import choose_strategy
 from dsr_tf.distribute import is_chief
 from dsr_tf.distribute import share_batches
@@ -31,7 +33,9 @@ from dsr_tf.distribute.differences import check_alike
 from dsr_tf.distribute.workers import has_workers
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.runs import build
+from dsr_tf.runs.alike import data_facts
 from dsr_tf.runs.alike import facts
+from dsr_tf.runs.auto_period import with_period
 from dsr_tf.runs.best import KeepBest
 from dsr_tf.runs.config import Config
 from dsr_tf.runs.earlier import CHECKPOINTS
@@ -41,6 +45,9 @@ from dsr_tf.runs.earlier import TENSORBOARD
 from dsr_tf.runs.exported import exports
 from dsr_tf.runs.folder import RunFolder
 from dsr_tf.runs.multiply_adds import CountMultiplyAdds
+from dsr_tf.runs.optimizers import build_optimizer
+from dsr_tf.runs.precision import precision
+from dsr_tf.runs.progress import Progress
 from dsr_tf.runs.report import EpochLine
 from dsr_tf.runs.report import closing_lines
 from dsr_tf.runs.report import summarize
@@ -82,14 +89,18 @@ def run(config: Config) -> dict[str, Any]:
                 config.flags, build.by_share(config)
             )
             images = _images(config)
+            if goes_on and is_own(config.data.dataset):
+                folder.check_data(data_facts(images))
         if has_workers(strategy):
             check_alike(strategy, facts(config, images))
         (resumes,) = largest(strategy, [goes_on])
+        steps = images.num_train // config.training.batch_size
+        config = with_period(config, steps)
         return _run(config, strategy, folder, images, bool(resumes))
 
 
 def _say(line: str) -> None:
-    print(f"main.py: {line}", file=sys.stderr, flush=True)
+    print(f"{launch.name()}: {line}", file=sys.stderr, flush=True)
 
 
 def _images(config: Config) -> ImageSet:
@@ -102,6 +113,8 @@ def _images(config: Config) -> ImageSet:
         train_examples=data.train_examples,
         train_split=data.train_split,
         test_split=data.test_split,
+        augment=data.augment,
+        standardize=data.standardize,
     )
     # Refused here, if at all, before anything is written.
     images.train_batches(training.batch_size, training.seed)
@@ -117,7 +130,7 @@ def _run(
 ) -> dict[str, Any]:
     training, execution = config.training, config.execution
     steps = images.num_train // training.batch_size
-    with strategy.scope():
+    with strategy.scope(), precision(training.mixed_precision):
         model, initial = _compiled(config, strategy, images, steps)
     budget = build.budget(config, model)
     starts = [layer.num_active for layer in budgeted_layers(model)]
@@ -145,6 +158,8 @@ def _run(
     else:
         with agree_on(strategy):
             folder.begin(config.flags)
+            if is_own(config.data.dataset):
+                folder.write_data(data_facts(images))
         if initial:
             folder.write_model(initial, INITIAL)
     if idle and is_chief(strategy):
@@ -203,8 +218,10 @@ def _compiled(
     # More fail inside Keras on several replicas.
     num_replicas = strategy.num_replicas_in_sync
     model.compile(
-        build.build_optimizer(config, steps),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        build_optimizer(training, steps),
+        keras.losses.SparseCategoricalCrossentropy(
+            from_logits=build.gives_logits(config, model, images.image_shape)
+        ),
         metrics=["accuracy"],
         jit_compile=build.jit_compile(config, num_replicas),
         steps_per_execution=(
@@ -269,6 +286,10 @@ def _fit(
         checkpoint.reallocation,
         checkpoint.logger,
         counted,
+        # Keras waits for each batch where a callback hears of it.
+        Progress(training.epochs, steps)
+        if is_chief(strategy) and sys.stdout.isatty()
+        else None,
         EpochLine(training.epochs) if is_chief(strategy) else None,
         keras.callbacks.CSVLogger(str(folder.path / METRICS), append=True),
         KeepBest(folder, keep_best) if keep_best else None,

@@ -23,9 +23,12 @@ _GRAPH = "saved_model.pb"
 
 @dataclass(frozen=True)
 class Runnable:
-    """A network of any kind: the shape of an image, and its outputs."""
+    """A network of any kind: the shape of an image, and its outputs.
 
-    image_shape: tuple[int | None, ...]
+    The shape is None where it is not known, as of a model in code.
+    """
+
+    image_shape: tuple[int | None, ...] | None
     run: Callable[[np.ndarray], Any]
 
 
@@ -66,7 +69,9 @@ def foreign(path: str) -> Iterator[None]:
 
 def _load_keras(path: Path) -> Runnable:
     model = keras.models.load_model(path, compile=False)
-    return Runnable(tuple(model.input_shape[1:]), model.predict_on_batch)
+    shape = getattr(model, "input_shape", None)
+    known = None if shape is None else tuple(shape[1:])
+    return Runnable(known, model.predict_on_batch)
 
 
 def _load_saved_model(path: Path) -> Runnable:

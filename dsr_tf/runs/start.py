@@ -19,6 +19,9 @@ from dsr_tf.runs.earlier import INITIAL
 from dsr_tf.runs.earlier import MODEL
 from dsr_tf.runs.earlier import SUMMARY
 from dsr_tf.runs.finished import load_network
+from dsr_tf.runs.largest import largest_kept
+from dsr_tf.runs.outputs import gives_logits
+from dsr_tf.runs.own_network import is_file
 
 
 def start_models(
@@ -46,9 +49,8 @@ def start_models(
     if config.record.kernels == "hashed":
         return build.build_model(config, image_shape, num_classes), None
     dense = build.build_dense(config, image_shape, num_classes)
-    start, trained = config.start, None
+    start, trained = config.start, _trained(config)
     if start.init_from:
-        trained = _load("init_from", start.init_from, MODEL)
         _copy("init_from", start.init_from, copy_weights, trained, dense)
     if start.weights_from and start.weights_from != "random":
         first = _load("weights_from", start.weights_from, INITIAL)
@@ -61,17 +63,62 @@ def start_models(
     if start.masks_from:
         last = _load("masks_from", start.masks_from, MODEL)
         _start_with_masks("masks_from", start.masks_from, last, model)
-    elif start.init_from and config.record.starts_sparse and _prunes(trained):
-        # Weights that were trained under masks are worth little under others.
-        _start_with_masks("init_from", start.init_from, trained, model)
+    elif trained and config.record.starts_sparse:
+        model = _with_trained_masks(config, trained, dense, model, scoring)
     copy_weights(dense, model)
     return model, dense
+
+
+def _trained(config: Config) -> keras.Model | None:
+    """Loads the trained network that a run starts from, if there is one."""
+    start, model = config.start, config.network.model
+    if start.init_from:
+        return _load("init_from", start.init_from, MODEL)
+    if is_file(model) and not start.weights_from:
+        return load_network("model", model, Path(model))
+    return None
+
+
+def _with_trained_masks(
+    config: Config,
+    trained: keras.Model,
+    dense: keras.Model,
+    model: keras.Model,
+    scoring: Scoring | None,
+) -> keras.Model:
+    """Returns the network to train, with masks that suit trained weights.
+
+    These are the masks of the trained network, if it has some and they have
+    the budget of the run. Otherwise the largest weights are kept; but of a
+    dense network that `--init_from` names those that were drawn.
+    """
+    # Weights that were trained under masks are worth little under others.
+    if _prunes(trained):
+        if _has_budget(trained, model):
+            name, path = "init_from", config.start.init_from
+            if not path:
+                name, path = "model", config.network.model
+            _copy(name, path, copy_masks, trained, model)
+            return model
+    elif config.start.init_from:
+        return model
+    return largest_kept(
+        dense,
+        model,
+        config.budget.sparsity,
+        scoring or config.budget.distribution,
+        config.budget.granularity,
+        config.budget.storage,
+        config.training.seed,
+    )
 
 
 def _scoring(dense: keras.Model, batches: Iterable[Any]) -> Scoring:
     """Returns what scores the weights that training begins with."""
     x, y = next(iter(batches))
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    loss = keras.losses.SparseCategoricalCrossentropy(
+        from_logits=gives_logits(dense, x.shape[1:])
+    )
     balanced = Balanced(x, y, loss)
 
     def scores(model: keras.Model, kernels: Any) -> list[Any]:
@@ -89,19 +136,28 @@ def _prunes(model: keras.Model) -> bool:
     )
 
 
+def _has_budget(source: keras.Model, model: keras.Model) -> bool:
+    """Tells whether two networks have as many active weights."""
+    layers = sparse_layers(model)
+    budget, found = (
+        sum(layer.num_active for layer in sparse_layers(x))
+        for x in (model, source)
+    )
+    # Less than one unit may have been left unspent where that run ended.
+    largest = max((layer.unit_size for layer in layers), default=1)
+    return 0 <= budget - found < largest
+
+
 def _start_with_masks(
     name: str, path: str, source: keras.Model, model: keras.Model
 ) -> None:
-    layers = sparse_layers(model)
-    budget = sum(layer.num_active for layer in layers)
+    budget = sum(layer.num_active for layer in sparse_layers(model))
+    has_budget = _has_budget(source, model)
     _copy(name, path, copy_masks, source, model)
-    found = sum(layer.num_active for layer in layers)
-    # Less than one unit may have been left unspent where that run ended.
-    largest = max((layer.unit_size for layer in layers), default=1)
-    if not 0 <= budget - found < largest:
-        other = "a dense network, or " if name == "init_from" else ""
+    if not has_budget:
+        found = sum(layer.num_active for layer in sparse_layers(source))
         raise ValueError(
-            f"`{name}` must name {other}a run with the same budget as this "
+            f"`{name}` must name a run with the same budget as this "
             f"run, {budget}: give the --sparsity of that run. "
             f"Received: {name}={path} with {found} active weights"
         )

@@ -1,3 +1,4 @@
 from dsr_tf.training.reallocator import Reallocator
+from dsr_tf.training.warm_up import WarmUp
 
-__all__ = ["Reallocator"]
+__all__ = ["Reallocator", "WarmUp"]
