@@ -96,8 +96,8 @@ class Settings:
     )
     initial_threshold: float | None = number(
         None,
-        "Threshold of the first reallocation; it then adapts to --num_pruned. "
-        "By default it is found anew each time.",
+        "Threshold of the first reallocation; it then adapts to num_pruned. By "
+        "default, and for shares, it is found anew each time.",
         above=True,
     )
     regrow_stddev: float = number(
@@ -112,10 +112,18 @@ class Settings:
     )
 
 
+def _build(settings: Settings, sparsity: float) -> Method:
+    own = dict(vars(settings))
+    # Files that all experiments of a data set share have a first threshold.
+    if not is_integer(settings.num_pruned):
+        own["initial_threshold"] = None
+    return dsr(**own)
+
+
 RECORD = Record(
     name="dsr",
     help="dynamic sparse reparameterization",
     label="DSR",
     settings=Settings,
-    build=lambda settings, sparsity: dsr(**vars(settings)),
+    build=_build,
 )
