@@ -115,7 +115,7 @@ def test_flagfile_parses_and_builds_its_network(path, monkeypatch):
     if config.record.kernels == "dense":
         assert num_layers == 0
         return
-    layers = {"lenet_300_100": 3, "wide_resnet": 24, "resnet50": 49}
+    layers = {"lenet_300_100": 3, "mlp": 4, "wide_resnet": 24, "resnet50": 49}
     depth = layers[network.model] if network.depth == 28 else 6
     assert num_layers == depth
     if reallocation:
