@@ -1,9 +1,13 @@
 """Every page of `docs/`: its code runs, and what it names is there."""
 
+import json
+import os
 import re
 import runpy
 import shlex
 import signal
+import subprocess
+import sys
 
 import pytest
 from absl import flags
@@ -65,7 +69,49 @@ def commands(page):
 )
 def test_python_of_a_page_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    # A page may write a module, and use it.
+    monkeypatch.syspath_prepend(tmp_path)
     assert run(page)
+
+
+def own_commands():
+    """Returns the commands of the page on one's own data."""
+    blocks = fenced(DOCS / "own_data.md", "sh")
+    lines = [line for block in blocks for line in block.splitlines()]
+    assert lines and all(line.startswith("dsr-tf ") for line in lines)
+    return [shlex.split(line)[1:] for line in lines]
+
+
+def test_commands_on_own_data_are_ones_that_the_program_takes():
+    for arguments in own_commands():
+        with flagsaver.flagsaver():
+            assert entry.parse_flags(["dsr-tf", *arguments]) == ["dsr-tf"]
+
+
+@pytest.mark.slow
+def test_commands_on_own_data_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    run(DOCS / "own_data.md")
+    for arguments in own_commands():
+        ended = subprocess.run(
+            [sys.executable, "-m", "dsr_tf", *arguments],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert ended.returncode == 0, (arguments, ended.stderr)
+    for name in ("report/index.html", "runs/first/model.tflite"):
+        assert (tmp_path / name).is_file()
+    accuracy, active = {}, {}
+    for path in (tmp_path / "runs").glob("*/summary.json"):
+        summary = json.loads(path.read_text())
+        accuracy[path.parent.name] = summary["test_accuracy"]
+        active[path.parent.name] = summary["num_active"]
+        assert summary["num_active"] == summary["budget"]
+    assert min(accuracy[x] for x in ("table", "pruned", "further")) > 0.6
+    assert active["further"] == active["table"] > 1.9 * active["sparser"]
 
 
 @pytest.mark.slow
@@ -121,5 +167,5 @@ def test_files_that_a_page_names_exist(page):
 def test_readme_links_every_page():
     readme = (ROOT / "README.md").read_text()
     files = [*PAGES, *DOCS.glob("*.py")]
-    assert len(PAGES) == 9
+    assert len(PAGES) == 10
     assert all(f"(docs/{file.name})" in readme for file in files)

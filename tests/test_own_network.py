@@ -126,6 +126,27 @@ def test_a_network_in_code_is_trained_and_used(module, tmp_path):
     assert measured["accuracy"] == pytest.approx(summary["test_accuracy"])
 
 
+@pytest.mark.parametrize("sparsity", [0.3, 0.5, 0.8])
+def test_a_run_of_a_function_is_trained_further(module, tmp_path, sparsity):
+    data = str(write_vectors(tmp_path / "table.npz"))
+    given = {"dataset": data, "model": f"{module}:small"}
+    runs.run(own(tmp_path / "run", epochs=1, **given))
+    again = own("", init_from=str(tmp_path / "run"), sparsity=sparsity, **given)
+    model, initial = start_models(again, (20,), 3)
+    run = keras.models.load_model(tmp_path / "run" / "model.keras")
+    # Whatever Keras has called the layers of others.
+    names = [layer.name for layer in initial.layers]
+    assert [layer.name for layer in model.layers] == names
+    layers = list(zip(sparse_layers(model), sparse_layers(run), strict=True))
+    assert sum(x.num_active for x, _ in layers) == int(
+        (1 - sparsity) * 736 + 0.1
+    )
+    for new, old in layers:
+        mask, before = new.kernel_mask.numpy(), old.kernel_mask.numpy()
+        assert (mask & before).sum() == min(mask.sum(), before.sum())
+        assert (new.kernel.numpy() == old.kernel.numpy() * mask).all()
+
+
 def test_a_run_of_a_function_repeats_bit_for_bit(module, tmp_path):
     data = str(write_vectors(tmp_path / "table.npz"))
     given = {"dataset": data, "model": f"{module}:small", "epochs": 1}

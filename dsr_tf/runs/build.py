@@ -60,6 +60,7 @@ def build_model(
     image_shape: tuple[int, ...],
     num_classes: int,
     scoring: Scoring | None = None,
+    dense: keras.Model | None = None,
 ) -> keras.Model:
     """Builds the network that is trained, with its own first masks.
 
@@ -68,12 +69,18 @@ def build_model(
         image_shape: Height, width and channels.
         num_classes: Number of classes.
         scoring: Scores the weights, where the budget is to be balanced.
+        dense: The plain network of these settings, if it is built already.
     """
     record = config.record
     if record.kernels == "dense":
         return build_dense(config, image_shape, num_classes)
     distribution = scoring or config.budget.distribution
-    own = {} if distribution == "uniform" else {"distribution": distribution}
+    own: dict[str, Any] = {}
+    if distribution != "uniform":
+        own["distribution"] = distribution
+    if is_own(config.network.model):
+        # Keras gives other names to the layers of a second one.
+        own["dense"] = dense
     return _network(
         config,
         image_shape,
@@ -133,8 +140,11 @@ def _own(
     seed: int,
     hashed: bool = False,
     distribution: Any = "uniform",
+    dense: keras.Model | None = None,
 ) -> keras.Model:
-    dense = own_network(config.network.model, image_shape, num_classes, seed)
+    if dense is None:
+        model = config.network.model
+        dense = own_network(model, image_shape, num_classes, seed)
     if sparsity is None:
         return dense
     if hashed:

@@ -59,7 +59,7 @@ def start_models(
         return dense, dense
     is_balanced = config.budget.distribution == "balanced"
     scoring = _scoring(dense, batches()) if is_balanced else None
-    model = build.build_model(config, image_shape, num_classes, scoring)
+    model = build.build_model(config, image_shape, num_classes, scoring, dense)
     if start.masks_from:
         last = _load("masks_from", start.masks_from, MODEL)
         _start_with_masks("masks_from", start.masks_from, last, model)
