@@ -1,15 +1,24 @@
-"""Makes the first page of the site from the README, as MkDocs builds it."""
+"""Adds the pages that lie outside of `docs/` to the site of MkDocs."""
 
 from pathlib import Path
 from typing import Any
 
 from mkdocs.structure.files import File
 
-README = Path(__file__).parents[1] / "README.md"
+ROOT = Path(__file__).parents[1]
+# Where they are in the site.
+PAGES = {
+    "README.md": "index.md",
+    "CONTRIBUTING.md": "CONTRIBUTING.md",
+    "CHANGELOG.md": "CHANGELOG.md",
+    "benchmarks/README.md": "benchmarks/README.md",
+}
 
 
 def on_files(files: Any, config: Any) -> Any:
-    """Adds `index.md`, with the README's links as they are from there."""
-    text = README.read_text().replace("](docs/", "](")
-    files.append(File.generated(config, "index.md", content=text))
+    """Adds the pages, with links as they are from the top of the site."""
+    for name, page in PAGES.items():
+        text = (ROOT / name).read_text()
+        text = text.replace("](docs/", "](").replace("](../docs/", "](../")
+        files.append(File.generated(config, page, content=text))
     return files
