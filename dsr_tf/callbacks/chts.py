@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import keras
+
 from dsr_tf import methods
 from dsr_tf.callbacks.falling import falling
 from dsr_tf.callbacks.reallocate import Reallocate
@@ -13,6 +15,7 @@ from dsr_tf.schedules import Schedule
 _RISING = Linear(1.0, 3.0)
 
 
+@keras.saving.register_keras_serializable("dsr_tf")
 class CHTs(Reallocate):
     """Replaces weights by draws: by their magnitude, and by topology.
 

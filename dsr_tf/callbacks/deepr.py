@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import keras
+
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.schedules import ByShare
@@ -10,6 +12,7 @@ from dsr_tf.schedules import Schedule
 _TEMPERATURE = ByShare({0.0: 1e-5, 0.25: 1e-8, 0.5: 1e-12, 0.75: 1e-15})
 
 
+@keras.saving.register_keras_serializable("dsr_tf")
 class DeepR(Reallocate):
     """Adds noise, and replaces every weight that crosses zero.
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import keras
+
 from dsr_tf import methods
 from dsr_tf.callbacks.falling import falling
 from dsr_tf.callbacks.reallocate import Reallocate
@@ -10,6 +12,7 @@ from dsr_tf.schedules import End
 from dsr_tf.schedules import Schedule
 
 
+@keras.saving.register_keras_serializable("dsr_tf")
 class DSR(Reallocate):
     """Moves weights between sparse layers while the model trains.
 

@@ -2,12 +2,15 @@
 
 from collections.abc import Mapping
 
+import keras
+
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.schedules import DEFAULT_PERIOD
 from dsr_tf.schedules import Schedule
 
 
+@keras.saving.register_keras_serializable("dsr_tf")
 class GradualPruning(Reallocate):
     """Prunes the smallest weights in steps, until a sparsity is reached.
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import keras
+
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.methods.over_parameterization import DROP_FRACTION
@@ -10,6 +12,7 @@ from dsr_tf.schedules import End
 from dsr_tf.schedules import Schedule
 
 
+@keras.saving.register_keras_serializable("dsr_tf")
 class ITOP(Reallocate):
     """Replaces weights rarely, so that new ones have time, and to the end.
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import keras
+
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.schedules import DEFAULT_PERIOD
@@ -9,6 +11,7 @@ from dsr_tf.schedules import End
 from dsr_tf.schedules import Schedule
 
 
+@keras.saving.register_keras_serializable("dsr_tf")
 class MEST(Reallocate):
     """Replaces weights of small magnitude and gradient by random ones.
 

@@ -8,6 +8,7 @@ import keras
 from absl import logging
 
 from dsr_tf.callbacks import same_fit
+from dsr_tf.callbacks.configured import Configured
 from dsr_tf.callbacks.drawn_masks import check_pictures
 from dsr_tf.callbacks.plain_fit import PlainFit
 from dsr_tf.checks import checked_count
@@ -32,7 +33,7 @@ from dsr_tf.training.steps import batches_a_step
 from dsr_tf.training.targets import trainable_layers
 
 
-class Reallocate(keras.callbacks.Callback):
+class Reallocate(Configured, keras.callbacks.Callback):
     """Prunes and regrows the sparse layers of a model while it trains.
 
     A reallocation runs when the number of optimizer steps has crossed a

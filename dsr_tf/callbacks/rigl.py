@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import keras
+
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.checks import checked_fraction
@@ -13,6 +15,7 @@ from dsr_tf.schedules import Schedule
 from dsr_tf.schedules import checked_end
 
 
+@keras.saving.register_keras_serializable("dsr_tf")
 class RigL(Reallocate):
     """Replaces the smallest weights where the gradient is largest.
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import keras
+
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.methods.sparse_momentum import DROP_FRACTION
@@ -10,6 +12,7 @@ from dsr_tf.schedules import End
 from dsr_tf.schedules import Schedule
 
 
+@keras.saving.register_keras_serializable("dsr_tf")
 class SNFS(Reallocate):
     """Moves weights to where the momentum is large, in and across tensors.
 
