@@ -322,6 +322,14 @@ def test_mobilenet_trains_on_a_folder_of_images(tmp_path):
     assert measured["outputs"] == "logits"
 
 
+@pytest.mark.parametrize("model", ["wide_resnet", "resnet50", "VGG16"])
+def test_vectors_are_no_images(model):
+    with pytest.raises(ValueError, match=f"model={model}, which takes images"):
+        build.build_dense(own("", model=model), (20,), 3)
+    lenet = build.build_dense(own("", model="lenet_300_100"), (20,), 3)
+    assert lenet.input_shape == (None, 20)
+
+
 class InCode(keras.Model):
     def __init__(self, activation):
         super().__init__()

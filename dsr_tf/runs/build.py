@@ -16,6 +16,7 @@ from dsr_tf.layers import budgeted_layers
 from dsr_tf.runs import outputs
 from dsr_tf.runs.config import AUTO
 from dsr_tf.runs.config import Config
+from dsr_tf.runs.own_network import check_images
 from dsr_tf.runs.own_network import own_network
 from dsr_tf.schedules import ByEpoch
 from dsr_tf.schedules import ByShare
@@ -31,6 +32,7 @@ MODELS: dict[str, Callable[..., keras.Model]] = {
 }
 # Those without convolutions.
 _PERCEPTRONS = ("lenet_300_100", "mlp")
+_OF_IMAGES = ("wide_resnet", "resnet50")
 # Steps in an execution, during which a signal waits: some seconds at most.
 _MOST_STEPS = {"lenet_300_100": 100, "mlp": 20}
 _MOST_STEPS_OF_OTHERS = 10
@@ -109,6 +111,8 @@ def _network(
     network, training = config.network, config.training
     if is_own(network.model):
         return _own(config, image_shape, num_classes, **arguments)
+    if network.model in _OF_IMAGES:
+        check_images(network.model, image_shape)
     if network.width is not None:
         arguments["width"] = network.width
     if network.model == "wide_resnet":

@@ -135,6 +135,7 @@ def _build(model: keras.Model, input_shape: tuple[int, ...]) -> None:
 def _application(
     model: str, input_shape: tuple[int, ...], num_classes: int
 ) -> keras.Model:
+    check_images(model, input_shape)
     function = applications().get(model)
     if function is None:
         raise ValueError(
@@ -162,6 +163,21 @@ def _application(
             "Other images may need another --image_size. Received: "
             f"model={model} and images of {input_shape} ({first_line(error)})"
         ) from error
+
+
+def check_images(model: str, input_shape: tuple[int, ...]) -> None:
+    """Refuses examples that are no images, for a network that needs these.
+
+    Raises:
+        ValueError: If they are none.
+    """
+    if len(input_shape) != 3:
+        raise ValueError(
+            "`model` must be a network that takes what `dataset` holds, as "
+            "module:function or lenet_300_100 does. Received: "
+            f"model={model}, which takes images, and vectors of "
+            f"{input_shape[0]} features"
+        )
 
 
 def near_applications(model: str) -> list[str]:
