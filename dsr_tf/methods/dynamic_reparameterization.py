@@ -84,7 +84,7 @@ class Settings:
     """The settings of `--method=dsr`."""
 
     num_pruned: Any = amount(
-        150,
+        0.05,
         "Number of weights, or of slices or blocks, to prune in a "
         "reallocation. Or a share of all active weights, such as 0.05, or a "
         "schedule of shares.",
