@@ -169,7 +169,7 @@ def test_files_that_a_page_names_exist(page):
 def test_readme_links_every_page():
     readme = (ROOT / "README.md").read_text()
     files = [*PAGES, DOCS / "transfer_learning.py"]
-    assert len(PAGES) == 14
+    assert len(PAGES) == 17
     assert all(f"(docs/{file.name})" in readme for file in files)
 
 
