@@ -1,5 +1,6 @@
 """Adds the pages that lie outside of `docs/` to the site of MkDocs."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -20,5 +21,7 @@ def on_files(files: Any, config: Any) -> Any:
     for name, page in PAGES.items():
         text = (ROOT / name).read_text()
         text = text.replace("](docs/", "](").replace("](../docs/", "](../")
+        # Scripts are no pages.
+        text = re.sub(r"\[([^]]+)\]\((examples/[^)]+)\)", r"\1 (`\2`)", text)
         files.append(File.generated(config, page, content=text))
     return files

@@ -21,7 +21,7 @@ from tests.command_line import ROOT
 from tests.processes import finish
 from tests.processes import start
 
-DOCS = ROOT / "docs"
+DOCS, EXAMPLES = ROOT / "docs", ROOT / "examples"
 PAGES = sorted(DOCS.glob("*.md"))
 # It has a test of its own.
 OTHERS = [page for page in PAGES if page.stem != "own_method"]
@@ -125,11 +125,25 @@ def test_custom_loops_run_on_two_replicas(starter, tmp_path):
 @pytest.mark.slow
 def test_transfer_learning_runs_from_top_to_bottom(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    names = runpy.run_path(str(DOCS / "transfer_learning.py"))
+    names = runpy.run_path(str(EXAMPLES / "vision_transfer.py"))
     assert names["accuracy"] > 0.8
     layers = sparse_layers(names["sparse"])
     assert sum(layer.num_active for layer in layers) == names["budget"]
     assert (tmp_path / "transferred" / "saved_model.pb").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "script, least",
+    [("custom_loop", 0.95), ("phone", 0.95), ("transformer", 0.85)],
+)
+def test_examples_run_from_top_to_bottom(script, least, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = runpy.run_path(str(EXAMPLES / f"{script}.py"))
+    accuracy = names["accuracy"]
+    reached = accuracy if isinstance(accuracy, float) else accuracy.result()
+    assert reached > least
+    assert script != "phone" or (tmp_path / "phone" / "int8.tflite").exists()
 
 
 @pytest.mark.parametrize("page", READ, ids=name)
@@ -168,9 +182,11 @@ def test_files_that_a_page_names_exist(page):
 
 def test_readme_links_every_page():
     readme = (ROOT / "README.md").read_text()
-    files = [*PAGES, DOCS / "transfer_learning.py"]
     assert len(PAGES) == 17
-    assert all(f"(docs/{file.name})" in readme for file in files)
+    assert all(f"(docs/{page.name})" in readme for page in PAGES)
+    scripts = sorted(EXAMPLES.glob("*.py"))
+    assert len(scripts) == 4
+    assert all(f"(examples/{x.name})" in readme for x in scripts)
 
 
 def test_every_public_name_has_its_entry():

@@ -1,7 +1,7 @@
 """Transfer learning: a trained network, made sparse, on a new task.
 
 Cells begin with `# %%`: editors run them one by one, and
-`python docs/transfer_learning.py` all of them. Here the old task is to tell
+`python examples/vision_transfer.py` all of them. Here the old task is to tell
 the digits 0 to 4, the new one 5 to 9, from a third of the images. With a
 network of `keras.applications` only the first two cells differ.
 """
