@@ -5,7 +5,10 @@ import json
 import keras
 import numpy as np
 import pytest
+from absl import flags
+from absl.testing import flagsaver
 
+from dsr_tf import cli
 from dsr_tf import runs
 from dsr_tf import sparsify
 from dsr_tf.layers import HashedDense
@@ -387,3 +390,25 @@ def test_networks_compute_in_16_bits(tmp_path, kind):
     model = keras.models.load_model(tmp_path / "model.keras", compile=False)
     layer = sparse_layers(model)[0]
     assert layer.compute_dtype == kind and layer.variable_dtype == "float32"
+
+
+def settings(*arguments):
+    with flagsaver.flagsaver():
+        flags.FLAGS(["main.py", *arguments])
+        found = cli.config()
+    return found.training.optimizer, str(found.moves.period)
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ([], ("sgd", "0:15,25:30,50:60,75:120")),
+        (["--model=MobileNetV2"], ("adam", "auto")),
+        (["--dataset=photos/"], ("adam", "auto")),
+        (["--dataset=table.npz", "--momentum=0.5"], ("sgd", "auto")),
+        (["--model=nets:mlp", "--learning_rate=0.1"], ("sgd", "auto")),
+        (["--model=a.keras", "--period=5"], ("adam", "0:5")),
+    ],
+)
+def test_own_runs_need_no_number(arguments, expected):
+    assert settings(*arguments) == expected

@@ -6,8 +6,10 @@ from typing import Any
 
 from absl import flags
 
+from dsr_tf.data.load import is_own as is_own_data
 from dsr_tf.methods.records import find
 from dsr_tf.runs.build import is_own
+from dsr_tf.runs.config import AUTO
 from dsr_tf.runs.earlier import FLAGS
 from dsr_tf.runs.flagfile import parsed_flags
 from dsr_tf.schedules import Cosine
@@ -29,14 +31,22 @@ def derived() -> dict[str, Any]:
 
     A run that starts from another run has its network, data and budget. The
     learning rate depends on the optimizer, and penalties belong to networks of
-    this library.
+    this library. Networks and data of one's own are trained by Adam, and their
+    weights move as often as the length of the training says.
     """
     found = _taken_over()
-    model = found.get("model", flags.FLAGS["model"].value)
+    model, dataset, optimizer = (
+        found.get(name, flags.FLAGS[name].value)
+        for name in ("model", "dataset", "optimizer")
+    )
     if is_own(model) and not _is_given("l1"):
         found["l1"] = 0.0
-    is_sgd = flags.FLAGS["optimizer"].value == "sgd"
-    if not is_sgd and not _is_given("learning_rate"):
+    if is_own(model) or is_own_data(dataset):
+        if not _is_given("period"):
+            found["period"] = AUTO
+        if not _is_given("optimizer", "learning_rate", "momentum"):
+            found["optimizer"] = optimizer = "adam"
+    if optimizer != "sgd" and not _is_given("learning_rate"):
         found["learning_rate"] = _LEARNING_RATE
     return found
 

@@ -144,7 +144,12 @@ TRAINING = (
     flags.DEFINE_integer(
         "batch_size", 100, "Images in a batch.", lower_bound=1
     ),
-    flags.DEFINE_enum("optimizer", "sgd", list(OPTIMIZERS), "Optimizer."),
+    flags.DEFINE_enum(
+        "optimizer",
+        "sgd",
+        list(OPTIMIZERS),
+        "Optimizer. For a network or data of your own the default is adam.",
+    ),
     define_schedule(
         "learning_rate",
         "0:0.1,25:0.02,50:0.004,75:0.0008",
@@ -205,7 +210,8 @@ MOVES = (
         "0:15,25:30,50:60,75:120",
         "Optimizer steps between reallocations or prunes. auto: a hundredth of "
         "the training; with --num_prunes, so that these end after three "
-        "quarters of it.",
+        "quarters of it. For a network or data of your own the default is "
+        "auto.",
         serializer=flags.ArgumentSerializer(),
     ),
     flags.DEFINE_integer(
