@@ -253,8 +253,8 @@ class Times:
 
     Args:
         times: How often, at least 1.
-        least: Fewest optimizer steps between two, at least 1: short trainings
-            have fewer of them.
+        least: Fewest optimizer steps between two, at least 1, but never more
+            than a quarter of the training: short trainings have fewer of them.
 
     Raises:
         ValueError: If an argument is out of its range.
@@ -270,7 +270,8 @@ class Times:
     def __call__(self, moment: Moment) -> int:
         if moment.num_steps is None:
             return _UNKNOWN
-        return max(self.least, round(moment.num_steps / self.times))
+        least = min(self.least, moment.num_steps // 4)
+        return max(1, least, round(moment.num_steps / self.times))
 
     @property
     def values(self) -> tuple[int, ...]:

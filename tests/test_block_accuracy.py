@@ -31,8 +31,8 @@ def trained(monkeypatch):
 
 def test_planned_has_dense_once_a_seed_and_seeds_in_turn():
     runs = planned(parsed(ALL))
-    assert len(runs) == len(set(runs)) == 3 * (1 + 3 * 4 * 2)
-    assert [run.seed for run in runs] == [0] * 25 + [1] * 25 + [2] * 25
+    assert len(runs) == len(set(runs)) == 3 * (1 + 4 * 4 * 2)
+    assert [run.seed for run in runs] == [0] * 33 + [1] * 33 + [2] * 33
     assert {run.epochs for run in runs} == {EPOCHS["mlp"]}
 
 

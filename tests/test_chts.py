@@ -258,7 +258,7 @@ def test_defaults_are_those_of_the_paper():
     settings = find("chts").settings()
     assert vars(settings) == vars(rule)
     assert vars(find("chts").build(settings, 0.9).rule) == vars(rule)
-    assert CHTs(7).method == methods.chts()
+    assert CHTs(7, 0.3).method == methods.chts()
 
 
 @functools.cache
@@ -284,7 +284,8 @@ def fit(**arguments):
 
 def test_every_argument_of_the_callback_does_something():
     before, moves = fit()
-    assert moves.state.num_reallocations == 8
+    # The last two are after three quarters of the training.
+    assert moves.state.num_reallocations == 5
     for changed in (
         {"drop_fraction": 0.1},
         {"sharpness": Linear(9.0, 9.0)},

@@ -80,7 +80,7 @@ def test_masks_stop_at_three_quarters(kind):
 def test_an_end_that_is_given_is_that_of_the_fraction(kind):
     def fraction(**end):
         rule = kind(**end).method.rule
-        return rule.drop_fraction
+        return rule.num_pruned if kind is DSR else rule.drop_fraction
 
     assert fraction() == Cosine(0.3, 0.0, 0.75)
     assert fraction(stop=0.5) == Cosine(0.3, 0.0, 0.5)

@@ -17,7 +17,7 @@ def with_period(config: Config, steps_per_epoch: int) -> Config:
     """Returns settings with a period of steps in the place of `"auto"`.
 
     Methods that prune in a number of steps do so within three quarters of the
-    training. Others move weights a hundred times, ten steps apart at least.
+    training. Others move weights as often as callbacks do by default.
 
     Args:
         config: Settings of a run.
