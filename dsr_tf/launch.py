@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import IO
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 RESUME = 75
 # As a shell has it: 128 and the number of SIGINT.
 INTERRUPTED = 130
+# Seconds to end in.
+_GRACE = 5.0
 _COMMAND = "dsr-tf"
 
 _screen: int | None = None
@@ -109,6 +112,10 @@ def _leave(number: int, frame: Any) -> None:
         message, status = "interrupted", INTERRUPTED
     # Not `print`: another stream may stand for stderr at this moment.
     os.write(2, f"{name()}: {message}\n".encode())
+    # Python drops what is raised within the callback of a weak reference.
+    late = threading.Timer(_GRACE, os._exit, [status])
+    late.daemon = True
+    late.start()
     sys.exit(status)
 
 
