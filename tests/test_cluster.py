@@ -3,6 +3,7 @@ import json
 import pytest
 import tensorflow as tf
 
+from dsr_tf.cli import failures
 from dsr_tf.distribute import choose_strategy
 from dsr_tf.distribute import is_chief
 from dsr_tf.distribute import multi_worker_strategy
@@ -255,3 +256,22 @@ def test_one_device_gets_batches_as_they_are():
     batches = tf.data.Dataset.range(8).batch(4)
     strategy = choose_strategy("none")
     assert share_batches(strategy, lambda *shard: batches) is batches
+
+
+OPERATION = "__wrapped__CollectiveReduceV2_device_"
+
+
+@pytest.mark.parametrize(
+    "message, who",
+    [
+        (
+            f"{OPERATION}/job:worker/replica:0/task:1/device:CPU:0 Collective "
+            "ops is aborted: remote target /job:worker/replica:0/task:0",
+            "worker 0",
+        ),
+        ("remote target /job:chief/replica:0/task:0 while", "chief 0"),
+        ("Collective ops is aborted", "another worker"),
+    ],
+)
+def test_errors_of_tensorflow_name_the_worker_that_is_missing(message, who):
+    assert failures._missing(message) == who

@@ -71,11 +71,17 @@ def _reason(error: BaseException) -> str:
 
 def _end_without(error: tf.errors.OpError) -> NoReturn:
     """Ends the program after something it needs, as a worker, has gone."""
-    task = re.search(r"/job:(\w+)/replica:\d+/task:(\d+)", error.message)
-    who = "another worker" if task is None else " ".join(task.groups())
+    who = _missing(error.message)
     say(f"{who} ended, or cannot be reached; start all workers again to go on")
     # TensorFlow's own end would wait for that worker.
     os._exit(RESUME)
+
+
+def _missing(message: str) -> str:
+    """Returns the worker that an error of TensorFlow names."""
+    # The name of an operation may hold the device that it ran on: this worker.
+    task = re.search(r"(?<!device_)/job:(\w+)/replica:\d+/task:(\d+)", message)
+    return "another worker" if task is None else " ".join(task.groups())
 
 
 def _cause(message: str) -> str:
