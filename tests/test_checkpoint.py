@@ -26,6 +26,7 @@ from tests.killing import Killed
 EPOCHS, STEPS = 3, 8
 METHODS = {
     "dsr": lambda: DSR(20, period=3, initial_threshold=0.02),
+    "drawn": lambda: DSR(0.1, period=3, growth="drawn"),
     "set": lambda: SET(0.1, period=3),
     "chts": lambda: CHTs(3, percolate=True),
     "deepr": lambda: DeepR(1e-3),
@@ -131,6 +132,7 @@ def whole_run(tmp_path_factory, digits):
     "method, kill_at",
     [
         *[("dsr", 5), ("dsr", 8), ("dsr", 23), ("set", 13), ("deepr", 13)],
+        ("drawn", 8),
         # Between two reallocations, with gradients that were kept.
         *[("rigl", 13), ("snfs", 13), ("granet", 13), ("chts", 13)],
     ],

@@ -68,6 +68,21 @@ def test_keras_makes_the_callback_again(moves):
     assert facts(again) == facts(moves)
 
 
+class Own(DSR):
+    """A callback of the user's own, which passes on what it does not know."""
+
+    def __init__(self, more=1, **kwargs):
+        super().__init__(**kwargs)
+        self.more = more
+
+
+def test_a_class_of_ones_own_has_a_config_too():
+    moves = Own(2, num_pruned=0.1, period={0: 5, 1: 10})
+    config = json.loads(json.dumps(moves.get_config()))
+    again = Own.from_config(config)
+    assert facts(again) == facts(moves) and again.more == 2
+
+
 def test_a_config_holds_no_functions():
     moves = SET(lambda moment: 0.1, 5)
     with pytest.raises(ValueError, match="`drop_fraction` must be a number"):

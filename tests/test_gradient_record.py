@@ -351,8 +351,8 @@ def test_gradients_of_all_replicas_are_added_up(strategy):
         assert_close(scores, in_units(network(), expected.gradients[step]))
 
 
-class Steps(keras.layers.Layer):
-    """Uses a layer in each turn of a loop."""
+class Around(keras.layers.Layer):
+    """Holds a layer that it uses."""
 
     def __init__(self, inner):
         super().__init__()
@@ -361,6 +361,10 @@ class Steps(keras.layers.Layer):
     def build(self, shape):
         if not self.inner.built:
             self.inner.build(shape)
+
+
+class Steps(Around):
+    """Uses a layer in each turn of a loop."""
 
     def call(self, inputs):
         def step(x):
@@ -375,16 +379,8 @@ class Steps(keras.layers.Layer):
         return outputs
 
 
-class Branch(keras.layers.Layer):
+class Branch(Around):
     """Uses a layer in a branch, for the first batch."""
-
-    def __init__(self, inner):
-        super().__init__()
-        self.inner = inner
-
-    def build(self, shape):
-        if not self.inner.built:
-            self.inner.build(shape)
 
     def call(self, inputs):
         taken = tf.equal(inputs[0, 0], X[0, 0])
@@ -464,6 +460,21 @@ def test_recurrent_layers_have_the_scores_of_unrolled_ones(scores, kind):
     for found, expected in zip(loop, unrolled, strict=True):
         assert_close(found, expected)
         assert all((x > 0).any() for x in expected)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_recurrent_layers_have_scores_in_mixed_precision(policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        loop, unrolled = (seen(recurrent(unroll)) for unroll in (False, True))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    for found, expected in zip(loop, unrolled, strict=True):
+        for one, other in zip(found, expected, strict=True):
+            # The unrolled sum is of halves; that of the loop is of float32.
+            np.testing.assert_allclose(
+                one, other, rtol=0.1, atol=0.02 * other.max()
+            )
 
 
 @pytest.mark.slow

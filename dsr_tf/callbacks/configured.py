@@ -52,12 +52,24 @@ def _remembering(init: Any) -> Any:
     def remembering(self: Any, *args: Any, **kwargs: Any) -> None:
         # That of a class derived from this one calls this one, too.
         if "_given" not in vars(self):
-            given = signature.bind(self, *args, **kwargs).arguments
-            _, *names = given
-            self._given = {name: given[name] for name in names}
+            self._given = _given(signature, self, *args, **kwargs)
         init(self, *args, **kwargs)
 
     return remembering
+
+
+def _given(
+    signature: inspect.Signature, *args: Any, **kwargs: Any
+) -> dict[str, Any]:
+    """Returns the arguments but the first, by the names that they go by."""
+    bound = signature.bind(*args, **kwargs).arguments
+    _, *names = bound
+    found: dict[str, Any] = {}
+    for name in names:
+        kind = signature.parameters[name].kind
+        others = kind is inspect.Parameter.VAR_KEYWORD
+        found |= bound[name] if others else {name: bound[name]}
+    return found
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -16,7 +16,7 @@ from dsr_tf.schedules import Schedule
 class DSR(Reallocate):
     """Moves weights between sparse layers while the model trains.
 
-    Every `period` optimizer steps the weights below a global threshold are
+    Every `period` optimizer steps the smallest weights of all tensors are
     pruned, and the same number is grown, at random positions by default. Each
     tensor gets new weights in proportion to its surviving weights. The number
     of active weights over all sparse layers never changes.

@@ -156,7 +156,7 @@ class BlockKernel(SparseKernel, keras.layers.Layer):
         record, units = self.kernel_blocks.record, self.kernel_units
         if record is None:
             return None
-        probes = record.probes(self.kernel_blocks.value)
+        probes = record.probes(lambda: self.kernel_blocks.value)
 
         def gradients(inputs: tf.Tensor, upstream: tf.Tensor) -> Any:
             def product() -> tf.Tensor:

@@ -109,14 +109,15 @@ class GradientRecord:
         if self.step < 0:
             self._sum.assign(tf.zeros(self.shape))
 
-    def probes(self, kernel: Any) -> list[tf.Tensor]:
+    def probes(self, read: Callable[[], Any]) -> list[tf.Tensor]:
         """Returns what carries gradients out of a loop or a branch.
 
         TensorFlow differentiates these in functions of their own, which may use
         no variable that the loop does not use: nothing can be kept there.
 
         Args:
-            kernel: The variable whose gradient is kept.
+            read: Reads the variable whose gradient is kept, around the loop: in
+                mixed precision, what was read in it is a tensor of the loop.
 
         Returns:
             Zeros of the kernel's shape, float32, whose gradient is kept; where
@@ -134,7 +135,7 @@ class GradientRecord:
             return tf.zeros(self.shape), grad
 
         with around_loops():
-            return [probe(tf.convert_to_tensor(kernel))]
+            return [probe(tf.convert_to_tensor(read()))]
 
     def gradients_of(
         self, probes: Sequence[tf.Tensor], gradient: Callable[[], tf.Tensor]

@@ -132,8 +132,9 @@ class MaskedVariable(TrainedVariable):
             mask = self.mask.value
         else:
             mask = tf.convert_to_tensor(numbers)
-        probes = self.record.probes(self.value) if self.record else []
-        return masked_kernel(kernel, mask, self.record, probes)
+        record = self.record
+        probes = record.probes(lambda: self.value) if record else []
+        return masked_kernel(kernel, mask, record, probes)
 
     def assign(self, value: Any) -> Any:
         """Assigns values, under the constraint and the mask.

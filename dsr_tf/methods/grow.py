@@ -126,7 +126,7 @@ class ByScore:
 
 
 @dataclass(frozen=True)
-class DrawnByScore:
+class DrawnByScore(ByScore):
     """Grows inactive units that are drawn by their growth scores, at exactly 0.
 
     A unit is drawn with a probability in proportion to its score, without
@@ -138,9 +138,6 @@ class DrawnByScore:
     """
 
     scores: Scores = MOMENTUM
-
-    def __post_init__(self) -> None:
-        checked_kind("scores", self.scores, Scores, "GRADIENT or MOMENTUM")
 
     def __call__(
         self, ctx: Context, counts: tf.Tensor, seed: tf.Tensor

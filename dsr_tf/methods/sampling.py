@@ -5,8 +5,9 @@ import tensorflow as tf
 
 from dsr_tf.methods.tracing import compiled
 
-# Below the logarithm of any score, by more than noise can make up.
-_NOTHING = -100.0
+# Below the logarithm of any float32, -103.3, by more than noise, which lies
+# between -7 and 37, can make up.
+_NOTHING = -150.0
 
 
 def gumbel_noise(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
