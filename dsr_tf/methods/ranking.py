@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import SparseTensor
+from dsr_tf.methods.cutoff import surplus
 from dsr_tf.methods.masked import split
 from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import in_turn
@@ -28,7 +29,8 @@ def smallest(
         Their positions, shape `(count,)`, ascending, int64.
     """
     worth = importance(tensor, gradient_weight)
-    return _smallest(tensor.positions, worth, count)
+    wide = worth.dtype if worth.dtype.size > 4 else tf.float32
+    return _smallest(tensor.positions, tf.cast(worth, wide), count)
 
 
 def importance(tensor: SparseTensor, gradient_weight: float) -> tf.Tensor:
@@ -53,9 +55,11 @@ def importance(tensor: SparseTensor, gradient_weight: float) -> tf.Tensor:
 def _smallest(
     positions: tf.Tensor, magnitudes: tf.Tensor, count: tf.Tensor
 ) -> tf.Tensor:
-    order = tf.argsort(magnitudes, stable=True)
-    # Cut once it is int64: a GPU cuts int32, which the order is, on the host.
-    return tf.sort(tf.gather(positions, order)[:count])
+    # `surplus` keeps the lower index of a tie, so it sees the last one first.
+    kept = tf.size(magnitudes, tf.int64) - count
+    one = tf.constant([1], tf.int64)
+    goes = surplus(tf.reverse(magnitudes, [0]), kept, one, None)
+    return tf.boolean_mask(positions, tf.reverse(goes, [0]))
 
 
 def beyond_largest(
@@ -80,36 +84,40 @@ def beyond_largest(
         Their positions, ascending, int64. If units are single weights, exactly
         `budget` weights are kept in all, or all if fewer are active.
     """
+    dtype = _widest(ctx)
     scores = in_turn(
         lambda x: _largest_first(
-            tf.cast(importance(x, gradient_weight), tf.float64)
+            tf.cast(importance(x, gradient_weight), dtype)
         ),
         ctx.tensors,
     )
     each = [1 if in_units else x.unit_size for x in ctx.tensors]
-    # Not `tf.repeat`, which in a graph makes a matrix of tensors by weights.
-    sizes = tf.concat(
-        [
-            tf.fill([x.num_active], tf.constant(size, tf.int64))
-            for x, size in zip(ctx.tensors, each, strict=True)
-        ],
-        axis=0,
-    )
-    order = tf.argsort(
-        tf.concat(scores, axis=0), direction="DESCENDING", stable=True
-    )
-    # A GPU reshapes int32 on the host.
-    order = tf.cast(order, tf.int64)
-    fits = tf.cumsum(tf.gather(sizes, order)) <= budget
-    # As int8: no GPU scatters bool.
-    goes = tf.scatter_nd(
-        order[:, None], tf.cast(~fits, tf.int8), tf.shape(order, tf.int64)
-    )
-    parts = split(goes > 0, ctx.num_active, len(ctx.tensors))
+    goes = surplus(tf.concat(scores, axis=0), budget, *_sizes(ctx, each))
+    parts = split(goes, ctx.num_active, len(ctx.tensors))
     return [
         tf.boolean_mask(tensor.positions, gone)
         for tensor, gone in zip(ctx.tensors, parts, strict=True)
     ]
+
+
+def _widest(ctx: Context) -> tf.DType:
+    """Returns the widest type of all weights, and float32 at least."""
+    types = [tensor.values.dtype for tensor in ctx.tensors]
+    return max([tf.float32, *types], key=lambda x: x.size)
+
+
+def _sizes(
+    ctx: Context, each: Sequence[int]
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """Returns sizes, and which of them is that of each unit, if they differ."""
+    if len(set(each)) == 1:
+        return tf.constant(each[:1], tf.int64), None
+    # Not `tf.repeat`, which in a graph makes a matrix of tensors by weights.
+    owners = [
+        tf.fill([tensor.num_active], tf.constant(i, tf.int64))
+        for i, tensor in enumerate(ctx.tensors)
+    ]
+    return tf.constant(each, tf.int64), tf.concat(owners, axis=0)
 
 
 @compiled
