@@ -4,6 +4,8 @@ import keras
 import numpy as np
 import pytest
 
+from dsr_tf import methods
+from dsr_tf.callbacks import DSR
 from dsr_tf.callbacks import SET
 from dsr_tf.callbacks import Checkpoint
 from dsr_tf.callbacks import GradualPruning
@@ -275,3 +277,30 @@ def resumed(folder, prune, batches):
         callbacks=[prune, StopAfter(checkpoint, batches)],
     )
     return net
+
+
+def test_a_threshold_that_never_finds_its_target_is_told_at_the_end(caplog):
+    far = DSR(4, period=4, initial_threshold=1e-30)
+    fit(half_masked(), far)
+    assert (
+        "In this `fit` no reallocation pruned `num_pruned=4` units, to within "
+        "`tolerance=0.1`: the last of 4 pruned 0. Leave `initial_threshold="
+        "1e-30` out" in caplog.text
+    )
+
+
+def test_a_threshold_that_finds_its_target_is_not_spoken_of(caplog):
+    anew = DSR(4, period=4)
+    fit(half_masked(), anew)
+    near = DSR(4, period=4, initial_threshold=0.1, tolerance=0.99)
+    fit(half_masked(), near)
+    assert near.state.num_reallocations == 4
+    assert not caplog.records
+
+
+def test_remark_at_end_worked_by_hand():
+    prune = methods.dsr(10, initial_threshold=1.0, tolerance=0.1).rule
+    assert prune.remark_at_end([]) is None
+    assert prune.remark_at_end([40, 9, 3]) is None
+    assert prune.remark_at_end([40, 11, 3]) is None
+    assert "the last of 3 pruned 8" in prune.remark_at_end([40, 12, 8])

@@ -222,6 +222,8 @@ class Reallocate(Configured, keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         self._plain_fit.end()
+        if problem := self.reallocator.remark_at_end():
+            logging.warning("In this `fit` %s.", problem)
 
     def _trace_anew(self) -> None:
         """Makes the training function anew where the method needs it."""

@@ -74,6 +74,17 @@ class Prune:
         """
         return None
 
+    def remark_at_end(self, counts: Sequence[int]) -> str | None:
+        """Says what went otherwise than asked, where training ends.
+
+        Args:
+            counts: How many units each of its last reallocations chose.
+
+        Returns:
+            A sentence without its point, to be logged; None by default.
+        """
+        return None
+
     def check(self, extents: Sequence[Extent]) -> None:
         """Raises a ValueError if it cannot prune tensors of these extents."""
 
@@ -222,6 +233,19 @@ class AdaptiveThreshold(Prune):
     def check(self, extents: Sequence[Extent]) -> None:
         """Refuses a target that is not below the budget."""
         check_below_budget(self.num_pruned, extents)
+
+    def remark_at_end(self, counts: Sequence[int]) -> str | None:
+        """Says if no reallocation pruned as many units as asked."""
+        most = self.tolerance * self.num_pruned
+        if not counts or any(abs(x - self.num_pruned) <= most for x in counts):
+            return None
+        return (
+            f"no reallocation pruned `num_pruned={self.num_pruned}` units, to "
+            f"within `tolerance={self.tolerance:g}`: the last of "
+            f"{len(counts)} pruned {counts[-1]}. Leave `initial_threshold="
+            f"{self.initial_threshold:g}` out, so that each finds its own "
+            "threshold; or begin nearer to it"
+        )
 
     def __call__(self, ctx: Context) -> list[tf.Tensor]:
         threshold = ctx.numbers["threshold"]

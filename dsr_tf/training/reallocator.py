@@ -2,6 +2,7 @@
 
 import time
 import zlib
+from collections import deque
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -53,6 +54,8 @@ from dsr_tf.training.targets import trainable_layers
 _STEADY = Constant | ByEpoch | Times
 # The name in `Reallocator.state` that older checkpoints do not have.
 EVER_ACTIVE = "ever_active"
+# Reallocations whose counts are kept, to speak of when training ends.
+_REMEMBERED = 1000
 
 
 class Reallocator:
@@ -159,6 +162,7 @@ class Reallocator:
                 self.layers, self.optimizer, method.scores
             )
         self._epoch: int | None = None
+        self._chosen: deque[int] = deque(maxlen=_REMEMBERED)
         self.must_be_traced = False
         self.check()
         self.begin()
@@ -227,6 +231,7 @@ class Reallocator:
         # A new optimizer counts from 0 again.
         counters.last_step = min(counters.last_step, counters.step)
         self._has_begun = self.is_built
+        self._chosen.clear()
         self._ever_active.begin()
         self._free_slots()
         if self._has_begun:
@@ -382,11 +387,16 @@ class Reallocator:
         for layer, slots, before in others:
             layer.trained_kernel.bring_along(slots, before)
         counters.method = rule.next_state(counters.method, done.num_pruned)
+        self._chosen.append(done.num_pruned)
         counters.unspent = done.unspent
         counters.num_reallocations += 1
         counters.last_step = counters.step
         counters.weights_moved += done.weights_grown
         counters.seconds += time.perf_counter() - begin
+
+    def remark_at_end(self) -> str | None:
+        """Says what went otherwise than asked, since training began."""
+        return self.method.rule.remark_at_end(list(self._chosen))
 
     def check_finite(self) -> None:
         """Finds what became NaN or infinite where no reallocation looks.
