@@ -364,7 +364,11 @@ def test_signs_of_blocks_are_refused():
 def warnings(caplog, model, *block, include=None):
     caplog.clear()
     dsr_tf.sparsify(model, 0.5, granularity=block, include=include)
-    return [x.getMessage() for x in caplog.records if "locks of" in x.msg]
+    return [
+        x.getMessage()
+        for x in caplog.records
+        if "can have" in x.msg or "locks of" in x.msg
+    ]
 
 
 def test_small_blocks_are_named(caplog):
@@ -405,6 +409,17 @@ def test_models_without_blocks_are_told(caplog):
     model = keras.Sequential([keras.Input((8, 8, 4)), convolution])
     (message,) = warnings(caplog, model, 4, 4, include="window")
     assert "can have blocks of 4x4: single weights move" in message
+
+
+def test_models_without_slices_are_told(caplog):
+    dense = layers.Dense(4)
+    model = keras.Sequential([keras.Input((8, 8, 4)), dense])
+    dsr_tf.sparsify(model, 0.5, granularity="kernel")
+    assert "can have slices: single weights move. Convolutions" in caplog.text
+    caplog.clear()
+    both = keras.Sequential([model, layers.Conv2D(4, 3)])
+    dsr_tf.sparsify(both, 0.5, granularity="kernel")
+    assert "slices" not in caplog.text
 
 
 def test_networks_take_blocks():

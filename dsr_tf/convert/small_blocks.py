@@ -1,4 +1,4 @@
-"""Says where blocks become much smaller than was asked for."""
+"""Says where units become much smaller than was asked for."""
 
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -23,18 +23,16 @@ def warn_of_small_blocks(
     Args:
         model: The model.
         chosen: Its layers to make sparse.
-        granularity: The unit that masks move; nothing is said of others than
-            blocks.
+        granularity: The unit that masks move.
     """
-    block = granularity.block
-    if block is None:
-        return
-    found = list(_with_blocks(chosen, granularity))
+    found = list(_with_units(chosen, granularity))
+    if not found:
+        _warn_of_none(model, granularity)
     small = [
         f"{path} ({rows}x{cols} of {inputs}x{outputs})"
         for path, units in found
-        for (rows, cols), (inputs, outputs) in [(units.block, units.matrix)]
         if units.has_small_blocks
+        for (rows, cols), (inputs, outputs) in [(units.block, units.matrix)]
     ]
     if small:
         logging.warning(
@@ -44,15 +42,23 @@ def warn_of_small_blocks(
             granularity,
             model.name,
             shortened(small),
-            *block,
+            *(granularity.block or ()),
         )
-    elif not found:
-        logging.warning(
-            "No kernel to make sparse in model '%s' can have blocks of %s: "
-            "single weights move. Dense layers and 1×1 convolutions can.",
-            model.name,
-            granularity,
-        )
+
+
+def _warn_of_none(model: keras.Model, granularity: Granularity) -> None:
+    """Logs that no kernel has the units that were asked for."""
+    what, which = "slices", "Convolutions can"
+    if granularity.block:
+        what = f"blocks of {granularity}"
+        which = "Dense layers and 1×1 convolutions can"
+    logging.warning(
+        "No kernel to make sparse in model '%s' can have %s: single weights "
+        "move. %s.",
+        model.name,
+        what,
+        which,
+    )
 
 
 def shortened(texts: Sequence[str]) -> str:
@@ -72,10 +78,10 @@ def named(candidate: Candidate, kernel: keras.Variable) -> str:
     return f"{path}/{kernel.name}" if several else path
 
 
-def _with_blocks(
+def _with_units(
     chosen: Sequence[Candidate], granularity: Granularity
 ) -> Iterator[tuple[str, Units]]:
-    """Yields the kernels with blocks, each after its name."""
+    """Yields the kernels that have these units, each after its name."""
     for candidate in chosen:
         for kernel in candidate.kernels:
             units = units_of(candidate.layer, kernel, granularity)
