@@ -10,21 +10,20 @@ from hypothesis.extra import numpy as arrays
 from dsr_tf.methods.cutoff import surplus
 
 
-def going(scores, budget, sizes=(1,), owners=None):
-    of = None if owners is None else tf.constant(owners, tf.int64)
+def going(scores, budget, sizes=1):
     return surplus(
         tf.constant(scores),
         tf.constant(budget, tf.int64),
         tf.constant(sizes, tf.int64),
-        of,
     ).numpy()
 
 
-def by_sorting(scores, budget, sizes, owners):
+def by_sorting(scores, budget, sizes):
     scores = np.where(scores < np.finfo(scores.dtype).tiny, 0, scores)
     order = np.argsort(-scores.astype(np.float64), kind="stable")
+    each = np.broadcast_to(sizes, scores.shape)
     goes = np.zeros(scores.size, bool)
-    goes[order] = np.cumsum(np.asarray(sizes)[owners][order]) > budget
+    goes[order] = np.cumsum(each[order]) > budget
     return goes
 
 
@@ -37,7 +36,7 @@ def test_surplus_worked_by_hand():
 def test_surplus_ends_at_the_first_unit_that_does_not_fit():
     # 3 of 4 are used; the next takes 2, and the last, which takes 1, goes too.
     scores = np.array([3.0, 2.0, 1.0], np.float32)
-    assert going(scores, 4, (3, 2, 1), [0, 1, 2]).tolist() == [False, 1, 1]
+    assert going(scores, 4, (3, 2, 1)).tolist() == [False, 1, 1]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -60,14 +59,10 @@ def test_surplus_is_what_sorting_finds(data, dtype):
     few = st.sampled_from([0.0, 0.1, 1.0, np.inf])
     length = data.draw(st.integers(0, 30))
     scores = data.draw(arrays.arrays(dtype, length, elements=number | few))
-    sizes = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=4))
-    owner = st.integers(0, len(sizes) - 1)
-    owners = np.array(
-        data.draw(st.lists(owner, min_size=length, max_size=length)), np.int64
-    )
+    size = st.integers(1, 9)
+    many = st.lists(size, min_size=length, max_size=length)
+    sizes = data.draw(size | many)
     budget = data.draw(st.integers(0, 5 * length))
-    expected = by_sorting(scores, budget, sizes, owners)
-    given_owners = None if len(sizes) == 1 else owners
     np.testing.assert_array_equal(
-        going(scores, budget, sizes, given_owners), expected
+        going(scores, budget, sizes), by_sorting(scores, budget, sizes)
     )

@@ -39,6 +39,11 @@ MOST_ON_HOST = 16
 # Of unknown length, and short: one a tensor.
 FEW = {("TensorListConcatV2", "lengths")}
 
+# Kernels of GPUs that raise an error after `enable_op_determinism`, of those
+# that a reallocation could do with (TensorFlow's `bincount_op.cc` and
+# `scatter_op.cc`).
+REFUSED = {"Bincount", "DenseBincount", "ScatterUpdate", "ScatterAdd"}
+
 METHODS = {
     "dsr": lambda: methods.dsr(3),
     "dsr with stddev": lambda: methods.dsr(3, regrow_stddev=0.1),
@@ -212,6 +217,11 @@ def test_a_gpu_has_kernels_for_all_operations(case):
 @pytest.mark.parametrize("case", CASES, ids="-".join)
 def test_a_gpu_computes_nothing_large_on_the_host(case):
     assert large_on_host(traced(*case)) == set()
+
+
+@pytest.mark.parametrize("case", CASES, ids="-".join)
+def test_a_gpu_refuses_nothing_under_determinism(case):
+    assert not REFUSED & {node.op for node in traced(*case)}
 
 
 def test_tensorflow_still_lists_kernels():

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 
-import numpy as np
 import tensorflow as tf
 
 from dsr_tf.checks import checked_choice
@@ -14,7 +13,6 @@ from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_number
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import SparseTensor
-from dsr_tf.methods.cutoff import surplus
 from dsr_tf.methods.masked import in_a_row
 from dsr_tf.methods.masked import split
 from dsr_tf.methods.sampling import drawn_inactive
@@ -123,10 +121,8 @@ class ByScore:
             One `Growth` for each tensor.
         """
         counts = tf.unstack(counts, len(ctx.tensors))
-        return [
-            Growth(_best_inactive(x.growth_scores, x.positions, count))
-            for x, count in zip(ctx.tensors, counts, strict=True)
-        ]
+        positions = map(_best_inactive, ctx.tensors, counts)
+        return [Growth(row) for row in positions]
 
 
 @dataclass(frozen=True)
@@ -202,19 +198,13 @@ def _drawn(
     return drawn_inactive(tensor.growth_scores, active, count, seed)
 
 
-@compiled
-def _best_inactive(
-    scores: tf.Tensor, active: tf.Tensor, count: tf.Tensor
-) -> tf.Tensor:
-    # So that what is active comes after whatever is not.
-    least = tf.constant(np.finfo(np.float32).tiny)
+def _best_inactive(tensor: SparseTensor, count: tf.Tensor) -> tf.Tensor:
+    lowest = tf.fill(tf.shape(tensor.positions), -float("inf"))
     scores = tf.tensor_scatter_nd_update(
-        tf.maximum(scores, least),
-        active[:, None],
-        tf.zeros_like(active, tf.float32),
+        tensor.growth_scores, tensor.positions[:, None], lowest
     )
-    goes = surplus(scores, count, tf.constant([1], tf.int64), None)
-    return tf.where(~goes)[:, 0]
+    best = tf.math.top_k(scores, tf.cast(count, tf.int32)).indices
+    return tf.cast(best, tf.int64)
 
 
 @compiled

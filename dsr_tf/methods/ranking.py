@@ -29,8 +29,7 @@ def smallest(
         Their positions, shape `(count,)`, ascending, int64.
     """
     worth = importance(tensor, gradient_weight)
-    wide = worth.dtype if worth.dtype.size > 4 else tf.float32
-    return _smallest(tensor.positions, tf.cast(worth, wide), count)
+    return _smallest(tensor.positions, worth, count)
 
 
 def importance(tensor: SparseTensor, gradient_weight: float) -> tf.Tensor:
@@ -55,11 +54,9 @@ def importance(tensor: SparseTensor, gradient_weight: float) -> tf.Tensor:
 def _smallest(
     positions: tf.Tensor, magnitudes: tf.Tensor, count: tf.Tensor
 ) -> tf.Tensor:
-    # `surplus` keeps the lower index of a tie, so it sees the last one first.
-    kept = tf.size(magnitudes, tf.int64) - count
-    one = tf.constant([1], tf.int64)
-    goes = surplus(tf.reverse(magnitudes, [0]), kept, one, None)
-    return tf.boolean_mask(positions, tf.reverse(goes, [0]))
+    order = tf.argsort(magnitudes, stable=True)
+    # Cut once it is int64: a GPU cuts int32, which the order is, on the host.
+    return tf.sort(tf.gather(positions, order)[:count])
 
 
 def beyond_largest(
@@ -92,7 +89,7 @@ def beyond_largest(
         ctx.tensors,
     )
     each = [1 if in_units else x.unit_size for x in ctx.tensors]
-    goes = surplus(tf.concat(scores, axis=0), budget, *_sizes(ctx, each))
+    goes = surplus(tf.concat(scores, axis=0), budget, _sizes(ctx, each))
     parts = split(goes, ctx.num_active, len(ctx.tensors))
     return [
         tf.boolean_mask(tensor.positions, gone)
@@ -106,18 +103,16 @@ def _widest(ctx: Context) -> tf.DType:
     return max([tf.float32, *types], key=lambda x: x.size)
 
 
-def _sizes(
-    ctx: Context, each: Sequence[int]
-) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """Returns sizes, and which of them is that of each unit, if they differ."""
+def _sizes(ctx: Context, each: Sequence[int]) -> tf.Tensor:
+    """Returns a size for each active unit, or one for all."""
     if len(set(each)) == 1:
-        return tf.constant(each[:1], tf.int64), None
+        return tf.constant(each[0], tf.int64)
     # Not `tf.repeat`, which in a graph makes a matrix of tensors by weights.
-    owners = [
-        tf.fill([tensor.num_active], tf.constant(i, tf.int64))
-        for i, tensor in enumerate(ctx.tensors)
+    sizes = [
+        tf.fill([tensor.num_active], tf.constant(size, tf.int64))
+        for tensor, size in zip(ctx.tensors, each, strict=True)
     ]
-    return tf.constant(each, tf.int64), tf.concat(owners, axis=0)
+    return tf.concat(sizes, axis=0)
 
 
 @compiled
