@@ -182,7 +182,7 @@ def test_files_that_a_page_names_exist(page):
 
 def test_readme_links_every_page():
     readme = (ROOT / "README.md").read_text()
-    assert len(PAGES) == 17
+    assert len(PAGES) == 18
     assert all(f"(docs/{page.name})" in readme for page in PAGES)
     scripts = sorted(EXAMPLES.glob("*.py"))
     assert len(scripts) == 4
