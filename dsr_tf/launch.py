@@ -6,6 +6,7 @@ is the program: as `python main.py`, `python -m dsr_tf` or `dsr-tf`.
 
 import atexit
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -31,6 +32,15 @@ def name() -> str:
     if Path(sys.argv[0]).stem == _COMMAND:
         return _COMMAND
     return "dsr_tf" if _is_module() else "main.py"
+
+
+def command() -> str | None:
+    """Returns the command that began the program; None in other programs."""
+    if not is_program():
+        return None
+    words = {"main.py": "python main.py", "dsr_tf": "python -m dsr_tf"}
+    program = words.get(name(), name())
+    return " ".join([program, *map(shlex.quote, sys.argv[1:])])
 
 
 def is_program() -> bool:

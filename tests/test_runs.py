@@ -34,8 +34,8 @@ def finished(tmp_path_factory):
 def test_run_writes_its_files(finished):
     path, summary = finished
     assert sorted(p.name for p in path.iterdir()) == [
-        ".lock", "checkpoints", "flags.cfg", "initial.keras", "metrics.csv",
-        "model.keras", "summary.json",
+        ".lock", "checkpoints", "flags.cfg", "history.json", "initial.keras",
+        "metrics.csv", "model.keras", "summary.json",
     ]  # fmt: skip
     assert json.loads((path / "summary.json").read_text()) == summary
     assert (path / "flags.cfg").read_text() == CONFIG.flags

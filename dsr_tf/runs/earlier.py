@@ -11,6 +11,7 @@ BEST = "best.keras"
 CHECKPOINTS = "checkpoints"
 DATA = "data.json"
 FLAGS = "flags.cfg"
+HISTORY = "history.json"
 INITIAL = "initial.keras"
 METRICS = "metrics.csv"
 MODEL = "model.keras"
@@ -20,6 +21,7 @@ TENSORBOARD = "tensorboard"
 # what is left is unfinished; the flags last: they say what it is.
 NAMES = (
     *(SUMMARY, INITIAL, MODEL, BEST, METRICS, TENSORBOARD, CHECKPOINTS, DATA),
+    HISTORY,
     FLAGS,
 )
 

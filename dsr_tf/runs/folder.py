@@ -18,6 +18,7 @@ from dsr_tf.files import replacing
 from dsr_tf.runs.earlier import CHECKPOINTS
 from dsr_tf.runs.earlier import DATA
 from dsr_tf.runs.earlier import FLAGS
+from dsr_tf.runs.earlier import HISTORY
 from dsr_tf.runs.earlier import METRICS
 from dsr_tf.runs.earlier import MODEL
 from dsr_tf.runs.earlier import NAMES
@@ -29,6 +30,7 @@ from dsr_tf.runs.flagfile import differences
 from dsr_tf.runs.flagfile import is_longer
 from dsr_tf.runs.flagfile import of_shares
 from dsr_tf.runs.flagfile import parsed_flags
+from dsr_tf.runs.history import read_history
 
 LOCK = ".lock"
 
@@ -232,6 +234,11 @@ class RunFolder:
             self._cut_metrics(num_rows)
         (self.path / SUMMARY).unlink(missing_ok=True)
         self.write_text(FLAGS, flags)
+
+    def add_start(self, start: Mapping[str, Any]) -> None:
+        """Adds the start of a process to the history of the run."""
+        starts = [*read_history(self.path), start]
+        self.write_text(HISTORY, json.dumps(starts, indent=2) + "\n")
 
     def _keep_last_checkpoint(self) -> None:
         """Removes the checkpoints that a finished run does not need."""

@@ -44,6 +44,7 @@ from dsr_tf.runs.earlier import METRICS
 from dsr_tf.runs.earlier import TENSORBOARD
 from dsr_tf.runs.exported import exports
 from dsr_tf.runs.folder import RunFolder
+from dsr_tf.runs.history import this_start
 from dsr_tf.runs.multiply_adds import CountMultiplyAdds
 from dsr_tf.runs.optimizers import build_optimizer
 from dsr_tf.runs.precision import precision
@@ -158,6 +159,7 @@ def _run(
     else:
         with agree_on(strategy):
             folder.begin(config.flags)
+            folder.add_start(this_start(resumes=False))
             if is_own(config.data.dataset):
                 folder.write_data(data_facts(images))
         if initial:
@@ -248,6 +250,7 @@ def _resume(
         if is_chief(checkpoint.strategy):
             has_rows = any(x.startswith("CSVLogger") for x in position.carries)
             folder.go_on(config.flags, None if has_rows else position.epoch)
+            folder.add_start(this_start(resumes=True))
             _say_where(config, folder, checkpoint, position, steps)
 
 
