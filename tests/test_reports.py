@@ -268,8 +268,8 @@ def test_settings_that_differ_are_groups_of_their_own(tmp_path):
         )
     groups = only_experiment(tmp_path / "*").groups
     assert [(x.differing, x.seeds) for x in groups] == [
-        ("drop_fraction=0.1", [0]),
-        ("drop_fraction=0.2", [1, 2]),
+        ("drop fraction 0.1", [0]),
+        ("drop fraction 0.2", [1, 2]),
     ]
 
 
@@ -292,7 +292,7 @@ def test_distribution_is_uniform_where_a_run_names_none(tmp_path):
     write_run(tmp_path / "b", distribution="erk")
     groups = only_experiment(tmp_path / "*").groups
     told = {group.differing for group in groups}
-    assert told == {"no distribution", "distribution=erk"}
+    assert told == {"distribution uniform", "distribution erk"}
 
 
 @pytest.mark.parametrize("with_sources", [0, 1, 2])
@@ -550,9 +550,9 @@ def test_early_stops_are_a_line_and_no_other_settings(tmp_path):
     assert drawn == {"DSR, 1 % kept": ([1, 2, 4], [80, 85, 90])}
     assert experiment.other_groups == ()
     assert [x.differing for x in experiment.groups] == [
-        "stop_epoch=1",
-        "stop_epoch=2",
-        "stop_epoch=4",
+        "masks fixed from epoch 1 on",
+        "masks fixed from epoch 2 on",
+        "masks fixed from epoch 4 on",
     ]
 
 

@@ -17,19 +17,9 @@ from dsr_tf.runs.config import Moves
 from dsr_tf.runs.config import Network
 from dsr_tf.runs.config import Start
 from dsr_tf.runs.config import Training
+from dsr_tf.runs.flagfile import LEFT_OUT
 
 _REMARK = "# python main.py --flagfile=THIS_FILE --run_dir=ANOTHER_FOLDER"
-# Older runs have no such flags: runs that do the same have no line of them.
-_LEFT_OUT = {
-    "distribution": "uniform",
-    "begin_step": 0,
-    "prune_initial_sparsity": 0.0,
-    "prune_power": 3.0,
-    "standardize": True,
-    "optimizer": "sgd",
-    "warmup_epochs": 0.0,
-    "jit": "auto",
-}
 
 
 def config() -> Config:
@@ -102,7 +92,7 @@ def _flagfile(*groups: Any) -> str:
     lines = [
         _line(flags.FLAGS[name], value)
         for name, value in values.items()
-        if value is not None and value != _LEFT_OUT.get(name)
+        if value is not None and value != LEFT_OUT.get(name)
     ]
     return "\n".join([_REMARK, *lines]) + "\n"
 

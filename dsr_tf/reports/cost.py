@@ -8,13 +8,14 @@ from dsr_tf.reports.groups import Group
 from dsr_tf.reports.picture import Picture
 from dsr_tf.reports.picture import figure
 from dsr_tf.reports.picture import tidy
+from dsr_tf.reports.spots import lead
 from dsr_tf.reports.styles import color
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
-    """Returns one picture, if any run measured its reallocations."""
+    """Returns one picture, if several methods measured reallocations."""
     groups = _timed(experiment)
-    if not groups:
+    if len(groups) < 2:
         return []
     untimed = {
         names.method(x.method)
@@ -90,6 +91,7 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
         if len(group.runs) > 1:
             places = [row] * len(group.runs)
             axes.plot(_shares(group), places, "k.", markersize=4)
+        lead(axes, [(x, row) for x in _shares(group)], group.runs)
         axes.annotate(
             f"{_share(group):.1f} %, {_milliseconds(group):.0f} ms each",
             (max(_shares(group)), row),

@@ -7,8 +7,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from dsr_tf.reports import names
+from dsr_tf.reports.epoch_lines import FEWEST
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
+from dsr_tf.reports.groups import heading
 from dsr_tf.reports.picture import Picture
 from dsr_tf.reports.picture import legend_below
 from dsr_tf.reports.picture import panels
@@ -18,9 +20,9 @@ from dsr_tf.reports.styles import style
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
-    """Returns one picture, if any run took more than an epoch."""
+    """Returns one picture, if any run took several epochs."""
     groups = [x for them in _levels(experiment).values() for x in them]
-    if all(group.epochs == 1 for group in groups):
+    if not groups:
         return []
     return [
         Picture(
@@ -37,13 +39,15 @@ def pictures(experiment: Experiment) -> list[Picture]:
 
 def _levels(experiment: Experiment) -> dict[str, list[Group]]:
     """Returns the groups of each axes; the full network is in all."""
-    full = [x for x in experiment.main_groups if x.is_full]
+    long = [x for x in experiment.main_groups if x.epochs >= FEWEST]
+    full = [x for x in long if x.is_full]
     levels = {
-        f"{names.kept(density)} kept": groups + full
+        heading(groups, density): [x for x in groups if x in long]
         for density, groups in experiment.levels.items()
     }
-    whole = [x for x in experiment.main_groups if x.density is None]
-    return levels or ({"": whole} if whole else {})
+    shown = {title: them + full for title, them in levels.items() if them}
+    whole = [x for x in long if x.density is None]
+    return shown or ({"": whole} if whole else {})
 
 
 def _accuracies(group: Group) -> list[list[float]]:

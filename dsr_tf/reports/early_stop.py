@@ -9,6 +9,7 @@ from dsr_tf.reports.picture import Picture
 from dsr_tf.reports.picture import figure
 from dsr_tf.reports.picture import legend_below
 from dsr_tf.reports.picture import tidy
+from dsr_tf.reports.spots import lead
 from dsr_tf.reports.styles import style
 
 _Family = tuple[Group, ...]
@@ -24,8 +25,8 @@ def pictures(experiment: Experiment) -> list[Picture]:
             f"{experiment.slug}_early_stop",
             "Early stop",
             "Test accuracy after the last epoch, by the number of epochs after "
-            "which masks stop changing. Bars are the standard deviation over "
-            "seeds.",
+            "which masks stop changing. Dots are single runs; bars are the "
+            "standard deviation over seeds.",
             "Test accuracy in percent by the epochs until masks stop changing. "
             + "; ".join(map(_as_text, families)),
             lambda narrow: draw(experiment, narrow),
@@ -35,7 +36,10 @@ def pictures(experiment: Experiment) -> list[Picture]:
 
 def _label(family: _Family) -> str:
     first = family[0]
-    return f"{names.method(first.method)}, {names.kept(first.density)} kept"
+    # The earlier pruning stops, the more is left.
+    ended = not any(group.is_unfinished for group in family)
+    share = f"{names.kept(first.asked)} {'kept' if ended else 'asked'}"
+    return f"{names.method(first.method)}, {share}"
 
 
 def _as_text(family: _Family) -> str:
@@ -59,6 +63,11 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
         )
         for family in experiment.stop_families
     ]
+    for group in (x for family in experiment.stop_families for x in family):
+        dots = [(group.stop_epoch, y) for y in group.accuracies]
+        if len(dots) > 1:
+            axes.plot(*zip(*dots, strict=True), "k.", markersize=4)
+        lead(axes, dots, group.runs)
     axes.set_xlim(left=0)
     axes.set_xlabel("epochs after which masks stop changing")
     axes.set_ylabel("test accuracy, %")

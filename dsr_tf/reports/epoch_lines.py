@@ -9,12 +9,15 @@ from matplotlib.lines import Line2D
 
 from dsr_tf.reports import names
 from dsr_tf.reports.groups import Group
+from dsr_tf.reports.groups import heading
 from dsr_tf.reports.picture import legend_below
 from dsr_tf.reports.picture import log_percent
 from dsr_tf.reports.picture import panels
 from dsr_tf.reports.styles import style
 
 Points = tuple[Sequence[int], Sequence[float]]
+# Of fewer epochs a line says no more than the table.
+FEWEST = 3
 
 
 def draw_lines(
@@ -31,7 +34,7 @@ def draw_lines(
         label: What the shares are of.
         narrow: Whether the picture is for narrow pages.
     """
-    titles = [f"{names.kept(density)} kept" for density in levels]
+    titles = [heading(groups, density) for density, groups in levels.items()]
     drawn, every = panels(narrow, titles, label)
     handles = {}
     for axes, groups in zip(every, levels.values(), strict=True):

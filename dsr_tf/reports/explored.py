@@ -5,6 +5,7 @@ import statistics
 from matplotlib.figure import Figure
 
 from dsr_tf.reports import names
+from dsr_tf.reports.epoch_lines import FEWEST
 from dsr_tf.reports.epoch_lines import Points
 from dsr_tf.reports.epoch_lines import draw_lines
 from dsr_tf.reports.experiment import Experiment
@@ -39,7 +40,7 @@ def pictures(experiment: Experiment) -> list[Picture]:
 def _levels(experiment: Experiment) -> dict[float, list[Group]]:
     """Returns the groups that are drawn, for each share of weights kept."""
     known = {
-        density: [x for x in groups if x.epochs > 1 and shares(x)]
+        density: [x for x in groups if len(shares(x)) >= FEWEST]
         for density, groups in experiment.levels.items()
     }
     # Of masks that never change alone there is nothing to see.

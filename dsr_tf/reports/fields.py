@@ -56,6 +56,7 @@ def _within(summary: Mapping[str, Any]) -> dict[str, bool]:
     return {
         "test_accuracy": summary["test_accuracy"] <= 1,
         "budget": min(1, num_weights) <= budget <= num_weights,
+        "num_active": summary["num_active"] <= num_weights,
         "epochs": summary["epochs"] > 0,
         "model_parameters": summary["model_parameters"] > 0,
         "train_seconds": summary["train_seconds"] >= _SHORTEST,

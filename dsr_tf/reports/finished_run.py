@@ -18,6 +18,7 @@ from dsr_tf.runs.earlier import FLAGS
 from dsr_tf.runs.earlier import METRICS
 from dsr_tf.runs.earlier import SUMMARY
 from dsr_tf.runs.flagfile import parsed_flags
+from dsr_tf.runs.history import read_history
 
 # Far above what a run writes.
 _MOST_BYTES = 2**28
@@ -32,12 +33,16 @@ class Run:
         settings: Flags by name, as text.
         summary: The contents of `summary.json`.
         metrics: The numbers of each epoch, by name.
+        starts: What its history says of each start; older runs have none.
+        anchor: What leads to it in a page.
     """
 
     path: Path
     settings: Mapping[str, str]
     summary: Mapping[str, Any]
     metrics: tuple[Mapping[str, float], ...]
+    starts: tuple[Mapping[str, Any], ...] = ()
+    anchor: str = ""
 
     @property
     def seed(self) -> int:
@@ -75,13 +80,24 @@ def read_run(path: Path) -> Run:
             f"{summary['epochs']} epochs"
         )
     shown = {visible(name): visible(x) for name, x in settings.items()}
-    return Run(path, shown, _shown(summary), metrics)
+    starts = tuple(map(_shown_start, read_history(path)))
+    return Run(path, shown, _shown(summary), metrics, starts)
 
 
 def _shown(summary: dict[str, Any]) -> dict[str, Any]:
     texts = {name: visible(summary[name]) for name in TEXTS}
     layers = [{**x, "name": visible(x["name"])} for x in summary["layers"]]
     return {**summary, **texts, "layers": layers}
+
+
+def _shown_start(start: Mapping[str, Any]) -> dict[str, Any]:
+    versions = {
+        visible(name): visible(x) for name, x in start["versions"].items()
+    }
+    command = start.get("command") or ""
+    date = visible(start["date"])
+    shown = {"date": date, "command": visible(command), "versions": versions}
+    return {**start, **shown}
 
 
 def _read_text(path: Path) -> str:

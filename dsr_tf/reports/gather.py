@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from dsr_tf.reports import in_words
 from dsr_tf.reports import names
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.finished_run import Run
@@ -43,16 +44,21 @@ def experiments(runs: Iterable[Run]) -> list[Experiment]:
 
 
 def _completed(runs: list[Run]) -> list[Run]:
-    """Adds flags to older runs that were made before the flags existed.
+    """Names runs, and adds flags to those made before the flags existed.
 
     If all other runs of the method have the same value, the older runs are
     taken to have it too.
     """
     alike = gathered(runs, _comparable)
     agreed = {key: _agreed(members) for key, members in alike.items()}
+    anchors = slugs([run.path.name for run in runs], "unnamed")
     return [
-        replace(run, settings={**agreed[_comparable(run)], **run.settings})
-        for run in runs
+        replace(
+            run,
+            settings={**agreed[_comparable(run)], **run.settings},
+            anchor=f"run-{anchor}",
+        )
+        for run, anchor in zip(runs, anchors, strict=True)
     ]
 
 
@@ -85,7 +91,7 @@ def _experiment(runs: list[Run], links: Links, slug: str) -> Experiment:
     for group in plain.values():
         source = links.source(group.runs[0], "masks_from")
         origin = plain.get(key(source)) if source else None
-        differing = _differing(group, list(plain.values()))
+        differing = _differing(group, list(plain.values()), links)
         groups.append(Group(group.runs, differing, origin))
     first = runs[0]
     return Experiment(
@@ -109,21 +115,32 @@ def _order(group: Group) -> tuple[Any, ...]:
     )
 
 
-def _differing(group: Group, groups: list[Group]) -> str:
+def _differing(group: Group, groups: list[Group], links: Links) -> str:
+    """Says in words how a group differs from others of its method and size."""
     if group.is_ablation:
         fresh = group.settings.get("weights_from") == "random"
         return (
             f"last masks of a run, {'fresh' if fresh else 'its first'} weights"
         )
     alike = [
-        x.settings
-        for x in groups
-        if (x.method, x.parameters) == (group.method, group.parameters)
-        and not x.is_ablation
+        x for x in groups if _size(x) == _size(group) and not x.is_ablation
     ]
+    given = [x.settings for x in alike]
     differing = [
         name
-        for name in dict.fromkeys(n for x in alike for n in x)
-        if name not in UNCOMPARED and len({x.get(name) for x in alike}) > 1
+        for name in dict.fromkeys(n for x in given for n in x)
+        if name not in UNCOMPARED and len({x.get(name) for x in given}) > 1
     ]
-    return ", ".join(names.setting(n, group.settings.get(n)) for n in differing)
+    parts = [in_words.setting(x, group.settings.get(x)) for x in differing]
+    begins = {links.keys(x.runs[0]).get("init_from") for x in alike}
+    if len(begins) > 1:
+        parts.append(in_words.begin(group.settings.get("init_from")))
+    return ", ".join(parts)
+
+
+def _size(group: Group) -> tuple[object, ...]:
+    """Returns by what groups are other settings of the same thing."""
+    summary = group.runs[0].summary
+    if not summary["num_weights"]:
+        return group.method, group.parameters
+    return group.method, summary["num_weights"], summary["budget"]

@@ -30,7 +30,7 @@ class Group:
     Args:
         runs: The runs, by seed.
         differing: Settings in which the group differs from others of its
-            method and size, such as `l1=0.0002`; empty if there is no other.
+            method and size, such as `L1 0.0002`; empty if there is no other.
         source: Group that gave the runs their first masks, or None.
     """
 
@@ -83,12 +83,44 @@ class Group:
         return int(self.runs[0].summary["model_parameters"])
 
     @property
-    def density(self) -> float | None:
-        """Share of weights kept in sparse layers; None if there are none."""
+    def asked(self) -> float | None:
+        """Share of weights that the budget allows sparse layers; or None."""
         summary = self.runs[0].summary
         if not summary["num_weights"]:
             return None
         return float(summary["budget"] / summary["num_weights"])
+
+    @property
+    def density(self) -> float | None:
+        """Share of weights kept in sparse layers; None if there are none.
+
+        It is what the budget allows, unless the runs ended with more.
+        """
+        if self.asked is None or not self.is_unfinished:
+            return self.asked
+        kept = self.average("num_active")
+        return kept / float(self.runs[0].summary["num_weights"])
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether pruning ended above the budget."""
+        return any(
+            run.summary["num_active"] > run.summary["budget"]
+            for run in self.runs
+        )
+
+    @property
+    def unfinished(self) -> str | None:
+        """What pruning left, and what it was to leave; None if it did."""
+        if not self.is_unfinished:
+            return None
+        left, asked = map(names.kept, (self.density, self.asked))
+        if left != asked:
+            return f"ended at {left} of the weights, {asked} were asked"
+        left, asked = (
+            f"{self.average(x):,.0f}" for x in ("num_active", "budget")
+        )
+        return f"ended with {left} active weights, {asked} were asked"
 
     @property
     def is_ablation(self) -> bool:
@@ -173,8 +205,17 @@ class Group:
 
     @property
     def label(self) -> str:
-        name = names.method(self.method)
-        return f"{name}, {self.differing}" if self.differing else name
+        parts = [names.method(self.method), self.differing]
+        parts += ["unfinished"] if self.is_unfinished else []
+        return ", ".join(filter(None, parts))
+
+
+def heading(groups: Iterable[Group], density: float) -> str:
+    """Returns the share of weights that groups keep, in words."""
+    masked = [group for group in groups if group.density is not None]
+    ended = not all(group.is_unfinished for group in masked)
+    text = names.kept(density)
+    return f"{text} kept" if ended else f"{text} left, pruning unfinished"
 
 
 def gathered(

@@ -7,9 +7,14 @@ from pathlib import Path
 
 from dsr_tf.reports.finished_run import Run
 
-# The end of a folder's name: as `main.py` makes it, or shorter.
-_SEED = re.compile(r"(seed|_s)\d+$")
+# In a folder's name as `main.py` makes it, or at the end of a shorter one.
+_SEED = re.compile(r"_?seed\d+(?=_|$)|_s\d+$")
 LINKS = ("init_from", "masks_from", "weights_from")
+
+
+def without_seed(name: str) -> str:
+    """Returns the name of a folder as runs of other seeds have it."""
+    return _SEED.sub("", name) or name
 
 
 class Links:
@@ -38,8 +43,8 @@ class Links:
 
     def _sibling(self, run: Run, link: str) -> Run | None:
         """Returns a run whose name differs in the seed only, or None."""
-        name = _SEED.sub("", Path(run.settings.get(link, "")).name)
-        alike = (x for x in self.runs if _SEED.sub("", x.path.name) == name)
+        name = without_seed(Path(run.settings.get(link, "")).name)
+        alike = (x for x in self.runs if without_seed(x.path.name) == name)
         return next(alike, None)
 
     def keys(self, run: Run) -> dict[str, object]:

@@ -5,6 +5,7 @@ import statistics
 from matplotlib.figure import Figure
 
 from dsr_tf.reports import names
+from dsr_tf.reports.epoch_lines import FEWEST
 from dsr_tf.reports.epoch_lines import draw_lines
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
@@ -12,10 +13,9 @@ from dsr_tf.reports.picture import Picture
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
-    """Returns one picture, if weights moved in a run of several epochs."""
+    """Returns one picture, if weights moved in several epochs of a run."""
     levels = _levels(experiment)
-    groups = [group for them in levels.values() for group in them]
-    if all(group.epochs == 1 for group in groups):
+    if not levels:
         return []
     return [
         Picture(
@@ -37,7 +37,7 @@ def pictures(experiment: Experiment) -> list[Picture]:
 
 def _levels(experiment: Experiment) -> dict[float, list[Group]]:
     moving = {
-        density: [x for x in groups if x.average("weights_moved")]
+        density: [x for x in groups if len(_shares(x)[0]) >= FEWEST]
         for density, groups in experiment.levels.items()
     }
     return {density: groups for density, groups in moving.items() if groups}

@@ -63,13 +63,6 @@ def experiment(run: Run) -> str:
     return ", ".join(parts)
 
 
-def setting(name: str, value: str | None) -> str:
-    """Returns a flag and its value, without dashes."""
-    if value is None:
-        return f"no {name}"
-    return f"{name}={value}"
-
-
 def kept(density: float | None) -> str:
     """Returns a share of weights kept, in percent."""
     return "" if density is None else f"{100 * round(density, 4):g} %"

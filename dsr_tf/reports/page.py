@@ -7,9 +7,15 @@ from typing import Any
 
 import jinja2
 
+from dsr_tf.reports import names
 from dsr_tf.reports.experiment import Experiment
+from dsr_tf.reports.finished_run import Run
+from dsr_tf.reports.groups import Group
 from dsr_tf.reports.picture import Picture
 from dsr_tf.reports.runs import LeftOut
+from dsr_tf.reports.runs_table import runs
+from dsr_tf.reports.shown_table import Code
+from dsr_tf.reports.shown_table import Linked
 from dsr_tf.reports.tables import layers
 from dsr_tf.reports.tables import left_out
 from dsr_tf.reports.tables import results
@@ -36,6 +42,8 @@ def page(
         keep_trailing_newline=True,
     )
     environment.filters["png_uri"] = _png_uri
+    environment.tests["linked"] = lambda cell: isinstance(cell, Linked)
+    environment.tests["code"] = lambda cell: isinstance(cell, Code)
     return environment.get_template("page.html").render(
         sections=[_section(x, pictures[x.slug]) for x in experiments],
         left_out=left_out(others),
@@ -52,7 +60,20 @@ def _section(
         "pictures": pictures,
         "results": results(experiment).filled(),
         "layers": layers(experiment).filled(),
+        "runs": runs(experiment).filled(),
+        "run_names": {
+            run.anchor: _name(group, run)
+            for group in experiment.groups
+            for run in group.runs
+        },
+        "has_seeds": any(len(group.runs) > 1 for group in experiment.groups),
     }
+
+
+def _name(group: Group, run: Run) -> str:
+    """Returns what a point of a picture says of its run."""
+    at = f", {names.kept(group.density)} kept" if group.density else ""
+    return f"{group.label}{at}, seed {run.seed}: {run.accuracy:.2f} %"
 
 
 def _png_uri(png: bytes) -> str:

@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from dsr_tf.reports import names
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
+from dsr_tf.reports.groups import heading
 from dsr_tf.reports.picture import Picture
 from dsr_tf.reports.picture import figure
 from dsr_tf.reports.picture import legend_below
@@ -26,7 +27,8 @@ def pictures(experiment: Experiment) -> list[Picture]:
     found = []
     for density, groups in experiment.levels.items():
         moving = [x for x in groups if _moves(experiment, x)]
-        if moving:
+        # Of a single layer the table says it all.
+        if moving and len(moving[0].shapes) > 1:
             found.append(_picture(experiment, density, groups, moving))
     return found
 
@@ -53,7 +55,7 @@ def _picture(
         )
     return Picture(
         f"{experiment.slug}_pattern_{100 * density:g}".replace(".", "_"),
-        f"Sparsity of each layer, {names.kept(density)} kept",
+        f"Sparsity of each layer, {heading(groups, density)}",
         caption,
         "Sparsity of each layer, at the start and at the end. "
         + "; ".join(_as_text(experiment, x) for x in moving),

@@ -22,9 +22,12 @@ from matplotlib.ticker import LogLocator
 from matplotlib.ticker import MaxNLocator
 from matplotlib.ticker import NullFormatter
 from matplotlib.ticker import NullLocator
+from PIL import Image
 
 from dsr_tf.reports import names
 from dsr_tf.reports.groups import Group
+from dsr_tf.reports.spots import Spot
+from dsr_tf.reports.spots import spots
 
 # Pixels for each CSS pixel: text is sharp on screens of high resolution.
 _SHARPNESS = 2
@@ -32,6 +35,19 @@ _DPI = 100
 _GREY = "#555555"
 # Distances of ticks from the whole; about equally spaced on a stretched axis.
 _MISSING = (1, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 5e-3, 2e-3, 1e-3, 5e-4, 2e-4)
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A picture in one width.
+
+    Args:
+        png: The picture as a PNG file.
+        spots: Its points that lead to runs.
+    """
+
+    png: bytes
+    spots: tuple[Spot, ...]
 
 
 @dataclass(frozen=True)
@@ -53,26 +69,37 @@ class Picture:
     draw: Callable[[bool], Figure]
 
     @cached_property
-    def wide(self) -> bytes:
-        """The picture for a wide page, as a PNG file."""
-        return _png(self.draw, narrow=False)
+    def wide(self) -> Drawing:
+        """The picture for a wide page."""
+        return _drawing(self.draw, narrow=False)
 
     @cached_property
-    def narrow(self) -> bytes:
-        """The picture for a phone, as a PNG file."""
-        return _png(self.draw, narrow=True)
+    def narrow(self) -> Drawing:
+        """The picture for a phone."""
+        return _drawing(self.draw, narrow=True)
 
 
-def _png(draw: Callable[[bool], Figure], narrow: bool) -> bytes:
+def _drawing(draw: Callable[[bool], Figure], narrow: bool) -> Drawing:
     file = io.BytesIO()
     with _plain_texts():
-        draw(narrow).savefig(
+        drawn = draw(narrow)
+        drawn.savefig(
             file,
             format="png",
             dpi=_SHARPNESS * _DPI,
             # No version in it: equal runs give equal files.
             metadata={"Software": None},
         )
+    return Drawing(_smaller(file), spots(drawn))
+
+
+def _smaller(png: io.BytesIO) -> bytes:
+    """Returns a picture in 256 colours, which take a third of the bytes."""
+    with Image.open(png) as image:
+        plain = image.convert("RGB")
+    file = io.BytesIO()
+    few = plain.quantize(256, dither=Image.Dither.NONE)
+    few.save(file, "PNG", optimize=True)
     return file.getvalue()
 
 
@@ -139,7 +166,7 @@ def log_percent(axes: Axes) -> None:
     """Makes the y axis, of shares, logarithmic, and shows them in percent."""
     axes.set_yscale("log")
     low, high = axes.get_ylim()
-    steps = (1, 2, 5) if high < 30 * low else (1,)
+    steps = (1, 2, 5) if high < 100 * low else (1,)
     axes.yaxis.set_major_locator(LogLocator(subs=steps))
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.yaxis.set_major_formatter(
@@ -201,8 +228,9 @@ def stretch(
     ticks = [whole * (1 - x) for x in _MISSING]
     within = [x for x in ticks if low <= forward(x) <= high]
     if len(within) > most:
-        # Keep 0, 90, 99, ... only.
-        within = [x for x in within if round(x / whole * 1e4) not in _BETWEEN]
+        # 0, 90, 99, ... only, if these are enough.
+        few = [x for x in within if round(x / whole * 1e4) not in _BETWEEN]
+        within = few if len(few) > 2 else within[:: -(-len(within) // most)]
     if len(within) < 3:
         axis.set_major_locator(MaxNLocator(most - 3))
     else:

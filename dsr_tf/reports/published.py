@@ -206,4 +206,4 @@ def _same_size(figure: Figure, group: Group) -> bool:
 
 def _is_paper(group: Group) -> bool:
     weights = group.settings.get("granularity", "weight") == "weight"
-    return weights and not group.is_ablation
+    return weights and not group.is_ablation and not group.is_unfinished

@@ -14,16 +14,21 @@ from dsr_tf.reports.picture import bar_ends
 from dsr_tf.reports.picture import figure
 from dsr_tf.reports.picture import stretch
 from dsr_tf.reports.picture import tidy
+from dsr_tf.reports.spots import lead
 from dsr_tf.reports.styles import style
 
 
 def pictures(experiment: Experiment) -> list[Picture]:
-    """Returns one picture for each group whose masks were trained again."""
+    """Returns one picture for each group whose masks were trained again.
+
+    There is none where nothing is to be compared with them.
+    """
     ablations = [group for group in experiment.groups if group.is_ablation]
     alike = gathered(ablations, lambda x: (x.density, x.source))
     return [
         _picture(experiment, number + 1, members)
         for number, members in enumerate(alike.values())
+        if len(rows(experiment, members)) > 1
     ]
 
 
@@ -62,8 +67,8 @@ def _picture(
         f"{experiment.slug}_structure_{number}",
         f"Last masks trained again, {names.kept(ablations[0].density)} kept",
         "Test accuracy of a run, of its last masks trained again without a "
-        "change, and of random masks. Bars are the standard deviation over "
-        "seeds. The axis is stretched toward 100 %.",
+        "change, and of random masks. Dots are single runs; bars are the "
+        "standard deviation over seeds. The axis is stretched toward 100 %.",
         "Test accuracy in percent. "
         + "; ".join(
             f"{name}: {names.spread(group.mean, group.deviation)}"
@@ -88,6 +93,10 @@ def draw(compared: dict[str, Group], narrow: bool) -> Figure:
             markersize=8,
             capsize=3,
         )
+        dots = [(x, place) for x in group.accuracies]
+        if len(dots) > 1:
+            axes.plot(*zip(*dots, strict=True), "k.", markersize=4)
+        lead(axes, dots, group.runs)
         axes.annotate(
             names.spread(group.mean, group.deviation),
             (group.mean, place),
@@ -104,7 +113,10 @@ def draw(compared: dict[str, Group], narrow: bool) -> Figure:
         [
             x
             for group in compared.values()
-            for x in bar_ends(group.mean, group.deviation)
+            for x in (
+                *bar_ends(group.mean, group.deviation),
+                *group.accuracies,
+            )
         ],
         100,
         "x",

@@ -1,78 +1,15 @@
 """The tables of a report."""
 
-import csv
-import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from dataclasses import replace
-from itertools import compress
 
 from dsr_tf.reports import names
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.published import published_for
 from dsr_tf.reports.runs import LeftOut
-from dsr_tf.reports.texts import for_csv
-from dsr_tf.reports.texts import for_markdown
-
-Cell = str | int | float | None
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table as text, and its values for a CSV file.
-
-    Args:
-        name: File name, without ending.
-        title: Heading.
-        columns: Heading of each column, and whether it holds numbers.
-        shown: Rows as text.
-        fields: Headings of the CSV file.
-        values: The same rows for the CSV file, which may have more columns.
-    """
-
-    name: str
-    title: str
-    columns: tuple[tuple[str, bool], ...]
-    shown: Sequence[Sequence[str]]
-    fields: tuple[str, ...]
-    values: Sequence[Sequence[Cell]]
-
-    def filled(self) -> "Table":
-        """Returns the table without its empty columns."""
-        return self._only([any(x) for x in zip(*self.shown, strict=True)])
-
-    def without(self, heading: str) -> "Table":
-        """Returns the table without one of its columns."""
-        return self._only([name != heading for name, _ in self.columns])
-
-    def _only(self, kept: list[bool]) -> "Table":
-        return replace(
-            self,
-            columns=tuple(compress(self.columns, kept)),
-            shown=[list(compress(row, kept)) for row in self.shown],
-        )
-
-    def to_csv(self) -> str:
-        """Returns the values as a CSV file."""
-        file = io.StringIO()
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(self.fields)
-        writer.writerows(map(_csv_row, self.values))
-        return file.getvalue()
-
-    def to_markdown(self) -> str:
-        """Returns the text as a Markdown table under a heading."""
-        rule = ["--:" if number else ":--" for _, number in self.columns]
-        head = [heading for heading, _ in self.columns]
-        body = [list(map(for_markdown, row)) for row in self.shown]
-        lines = [f"| {' | '.join(row)} |" for row in [head, rule, *body]]
-        title = for_markdown(self.title)
-        return "\n".join([f"## {title}", "", *lines]) + "\n"
-
-
-def _csv_row(row: Sequence[Cell]) -> list[Cell]:
-    return [for_csv(x) if isinstance(x, str) else x for x in row]
+from dsr_tf.reports.shown_table import Cell
+from dsr_tf.reports.shown_table import Linked
+from dsr_tf.reports.shown_table import Table
 
 
 def results(experiment: Experiment) -> Table:
@@ -85,6 +22,7 @@ def results(experiment: Experiment) -> Table:
             ("method", False),
             ("settings", False),
             ("kept", True),
+            ("remark", False),
             ("parameters", True),
             ("epochs", True),
             ("runs", True),
@@ -120,6 +58,7 @@ def results(experiment: Experiment) -> Table:
             "dead_outputs",
             "training_multiply_adds",
             "earlier_multiply_adds",
+            "asked_density",
         ),
         [_values(experiment, group) for group in groups],
     )
@@ -127,18 +66,22 @@ def results(experiment: Experiment) -> Table:
 
 def _shown(experiment: Experiment, group: Group) -> list[str]:
     figure = published_for(experiment, group)
+    anchors = [run.anchor for run in group.runs]
+    accuracy = names.spread(group.mean, group.deviation)
     each = " ".join(f"{x:.2f}" for x in group.accuracies)
+    several = len(group.runs) > 1
     ever = group.known_average("ever_active")
     dead = group.num_dead("inputs"), group.num_dead("outputs")
     return [
         names.method(group.method),
         group.differing,
         names.kept(group.density),
+        group.unfinished or "",
         f"{group.parameters:,}",
         f"{group.epochs:,}",
         f"{len(group.runs)}",
-        names.spread(group.mean, group.deviation),
-        each if len(group.runs) > 1 else "",
+        accuracy if several else Linked(accuracy, anchors),
+        Linked(each, anchors) if several else "",
         names.spread(figure.mean, figure.deviation) if figure else "",
         f"{group.average('weights_moved'):,.0f}",
         "" if ever is None else f"{ever:.4f}",
@@ -173,6 +116,7 @@ def _values(experiment: Experiment, group: Group) -> list[Cell]:
         group.num_dead("outputs"),
         group.known_average("training_multiply_adds"),
         group.known_average("earlier_multiply_adds"),
+        group.asked,
     ]
 
 

@@ -45,15 +45,20 @@ def for_csv(text: str) -> str:
     return f"'{shown}" if shown.startswith(_FORMULA) else shown
 
 
-def slugs(titles: list[str]) -> list[str]:
+def slugs(titles: list[str], unnamed: str = "experiment") -> list[str]:
     """Returns a name for the files of each title, all of them different.
 
-    A name has at most 80 small letters, digits and underscores.
+    A name has at most 80 small letters, digits and underscores, and what tells
+    it from the same name.
+
+    Args:
+        titles: The titles.
+        unnamed: What a title is called that has no letter or digit.
     """
     found: list[str] = []
     for title in titles:
         words = re.findall("[a-z0-9]+", title.lower())
-        name = "_".join(words)[:80].rstrip("_") or "experiment"
+        name = "_".join(words)[:80].rstrip("_") or unnamed
         number = 2
         slug = name
         while slug in found:

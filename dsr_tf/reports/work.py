@@ -7,6 +7,8 @@ from matplotlib.ticker import NullFormatter
 
 from dsr_tf.reports import names
 from dsr_tf.reports.accuracy import draw_groups
+from dsr_tf.reports.accuracy import lead_to_runs
+from dsr_tf.reports.accuracy import log_places
 from dsr_tf.reports.experiment import Experiment
 from dsr_tf.reports.groups import Group
 from dsr_tf.reports.groups import gathered
@@ -73,9 +75,11 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
     drawn = figure(narrow, 4.8 if narrow else 5.0)
     axes = drawn.subplots()
     tidy(axes)
-    axes.set_xscale("log")
     groups = _known(experiment.main_groups)
     others = _known(experiment.other_groups)
+    every = [*groups, *others]
+    places = [group.multiply_adds or 0 for group in every]
+    log_places(axes, places)
     for group in others:
         axes.plot(
             group.multiply_adds or 0,
@@ -84,18 +88,16 @@ def draw(experiment: Experiment, narrow: bool) -> Figure:
             alpha=0.35,
             linestyle="",
         )
+        lead_to_runs(axes, group, group.multiply_adds or 0)
     handles = [
         draw_groups(axes, method, alike, lambda x: x.multiply_adds or 0)
         for method, alike in gathered(groups, lambda x: x.method).items()
     ]
-    every = [*groups, *others]
     values = [a for group in every for a in group.accuracies]
     values += [a for x in every for a in bar_ends(x.mean, x.deviation)]
     stretch(axes, values, 100)
     axes.set_ylabel("test accuracy, %")
     axes.set_xlabel("multiply-adds of the training, zeros skipped")
-    places = [group.multiply_adds or 0 for group in every]
-    axes.set_xlim(min(places) / 1.3, max(places) * 1.3)
     few = max(places) > 20 * min(places)
     subs = (1,) if few and narrow else (1, 3) if few else (1, 2, 5)
     axes.xaxis.set_major_locator(LogLocator(subs=subs))

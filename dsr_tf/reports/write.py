@@ -12,6 +12,7 @@ from dsr_tf.reports.page import page
 from dsr_tf.reports.pictures import pictures
 from dsr_tf.reports.runs import LeftOut
 from dsr_tf.reports.runs import read_runs
+from dsr_tf.reports.runs_table import runs as of_runs
 from dsr_tf.reports.tables import layers
 from dsr_tf.reports.tables import left_out
 from dsr_tf.reports.tables import results
@@ -53,8 +54,8 @@ def _fill(
 ) -> None:
     drawn = {x.slug: pictures(x) for x in reported}
     for picture in (picture for each in drawn.values() for picture in each):
-        (folder / f"{picture.name}.png").write_bytes(picture.wide)
-    tables = [make(x) for x in reported for make in (results, layers)]
+        (folder / f"{picture.name}.png").write_bytes(picture.wide.png)
+    tables = [make(x) for x in reported for make in (results, layers, of_runs)]
     tables = [x for x in [*tables, left_out(others)] if x.shown]
     for table in tables:
         _write(folder / f"{table.name}.csv", table.to_csv())

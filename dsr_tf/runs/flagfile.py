@@ -6,6 +6,18 @@ from dsr_tf.methods.records import find
 from dsr_tf.methods.records import records
 from dsr_tf.methods.settings import settings_of
 
+# Older runs have no such flags: runs that do the same have no line of them.
+LEFT_OUT = {
+    "distribution": "uniform",
+    "begin_step": 0,
+    "prune_initial_sparsity": 0.0,
+    "prune_power": 3.0,
+    "standardize": True,
+    "optimizer": "sgd",
+    "warmup_epochs": 0.0,
+    "jit": "auto",
+}
+
 
 def differences(
     before: dict[str, str], after: dict[str, str]
