@@ -34,6 +34,18 @@ def run_dir(monkeypatch, *arguments):
     return parsed(monkeypatch, *arguments).execution.run_dir
 
 
+@pytest.fixture(scope="module")
+def built_once():
+    """Lets the last networks be taken again where the arguments are equal.
+
+    Most methods begin with the same one.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        for name, make in list(build.MODELS.items()):
+            patch.setitem(build.MODELS, name, functools.lru_cache(4)(make))
+        yield
+
+
 @functools.cache
 def networks(sparsity, method, model, depth, width, logits, granularity, data):
     """Builds what a configuration describes, once for equal ones."""
@@ -98,6 +110,7 @@ def is_slow(path):
         for x in FLAGFILES
     ],
 )
+@pytest.mark.usefixtures("built_once")
 def test_flagfile_parses_and_builds_its_network(path, monkeypatch):
     config = parsed(monkeypatch, f"--flagfile={path}")
     network = config.network
