@@ -1,6 +1,7 @@
 """How main.py ends: with one line, or quietly, and with a status."""
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -166,30 +167,36 @@ def content(path):
     return {x.relative_to(path): x.read_bytes() for x in files}
 
 
+def on_a_full_disk(run, size):
+    """Lets a run write files of so many bytes at most, and waits for it."""
+    resource.prlimit(run.pid, resource.RLIMIT_FSIZE, (size, size))
+    return run.finish()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("format", ["saved_model", "tflite", "csr"])
 def test_a_full_disk_keeps_the_earlier_export(starter, tmp_path, format):
     run = tmp_path / "run"
     shutil.copytree(OLD / "dsr", run)
-    flags = f"--mode=export --run_dir={run} --format={format}"
-    assert starter.main(*flags.split()).returncode == 0
+    flags = ["--mode=export", f"--run_dir={run}", f"--format={format}"]
+    assert starter.main(*flags).returncode == 0
     before = content(run)
-    # Files of at most 2 KiB: as if there were no room for more.
-    full = shell(f"ulimit -f 2; $MAIN {flags} --overwrite")
-    *lines, last = full.stderr.splitlines()
-    assert last == "status 1" and full.stdout == ""
-    assert "File too large" in lines[-1] and lines[-1].startswith("main.py: ")
+    full = on_a_full_disk(starter.start(*flags, "--overwrite"), 2048)
+    assert (full.returncode, full.stdout) == (1, "")
+    last = full.stderr.splitlines()[-1]
+    assert "File too large" in last and last.startswith("main.py: ")
     assert "Traceback" not in full.stderr
     assert content(run) == before
 
 
 @pytest.mark.slow
-def test_a_full_disk_keeps_the_earlier_report(tmp_path):
-    flags = f"--mode=report --runs='{OLD}/*' --out={tmp_path}/out"
-    assert shell(f"$MAIN {flags}").stderr == "status 0\n"
+def test_a_full_disk_keeps_the_earlier_report(starter, tmp_path):
+    flags = ["--mode=report", f"--runs={OLD}/*", f"--out={tmp_path}/out"]
+    assert starter.main(*flags).returncode == 0
     before = content(tmp_path)
-    full = shell(f"ulimit -f 20; $MAIN {flags} --overwrite")
-    assert full.stderr == "main.py: [Errno 27] File too large\nstatus 1\n"
+    full = on_a_full_disk(starter.start(*flags, "--overwrite"), 20 * 1024)
+    assert full.returncode == 1
+    assert full.stderr == "main.py: [Errno 27] File too large\n"
     assert content(tmp_path) == before
 
 
