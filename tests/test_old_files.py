@@ -169,6 +169,8 @@ def test_flags_of_every_run_make_one_that_starts_alike(starter, old, tmp_path):
             f"--flagfile={old / run / 'flags.cfg'}",
             f"--run_dir={tmp_path / run}",
             "--epochs=1",
+            # To compile its steps by XLA takes longer than to take them.
+            "--jit=off",
             # Pruning may end before its last prune.
             *(["--stop_epoch=1"] if run == "compressed" else []),
         )
