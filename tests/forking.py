@@ -95,14 +95,15 @@ class Starter:
         self._process.wait()
         self._scratch.cleanup()
 
-    def start(self, *arguments, program="main.py", **environment):
-        """Starts a program."""
+    def start(self, *arguments, program="main.py", cwd=ROOT, **environment):
+        """Starts a program of this checkout, in a folder."""
         folder = Path(self._scratch.name) / str(len(self._runs))
         folder.mkdir()
         for name in ("stdout", "stderr"):
             (folder / name).touch()
         given = list(map(str, arguments))
-        pid = self.ask("start", program, given, environment, str(folder))
+        places = str(folder), str(cwd)
+        pid = self.ask("start", program, given, environment, *places)
         self._runs.append(Run(self, pid, folder, given))
         return self._runs[-1]
 
@@ -119,7 +120,7 @@ class Starter:
         return json.loads(self._process.stdout.readline())
 
 
-def _start(program, arguments, environment, folder):
+def _start(program, arguments, environment, folder, cwd):
     child = os.fork()
     if child:
         return child
@@ -128,6 +129,7 @@ def _start(program, arguments, environment, folder):
     # Kills end workers in ways that TensorFlow's own threads must not see.
     os.setpgid(0, 0)
     os.environ.update(environment)
+    os.chdir(cwd)
     devnull = os.open(os.devnull, os.O_RDONLY)
     os.dup2(devnull, 0)
     for number, name in ((1, "stdout"), (2, "stderr")):
@@ -141,7 +143,7 @@ def _start(program, arguments, environment, folder):
 def _status(program, arguments):
     sys.argv = [program, *arguments]
     try:
-        runpy.run_path(program, run_name="__main__")
+        runpy.run_path(str(ROOT / program), run_name="__main__")
     except SystemExit as end:
         return int(end.code or 0)
     # Broad: the child must not go on as if it were its parent.

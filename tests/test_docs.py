@@ -1,14 +1,11 @@
 """Every page of `docs/`: its code runs, and what it names is there."""
 
 import json
-import os
 import pydoc
 import re
 import runpy
 import shlex
 import signal
-import subprocess
-import sys
 
 import pytest
 from absl import flags
@@ -91,18 +88,12 @@ def test_commands_on_own_data_are_ones_that_the_program_takes():
 
 
 @pytest.mark.slow
-def test_commands_on_own_data_run(tmp_path, monkeypatch):
+def test_commands_on_own_data_run(starter, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     run(DOCS / "own_data.md")
     for arguments in own_commands():
-        ended = subprocess.run(
-            [sys.executable, "-m", "dsr_tf", *arguments],
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        ended = starter.main(*arguments, cwd=tmp_path)
         assert ended.returncode == 0, (arguments, ended.stderr)
     for name in ("report/index.html", "runs/first/model.tflite"):
         assert (tmp_path / name).is_file()
