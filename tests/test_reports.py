@@ -344,6 +344,22 @@ def test_published_figures_need_the_experiment(tmp_path, runs):
         assert not published(only_experiment(tmp_path / part / "*"))
 
 
+def test_growth_that_is_not_of_the_paper_has_no_published_figure(tmp_path):
+    for seed in range(2):
+        write_run(
+            tmp_path / f"drawn{seed}", seed=seed, epochs=100, growth="drawn"
+        )
+    write_run(tmp_path / "random", epochs=100, growth="random")
+    found, _ = read_runs(f"{tmp_path}/*")
+    (experiment,) = experiments(found)
+    figures = {
+        group.settings["growth"]: published_for(experiment, group)
+        for group in experiment.groups
+    }
+    assert figures["drawn"] is None
+    assert figures["random"].mean == 97.75
+
+
 def test_results_hold_the_numbers(runs):
     table = results(only_experiment(runs / "*"))
     rows = list(csv.DictReader(io.StringIO(table.to_csv())))

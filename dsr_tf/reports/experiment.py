@@ -33,15 +33,21 @@ class Experiment:
         """The group to draw for each method and size, without ablations.
 
         It is the group with the most epochs. If there are several, it is the
-        one with the most seeds, then the one with the settings that most groups
-        of other sizes have, then the first.
+        one whose method is that of its paper, then the one with the most
+        seeds, then the one with the settings that most groups of other sizes
+        have, then the first.
         """
         plain = [group for group in self.groups if not group.is_ablation]
         places = gathered(plain, lambda x: (x.method, x.parameters))
         return tuple(
             max(
                 place,
-                key=lambda x: (x.epochs, len(x.runs), _num_alike(x, plain)),
+                key=lambda x: (
+                    x.epochs,
+                    x.is_as_in_paper,
+                    len(x.runs),
+                    _num_alike(x, plain),
+                ),
             )
             for place in places.values()
         )

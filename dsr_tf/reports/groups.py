@@ -123,6 +123,12 @@ class Group:
         return f"ended with {left} active weights, {asked} were asked"
 
     @property
+    def is_as_in_paper(self) -> bool:
+        """Whether its method is its paper's: DSR grows at random there."""
+        growth = self.settings.get("growth", "random")
+        return self.method != "dsr" or growth == "random"
+
+    @property
     def is_ablation(self) -> bool:
         return "masks_from" in self.settings
 

@@ -206,4 +206,5 @@ def _same_size(figure: Figure, group: Group) -> bool:
 
 def _is_paper(group: Group) -> bool:
     weights = group.settings.get("granularity", "weight") == "weight"
-    return weights and not group.is_ablation and not group.is_unfinished
+    is_changed = group.is_ablation or group.is_unfinished
+    return weights and group.is_as_in_paper and not is_changed
