@@ -25,12 +25,12 @@ def runs(experiment: Experiment) -> Table:
             ("kept", True),
             ("seed", True),
             ("test accuracy, %", True),
-            ("time, s", True),
-            ("of it moving weights, s", True),
             ("folder", False),
-            ("started", False),
             ("command", False),
+            ("started", False),
             ("versions", False),
+            ("time, s", True),
+            ("of it moving, s", True),
         ),
         [_shown(group, run) for group, run in every],
         (
@@ -60,12 +60,12 @@ def _shown(group: Group, run: Run) -> list[str]:
         names.kept(group.density),
         str(run.seed),
         f"{run.accuracy:.2f}",
+        Code(folder),
+        Code(command),
+        started,
+        versions,
         f"{run.summary['train_seconds']:,.1f}",
         f"{moving:,.1f}" if moving else "",
-        Code(folder),
-        started,
-        Code(command),
-        versions,
     ]
 
 
