@@ -60,6 +60,8 @@ CONFIG = Config(
         l2=0.0,
         group_lasso=0.0,
         seed=0,
+        # To compile a short run by XLA takes longer than the run.
+        jit="off",
     ),
     moves=Moves(period=ByEpoch(((0, 15),)), stop_epoch=None),
     start=Start(init_from=None, masks_from=None, weights_from=None),

@@ -66,7 +66,7 @@ def test_an_interrupted_run_goes_on_and_says_from_where(folder, whole, capsys):
 
 
 def test_an_interrupted_run_of_blocks_goes_on(tmp_path, monkeypatch, capsys):
-    blocks = {"granularity": "16x16", "num_pruned": 3}
+    blocks = {"granularity": "16x16", "num_pruned": 3, "jit": "auto"}
     monkeypatch.setattr(run_module, "EpochLine", Interrupted)
     with pytest.raises(KeyboardInterrupt):
         runs.run(config(tmp_path / "run", **blocks))

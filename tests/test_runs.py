@@ -28,7 +28,7 @@ from tests.imagenet_form import write_imagenet
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     path = tmp_path_factory.mktemp("run") / "dsr"
-    return path, runs.run(config(path))
+    return path, runs.run(config(path, jit="auto"))
 
 
 def test_run_writes_its_files(finished):
@@ -93,8 +93,8 @@ def test_run_learns(finished):
 
 @pytest.mark.slow
 def test_run_repeats_bit_for_bit(finished, tmp_path):
-    runs.run(config(tmp_path / "again"))
-    runs.run(config(tmp_path / "other", seed=1))
+    runs.run(config(tmp_path / "again", jit="auto"))
+    runs.run(config(tmp_path / "other", jit="auto", seed=1))
     models = [
         keras.models.load_model(p / "model.keras").get_weights()
         for p in (finished[0], tmp_path / "again", tmp_path / "other")
@@ -677,15 +677,16 @@ def test_foreign_file_to_start_from_is_refused(tmp_path):
 
 
 def test_steps_are_compiled_by_xla_where_that_is_faster(monkeypatch):
-    wide = config("", model="wide_resnet")
+    perceptron = config("", jit="auto")
+    wide = config("", jit="auto", model="wide_resnet")
     found = []
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: found)
-    assert build.jit_compile(CONFIG, num_replicas=1) is True
+    assert build.jit_compile(perceptron, num_replicas=1) is True
     # Keras refuses it there.
-    assert build.jit_compile(CONFIG, num_replicas=2) is False
+    assert build.jit_compile(perceptron, num_replicas=2) is False
     assert build.jit_compile(wide, num_replicas=1) is False
     found.append("a GPU")
-    for each in (CONFIG, wide):
+    for each in (perceptron, wide):
         assert build.jit_compile(each, num_replicas=2) == "auto"
 
 
@@ -744,7 +745,7 @@ def test_resnet50_takes_steps_on_files_in_imagenets_form(tmp_path):
 @pytest.mark.slow
 def test_tensorboard_shows_what_the_run_did(finished, tmp_path):
     path, summary = finished
-    runs.run(config(tmp_path, tensorboard=True))
+    runs.run(config(tmp_path, jit="auto", tensorboard=True))
     values = read(tmp_path / "tensorboard")
     for layer in summary["layers"]:
         logged = values[f"sparsity/{layer['name']}"]

@@ -91,7 +91,7 @@ def active(path):
 def test_a_run_counts_its_epochs_and_gradients(
     tmp_path, method, more, kept_steps
 ):
-    summary = runs.run(config(tmp_path, method=method, **more))
+    summary = runs.run(config(tmp_path, method=method, jit="auto", **more))
     kept = 100 * kept_steps * (WEIGHTS - KEPT)
     assert summary["num_active"] == KEPT
     assert summary["training_multiply_adds"] == 3 * EXAMPLES * KEPT + kept
