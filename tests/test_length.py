@@ -301,6 +301,7 @@ def test_a_threshold_that_finds_its_target_is_not_spoken_of(caplog):
 def test_remark_at_end_worked_by_hand():
     prune = methods.dsr(10, initial_threshold=1.0, tolerance=0.1).rule
     assert prune.remark_at_end([]) is None
-    assert prune.remark_at_end([40, 9, 3]) is None
-    assert prune.remark_at_end([40, 11, 3]) is None
-    assert "the last of 3 pruned 8" in prune.remark_at_end([40, 12, 8])
+    assert prune.remark_at_end([40, 20, 8]) is None
+    assert prune.remark_at_end([40, 20, 9, 3]) is None
+    assert prune.remark_at_end([40, 20, 11, 3]) is None
+    assert "the last of 4 pruned 8" in prune.remark_at_end([40, 20, 12, 8])

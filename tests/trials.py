@@ -116,6 +116,10 @@ def contents(path):
             found[name] = {
                 k: v for k, v in summary.items() if not k.endswith("seconds")
             }
+        elif name == "history.json":
+            # When it was started, and how often, depends on the stops.
+            first, *_ = json.loads(file.read_text())
+            found[name] = sorted(first)
         elif file.is_file() and file.parent == path:
             found[name] = file.read_bytes()
     # How many were written depends on the stops.

@@ -171,6 +171,8 @@ class Stateless(Prune):
 _SMALLEST, _LARGEST = 2.0**-126, 2.0**127
 # What a reallocation prunes at most, in terms of its target.
 _MOST = 4
+# Reallocations that a threshold may take to adapt.
+_ADAPTING = 4
 
 
 def adapted_threshold(
@@ -237,7 +239,9 @@ class AdaptiveThreshold(Prune):
     def remark_at_end(self, counts: Sequence[int]) -> str | None:
         """Says if no reallocation pruned as many units as asked."""
         most = self.tolerance * self.num_pruned
-        if not counts or any(abs(x - self.num_pruned) <= most for x in counts):
+        if len(counts) < _ADAPTING or any(
+            abs(x - self.num_pruned) <= most for x in counts
+        ):
             return None
         return (
             f"no reallocation pruned `num_pruned={self.num_pruned}` units, to "
