@@ -53,7 +53,13 @@ STOP = 0.75
 
 
 def _wide_resnet(shape: tuple[int, ...], num_classes: int) -> keras.Model:
-    return wide_resnet(shape, num_classes, depth=10, width=1, sparsity=None)
+    return wide_resnet(
+        depth=10,
+        width=1,
+        input_shape=shape,
+        num_classes=num_classes,
+        sparsity=None,
+    )
 
 
 def _mobilenet(shape: tuple[int, ...], num_classes: int) -> keras.Model:
