@@ -253,6 +253,14 @@ def main() -> None:
     parser.add_argument("--table", type=Path, help="file to show, and no run")
     parser.add_argument("--quick", action="store_true", help="a few seconds")
     given = parser.parse_args()
+    networks, optimizers = (
+        given.networks.split(","),
+        given.optimizers.split(","),
+    )
+    unknown = sorted({*networks, *optimizers} - {*TASKS, *OPTIMIZERS})
+    if unknown:
+        known = ", ".join([*TASKS, *OPTIMIZERS])
+        parser.error(f"names must be of {known}, not {', '.join(unknown)}")
     # One thread, so that a run does not depend on the number of processors.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -261,9 +269,8 @@ def main() -> None:
     elif given.table:
         show(json.loads(given.table.read_text()))
     elif given.out:
-        names = given.networks.split(","), given.optimizers.split(",")
         seeds = list(map(int, given.seeds.split(",")))
-        show(run_all(planned(*names, seeds), given.out))
+        show(run_all(planned(networks, optimizers, seeds), given.out))
     else:
         parser.error("--out, --table or --quick must be given")
 

@@ -7,8 +7,8 @@ of them, and compares; trains WRN-28-2 with every method, in float32 and in
 float16, and sees that budgets are exact and weights finite; and times steps and
 reallocations. FOLDER then holds `gpu.json`, with every number, and `gpu.md`, a
 page to attach to an issue. Without a GPU it does the same on the CPU, on two
-logical ones for replicas, and says so. It takes some ten minutes; quick, a
-small network takes two minutes, and says only that it runs.
+logical ones for replicas, and says so. Quick, it trains a small network, and
+says only that it runs.
 """
 
 import argparse
@@ -124,6 +124,7 @@ def _training(method: str, quick: bool, *changes: str) -> Training:
     name = "mnist_lenet_dsr_90" if quick else "cifar10_wrn_28_2_dsr_90"
     flags = [f"--method={method}", f"--period={PERIOD}", "--batch_size=128"]
     if method == "granet":
+        # The budget of the others, from the first step on.
         flags.append("--initial_sparsity=0.9")
     return Training(paper_config(name, *flags, *changes), STEPS)
 
@@ -206,6 +207,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--quick", action="store_true")
     given = parser.parse_args()
+    if given.rounds < 1:
+        parser.error(f"--rounds must be at least 1, not {given.rounds}")
     # Before TensorFlow starts, so that there are replicas without a GPU.
     cpu = tf.config.list_physical_devices("CPU")[0]
     two = [tf.config.LogicalDeviceConfiguration()] * 2

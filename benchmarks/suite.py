@@ -151,7 +151,7 @@ def main() -> int:
     parser.add_argument("--only", default="*", help="patterns, as dense,*_99")
     parser.add_argument("--seeds", default="0", help="as 0,1,2")
     parser.add_argument("--out", type=Path, help="folder of the runs")
-    parser.add_argument("--quick", action="store_true", help="a minute")
+    parser.add_argument("--quick", action="store_true", help="a few runs")
     arguments = sys.argv[1:]
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     given, more = parser.parse_args(arguments[:cut]), arguments[cut + 1 :]

@@ -18,7 +18,7 @@ _MOST = 5
 def warn_of_small_blocks(
     model: keras.Model, chosen: Sequence[Candidate], granularity: Granularity
 ) -> None:
-    """Logs which kernels have small blocks, or that none has any.
+    """Logs which kernels have small blocks, or that none has such units.
 
     Args:
         model: The model.

@@ -52,7 +52,9 @@ def _surplus(
     return (scores < limit) | (late > 0)
 
 
-def _limit(scores: tf.Tensor, budget: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
+def _limit(
+    scores: tf.Tensor, budget: tf.Tensor, sizes: tf.Tensor | None
+) -> tf.Tensor:
     """Finds the largest score from which on units take more than a budget.
 
     It is 0 if all units fit. Floating numbers that are not negative have the
