@@ -7,6 +7,7 @@ from collections import Counter
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # Several examples a test, each with its own shapes: no time limit.
 import hypothesis
+import keras
 import pytest
 import tensorflow as tf
 
@@ -26,6 +27,12 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("default")
+
+
+@pytest.fixture(autouse=True)
+def first_names():
+    """Lets Keras name the layers of a test as if no other came before it."""
+    keras.utils.clear_session(free_memory=False)
 
 
 @pytest.fixture(scope="session")
