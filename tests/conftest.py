@@ -29,9 +29,12 @@ hypothesis.settings.register_profile(
 hypothesis.settings.load_profile("default")
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def first_names():
-    """Lets Keras name the layers of a test as if no other came before it."""
+    """Lets Keras name the layers of a file as if no other came before it.
+
+    Not those of a test: TensorFlow forgets its kernels too, which takes time.
+    """
     keras.utils.clear_session(free_memory=False)
 
 
