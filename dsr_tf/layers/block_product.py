@@ -81,7 +81,7 @@ class _Layout:
     def by_target(self, length: int) -> _Groups:
         """Groups blocks by column."""
         size = self._size(length, self.grid[1])
-        order = tf.argsort(self.targets, stable=True)
+        order = tf.cast(tf.argsort(self.targets, stable=True), tf.int64)
         ordered = tf.gather(self.targets, order)
         return _grouped(ordered, order, self.grid[1], size)
 
@@ -197,7 +197,7 @@ def _grouped(
     """Groups blocks with equal keys, at most `size` of them.
 
     The number of groups follows from that of the blocks alone, so that XLA
-    knows it.
+    knows it. All is in int64: a GPU would leave int32 to the host.
 
     Args:
         keys: Ascending.
@@ -205,24 +205,23 @@ def _grouped(
         num_keys: Number of keys that there can be.
         size: Blocks in a group.
     """
-    count = tf.shape(keys)[0]
-    number = tf.range(count)
-    keys = tf.cast(keys, tf.int32)
+    count, last = tf.shape(keys, tf.int64), tf.constant(num_keys - 1, tf.int64)
+    number = tf.cumsum(tf.ones_like(keys), exclusive=True)
     index = number if order is None else order
     if size == 1:
-        blocks = tf.pad(index, [[0, 1]], constant_values=count)
-        keys = tf.pad(keys, [[0, 1]], constant_values=num_keys - 1)
+        blocks = tf.concat([index, count], axis=0)
+        keys = tf.concat([keys, last[None]], axis=0)
         places = number if order is None else None
         return _Groups(blocks[:, None], keys, places)
-    rank = number - tf.searchsorted(keys, keys)
-    group = tf.cumsum(tf.cast(rank % size == 0, tf.int32)) - 1
+    rank = number - tf.searchsorted(keys, keys, out_type=tf.int64)
+    group = tf.cumsum(tf.cast(tf.equal(rank % size, 0), tf.int64)) - 1
     places = group * size + rank % size
-    num_groups = (count + num_keys * (size - 1)) // size + 1
+    num_groups = (tf.shape(keys)[0] + num_keys * (size - 1)) // size + 1
     blocks = tf.tensor_scatter_nd_update(
-        tf.fill([num_groups * size], count), places[:, None], index
+        tf.fill([num_groups * size], count[0]), places[:, None], index
     )
     group_keys = tf.tensor_scatter_nd_update(
-        tf.fill([num_groups], num_keys - 1), group[:, None], keys
+        tf.fill([num_groups], last), group[:, None], keys
     )
     blocks = tf.reshape(blocks, [-1, size])
     return _Groups(blocks, group_keys, places if order is None else None)
@@ -251,7 +250,8 @@ def _gathered(
 ) -> tf.Tensor:
     """Returns what the blocks of each group are multiplied by."""
     # A block of zeros is multiplied by the first: that does not matter.
-    own = tf.gather(values, tf.gather(tf.pad(sources, [[0, 1]]), indices))
+    sources = tf.concat([sources, tf.zeros([1], tf.int64)], axis=0)
+    own = tf.gather(values, tf.gather(sources, indices))
     length = indices.shape[1] * values.shape[1]
     return tf.reshape(own, [-1, length, tf.shape(values)[2]])
 
