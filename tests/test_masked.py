@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from dsr_tf.methods import masked as module
 from dsr_tf.methods.masked import count_active
+from dsr_tf.methods.masked import draws
 from dsr_tf.methods.masked import random_inactive
 from tests.contexts import context
 from tests.contexts import masked
@@ -103,10 +104,7 @@ def test_usual_draws_list_nothing(monkeypatch):
 
     monkeypatch.setattr(module, "_by_listing", listing)
     mask = tf.zeros([50_000_000], tf.bool)
-    positions = random_inactive(
-        mask,
-        tf.constant(50_000_000, tf.int64),
-        tf.constant(5, tf.int64),
-        tf.constant([0, 0]),
-    ).numpy()
+    size, count = (tf.constant([x], tf.int64) for x in (50_000_000, 5))
+    (plan,) = draws(size, size, count)
+    positions = random_inactive(mask, plan, tf.constant([0, 0])).numpy()
     assert len(np.unique(positions)) == 5 and positions.min() >= 0

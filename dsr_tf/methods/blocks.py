@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from dsr_tf.methods.context import SparseTensor
 from dsr_tf.methods.grid import Grid
+from dsr_tf.methods.sampling import ones_at
 
 
 class BlockTensor(SparseTensor):
@@ -55,10 +56,8 @@ class BlockTensor(SparseTensor):
     @cached_property
     def mask(self) -> tf.Tensor:
         """Which units are active: shape `(num_units,)`, bool."""
-        ones = tf.ones_like(self.positions, tf.float32)
-        shape = tf.constant([self.num_units], tf.int64)
         # As numbers: no GPU scatters bool.
-        return tf.scatter_nd(self.positions[:, None], ones, shape) > 0
+        return ones_at(self.positions, self.num_units) > 0
 
     @cached_property
     def magnitudes(self) -> tf.Tensor:

@@ -27,6 +27,7 @@ from dsr_tf.methods.settings import scheduled_number
 from dsr_tf.methods.settings import switch
 from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import fold
+from dsr_tf.methods.tracing import host_numbers
 from dsr_tf.methods.tracing import in_turn
 from dsr_tf.schedules import Linear
 from dsr_tf.schedules import Moment
@@ -96,7 +97,7 @@ class SampledFraction(Prune):
         gone = in_turn(
             lambda x, *row: _drawn(x.positions, x.magnitudes, sharpness, *row),
             ctx.tensors,
-            tf.unstack(counts, len(ctx.tensors)),
+            host_numbers(counts),
             _seeds(ctx, ctx.seed, _PRUNED),
         )
         if not self.percolate:
@@ -134,7 +135,7 @@ class ByTopology:
             _drawn_by_topology,
             ctx.tensors,
             ctx.gone or [],
-            tf.unstack(counts, len(ctx.tensors)),
+            host_numbers(counts),
             _seeds(ctx, seed, _GROWN),
         )
         return [Growth(row) for row in positions]

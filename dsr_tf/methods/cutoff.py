@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from dsr_tf.methods.masked import count_active
+from dsr_tf.methods.masked import count_ones
 from dsr_tf.methods.tracing import compiled
 
 
@@ -40,8 +40,8 @@ def _surplus(
     # Some devices compare denormal numbers as 0, and others do not.
     tiny = tf.constant(np.finfo(scores.dtype.as_numpy_dtype).tiny, scores.dtype)
     scores = tf.where(scores < tiny, tf.zeros_like(scores), scores)
-    limit = _limit(scores, budget, sizes)
-    left = budget - _taken(scores > limit, sizes)
+    limit, more = _limit(scores, budget, sizes)
+    left = budget - more
     ties = tf.where(tf.equal(scores, limit))
     each = tf.ones_like(ties[:, 0])
     if sizes is not None:
@@ -54,23 +54,37 @@ def _surplus(
 
 def _limit(
     scores: tf.Tensor, budget: tf.Tensor, sizes: tf.Tensor | None
-) -> tf.Tensor:
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Finds the largest score from which on units take more than a budget.
 
     It is 0 if all units fit. Floating numbers that are not negative have the
     order of their bits, read as an integer.
+
+    Returns:
+        The score, and what those above it take.
     """
-    whole = tf.int32 if scores.dtype.size == 4 else tf.int64
-    limit = tf.zeros([], whole)
-    for bit in reversed(range(8 * whole.size - 1)):
-        higher = limit + tf.constant(1 << bit, whole)
-        reached = scores >= tf.bitcast(higher, scores.dtype)
+    if sizes is None:
+        # To be counted eight at a time; what is 0 is above no limit.
+        scores = tf.pad(scores, [[0, -tf.size(scores) % 8]])
+    limit = tf.zeros([], tf.int64)
+    for bit in reversed(range(8 * scores.dtype.size - 1)):
+        higher = limit + tf.constant(1 << bit, tf.int64)
+        reached = scores >= _of_bits(higher, scores.dtype)
         limit = tf.where(_taken(reached, sizes) > budget, higher, limit)
-    return tf.bitcast(limit, scores.dtype)
+    found = _of_bits(limit, scores.dtype)
+    return found, _taken(scores > found, sizes)
+
+
+def _of_bits(bits: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Returns the floating number of some bits, given as int64."""
+    if dtype.size == 4:
+        # Not before: a GPU leaves what is computed in int32 to the host.
+        bits = tf.cast(bits, tf.int32)
+    return tf.bitcast(bits, dtype)
 
 
 def _taken(chosen: tf.Tensor, sizes: tf.Tensor | None) -> tf.Tensor:
     """Returns what the chosen units take, or how many they are; int64."""
     if sizes is None:
-        return count_active(chosen)
+        return count_ones(tf.cast(chosen, tf.uint8))
     return tf.reduce_sum(tf.where(chosen, sizes, tf.zeros_like(sizes)))

@@ -27,6 +27,7 @@ from dsr_tf.methods.settings import count
 from dsr_tf.methods.settings import fraction
 from dsr_tf.methods.settings import number
 from dsr_tf.methods.settings import switch
+from dsr_tf.methods.tracing import host_numbers
 from dsr_tf.methods.tracing import in_turn
 from dsr_tf.schedules import Exponential
 from dsr_tf.schedules import Linear
@@ -169,7 +170,7 @@ class ToSparsity(Prune):
         if self.across_tensors:
             return beyond_largest(ctx, tf.reduce_sum(kept * ctx.unit_sizes))
         counts = tf.maximum(ctx.num_active - kept, 0)
-        return in_turn(smallest, ctx.tensors, tf.unstack(counts, len(units)))
+        return in_turn(smallest, ctx.tensors, host_numbers(counts))
 
 
 def _check_initial(initial: Any, sparsity: float) -> None:

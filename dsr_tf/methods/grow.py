@@ -13,15 +13,13 @@ from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_number
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import SparseTensor
-from dsr_tf.methods.masked import in_a_row
-from dsr_tf.methods.masked import split
 from dsr_tf.methods.sampling import drawn_inactive
 from dsr_tf.methods.sampling import ones_at
 from dsr_tf.methods.scores import GRADIENT
 from dsr_tf.methods.scores import MOMENTUM
 from dsr_tf.methods.scores import Scores
-from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import fold
+from dsr_tf.methods.tracing import host_numbers
 
 # Number of a draw, for its seed.
 _DRAWN = 5
@@ -85,11 +83,11 @@ class AtRandom:
         positions = ctx.random_inactive(counts, seed)
         if not self.stddev:
             return [Growth(row) for row in positions]
-        counts = counts * ctx.unit_sizes
-        values = self.stddev * _normals(counts, seed)
-        return list(
-            map(Growth, positions, split(values, counts, len(positions)))
-        )
+        counts = host_numbers(counts * ctx.unit_sizes)
+        return [
+            Growth(row, self.stddev * _normals(counts[i], seed, i))
+            for i, row in enumerate(positions)
+        ]
 
 
 @dataclass(frozen=True)
@@ -120,7 +118,7 @@ class ByScore:
         Returns:
             One `Growth` for each tensor.
         """
-        counts = tf.unstack(counts, len(ctx.tensors))
+        counts = host_numbers(counts)
         positions = map(_best_inactive, ctx.tensors, counts)
         return [Growth(row) for row in positions]
 
@@ -152,7 +150,7 @@ class DrawnByScore(ByScore):
         Returns:
             One `Growth` for each tensor.
         """
-        own = fold(seed, _DRAWN)
+        own, counts = fold(seed, _DRAWN), host_numbers(counts)
         return [
             Growth(_drawn(tensor, counts[i], fold(own, i)))
             for i, tensor in enumerate(ctx.tensors)
@@ -203,18 +201,11 @@ def _best_inactive(tensor: SparseTensor, count: tf.Tensor) -> tf.Tensor:
     scores = tf.tensor_scatter_nd_update(
         tensor.growth_scores, tensor.positions[:, None], lowest
     )
-    best = tf.math.top_k(scores, tf.cast(count, tf.int32)).indices
+    best = tf.math.top_k(scores, count).indices
     return tf.cast(best, tf.int64)
 
 
-@compiled
-def _normals(counts: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-    """Draws standard normals for all tensors."""
-
-    def draw(i: tf.Tensor) -> tf.Tensor:
-        own = fold(fold(seed, i), 1)
-        return tf.random.stateless_normal(
-            counts[i : i + 1], own, alg="auto_select"
-        )
-
-    return in_a_row(draw, tf.size(counts), tf.float32)
+def _normals(count: tf.Tensor, seed: tf.Tensor, index: int) -> tf.Tensor:
+    """Draws standard normals for tensor `index`."""
+    own = fold(fold(seed, index), 1)
+    return tf.random.stateless_normal([count], own, alg="auto_select")

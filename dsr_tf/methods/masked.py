@@ -1,6 +1,5 @@
 """Sparse tensors that are stored as dense tensors with masks."""
 
-from collections.abc import Callable
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -11,9 +10,13 @@ from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import SparseTensor
 from dsr_tf.methods.context import comparable
 from dsr_tf.methods.grid import Grid
+from dsr_tf.methods.tracing import chosen
 from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import fold
+from dsr_tf.methods.tracing import host_length
+from dsr_tf.methods.tracing import host_numbers
 from dsr_tf.methods.tracing import in_turn
+from dsr_tf.methods.tracing import on_host
 
 # Weights that are compared at a time, which takes several bytes for each.
 _BLOCK = 2**20
@@ -95,8 +98,8 @@ class MaskedTensor(SparseTensor):
         limit = comparable(scores[:0], threshold)[1]
 
         def below(start: int) -> tf.Tensor:
-            begin = tf.constant(start, tf.int64)
-            return _below(scores, self.mask, limit, begin)
+            block = slice(start, start + _BLOCK)
+            return _below(scores[block], self.mask[block], limit) + start
 
         starts = range(0, self.num_units, _BLOCK)
         return tf.concat(in_turn(below, starts), axis=0)
@@ -166,38 +169,38 @@ class MaskedContext(Context):
     def random_inactive(
         self, counts: tf.Tensor, seed: tf.Tensor
     ) -> list[tf.Tensor]:
-        masks = [tensor.mask for tensor in self.tensors]  # type: ignore
-        sizes = [tensor.num_units for tensor in self.tensors]
-        drawn = _all_positions(
-            tf.concat(masks, axis=0),
-            tf.constant(sizes, tf.int64),
-            self.num_inactive,
-            counts,
-            seed,
+        units = [tensor.num_units for tensor in self.tensors]
+        plan = draws(tf.constant(units, tf.int64), self.num_inactive, counts)
+        return in_turn(
+            lambda tensor, row, i: random_inactive(
+                tensor.mask, row, fold(fold(seed, i), 0)
+            ),
+            self.tensors,
+            plan,
+            range(len(units)),
         )
-        return split(drawn, counts, len(masks))
 
 
-def split(values: tf.Tensor, counts: tf.Tensor, number: int) -> list[tf.Tensor]:
-    """Splits a vector into parts of given lengths.
-
-    It uses slices, because TensorFlow cannot split int64 on a GPU.
-    """
-    ends = tf.unstack(tf.cumsum(counts), number)
-    starts = [tf.zeros_like(ends[0]), *ends[:-1]]
-    return [values[a:b] for a, b in zip(starts, ends, strict=True)]
-
-
-@compiled
 def count_active(mask: tf.Tensor) -> tf.Tensor:
     """Counts the active entries of a mask, exactly, as an int64 scalar.
 
-    It counts eight bytes at a time, by operations that run on a GPU. A GPU
-    cannot sum bytes, and a sum of integers would take eight bytes per weight.
+    Args:
+        mask: Shape `(n,)`, bool, of known length.
     """
     octets = tf.cast(mask, tf.uint8)
-    length = tf.size(octets, out_type=tf.int64)
-    octets = tf.pad(octets, [[0, -length % 8]])
+    return count_ones(tf.pad(octets, [[0, -mask.shape[0] % 8]]))
+
+
+@compiled
+def count_ones(octets: tf.Tensor) -> tf.Tensor:
+    """Counts the ones among zeros, exactly, as an int64 scalar.
+
+    It counts eight bytes at a time, by operations that run on a GPU. A GPU
+    cannot sum bytes, and a sum of integers would take eight bytes per weight.
+
+    Args:
+        octets: Shape `(8 * n,)`, uint8.
+    """
     words = tf.bitcast(tf.reshape(octets, [-1, 8]), tf.int64)
     ones = tf.raw_ops.PopulationCount(x=words)
     return tf.reduce_sum(tf.cast(ones, tf.int64))
@@ -215,78 +218,62 @@ def _true_positions(mask: tf.Tensor) -> tf.Tensor:
 
 
 @compiled
-def _below(
-    weights: tf.Tensor, mask: tf.Tensor, limit: tf.Tensor, start: tf.Tensor
-) -> tf.Tensor:
-    """Finds the small active weights of the block that begins at `start`."""
-    weights = tf.cast(weights[start : start + _BLOCK], limit.dtype)
-    small = tf.abs(weights) < limit
-    return tf.where(small & mask[start : start + _BLOCK])[:, 0] + start
+def _below(weights: tf.Tensor, mask: tf.Tensor, limit: tf.Tensor) -> tf.Tensor:
+    """Finds the small active weights of a block."""
+    small = tf.abs(tf.cast(weights, limit.dtype)) < limit
+    return tf.where(small & mask)[:, 0]
+
+
+def draws(
+    num_units: tf.Tensor, num_inactive: tf.Tensor, counts: tf.Tensor
+) -> list[tf.Tensor]:
+    """Plans how positions of some tensors are drawn.
+
+    Args:
+        num_units: Units of each tensor, shape `(L,)`, int64.
+        num_inactive: How many of them are inactive.
+        counts: How many of these to draw.
+
+    Returns:
+        For each tensor what `random_inactive` needs, int32, on the host: how
+        many to draw, how many draws to make at first, and 1 if inactive
+        positions are to be listed.
+    """
+    few = num_inactive * 8 < num_units
+    most = counts * 2 > num_inactive
+    # One and a half times what is needed when none repeats: a second round
+    # is rare.
+    listed = tf.cast(few | most, tf.int64)
+    places = tf.maximum(num_inactive, 1) * 2
+    tries = (1 - listed) * (counts * num_units * 3 // places + 16)
+    return host_numbers(tf.stack([counts, tries, listed], axis=1))
 
 
 @compiled
-def _all_positions(
-    masks: tf.Tensor,
-    sizes: tf.Tensor,
-    num_inactive: tf.Tensor,
-    counts: tf.Tensor,
-    seed: tf.Tensor,
-) -> tf.Tensor:
-    """Draws positions for all tensors, whose masks are joined."""
-    ends = tf.cumsum(sizes)
-
-    def draw(i: tf.Tensor) -> tf.Tensor:
-        mask = masks[ends[i] - sizes[i] : ends[i]]
-        own = fold(fold(seed, i), 0)
-        return random_inactive(mask, num_inactive[i], counts[i], own)
-
-    return in_a_row(draw, tf.size(sizes), tf.int64)
-
-
-def in_a_row(
-    draw: Callable[[tf.Tensor], tf.Tensor],
-    num_tensors: tf.Tensor,
-    dtype: tf.DType,
-) -> tf.Tensor:
-    """Joins the draws for all tensors; a graph holds the operation once."""
-    drawn = tf.TensorArray(
-        dtype, num_tensors, infer_shape=False, element_shape=[None]
-    )
-    _, drawn = tf.while_loop(
-        lambda i, _: i < num_tensors,
-        lambda i, drawn: (i + 1, drawn.write(i, draw(i))),
-        (tf.constant(0), drawn),
-    )
-    return drawn.concat()
-
-
 def random_inactive(
-    mask: tf.Tensor, num_inactive: tf.Tensor, count: tf.Tensor, seed: tf.Tensor
+    mask: tf.Tensor, plan: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
     """Draws inactive positions uniformly, without replacement.
 
     Positions are drawn from the whole tensor. Positions that are active, or
-    were drawn before, are skipped, so work and memory depend on `count`, not on
-    the size of the tensor. If few positions are inactive, or most of them are
-    to be drawn, this would take too many draws: then the inactive positions are
-    listed and shuffled.
+    were drawn before, are skipped, so work and memory depend on the count, not
+    on the size of the tensor. If few positions are inactive, or most of them
+    are to be drawn, this would take too many draws: then the inactive positions
+    are listed and shuffled.
 
     Args:
         mask: Shape `(n,)`, bool.
-        num_inactive: Number of inactive entries of `mask`, int64.
-        count: Positions to draw, int64, at most `num_inactive`.
+        plan: A row of `draws`.
         seed: Shape `(2,)`, int32. Equal seeds give equal positions.
 
     Returns:
-        Distinct positions where `mask` is False, shape `(count,)`, int64.
+        Distinct positions where `mask` is False, int64.
     """
-    size = tf.size(mask, out_type=tf.int64)
-    few = num_inactive * 8 < size
-    most = count * 2 > num_inactive
+    count, tries, listed = tf.unstack(plan, 3)
     return tf.cond(
-        few | most,
+        listed > 0,
         lambda: _by_listing(mask, count, seed),
-        lambda: _by_rejection(mask, num_inactive, count, seed),
+        lambda: _by_rejection(mask, count, tries, seed),
     )
 
 
@@ -304,26 +291,26 @@ def _by_listing(
 
 
 def _by_rejection(
-    mask: tf.Tensor, num_inactive: tf.Tensor, count: tf.Tensor, seed: tf.Tensor
+    mask: tf.Tensor, count: tf.Tensor, tries: tf.Tensor, seed: tf.Tensor
 ) -> tf.Tensor:
-    size = tf.size(mask, out_type=tf.int64)
-    # One and a half times what is needed when none repeats: a second round
-    # is rare.
-    num_draws = count * size * 3 // (num_inactive * 2) + 16
-
     def draw(found: tf.Tensor, trial: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        # Here: a loop takes no int64 from the host.
+        length = host_length(mask)
+        with on_host():
+            zero, size = tf.constant(0, tf.int64), tf.reshape(length, [])
         drawn = tf.random.stateless_uniform(
-            [num_draws],
+            [tries],
             fold(seed, trial),
-            maxval=size,
+            zero,
+            size,
             dtype=tf.int64,
             alg="auto_select",
         )
-        hits = tf.boolean_mask(drawn, ~tf.gather(mask, drawn))
+        hits = chosen(drawn, ~tf.gather(mask, drawn))
         return tf.unique(tf.concat([found, hits], axis=0))[0], trial + 1
 
     found, _ = tf.while_loop(
-        lambda found, _: tf.size(found, out_type=tf.int64) < count,
+        lambda found, _: tf.size(found) < count,
         draw,
         [tf.zeros([0], tf.int64), tf.constant(0)],
         shape_invariants=[tf.TensorShape([None]), tf.TensorShape([])],

@@ -27,6 +27,7 @@ from dsr_tf.methods.returned import checked_grown
 from dsr_tf.methods.returned import checked_pruned
 from dsr_tf.methods.scores import Scores
 from dsr_tf.methods.tracing import compiled
+from dsr_tf.methods.tracing import host_numbers
 from dsr_tf.methods.tracing import in_turn
 
 
@@ -272,14 +273,8 @@ class Method:
         Returns:
             Positions of the pruned units, and the grown units.
         """
-        exempt = tf.unstack(plan.exempt, len(gone))
-        spared = tf.unstack(plan.spared, len(gone))
-        gone = [
-            _corrected(tensor, *row)
-            for tensor, *row in zip(
-                ctx.tensors, gone, exempt, spared, strict=True
-            )
-        ]
+        kept = host_numbers(tf.stack([plan.exempt, plan.spared], axis=1))
+        gone = list(map(_corrected, ctx.tensors, gone, kept))
         if self.grow:
             counts = tf.convert_to_tensor(plan.grown, tf.int64)
             after = replace(ctx, gone=gone)
@@ -301,9 +296,10 @@ def num_pruned(counts: np.ndarray, plan: Plan) -> int:
 
 
 def _corrected(
-    tensor: SparseTensor, gone: tf.Tensor, exempt: tf.Tensor, spared: tf.Tensor
+    tensor: SparseTensor, gone: tf.Tensor, kept: tf.Tensor
 ) -> tf.Tensor:
     """Leaves out the exempt unit and the spared units of a tensor."""
+    exempt, spared = tf.unstack(kept, 2)
     gone = gone[exempt:]
     return tf.cond(
         spared > 0,

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 from dsr_tf.methods.context import SparseTensor
+from dsr_tf.methods.sampling import ones_at
+from dsr_tf.methods.tracing import chosen
 
 
 def with_links_of_dead_units(
@@ -66,15 +68,14 @@ def _leaving(
 
 def _counts(numbers: tf.Tensor, most: int) -> tf.Tensor:
     """Counts how often each number is there, as float32: a GPU adds these."""
-    ones = tf.ones_like(numbers, tf.float32)
-    return tf.scatter_nd(numbers[:, None], ones, tf.constant([most], tf.int64))
+    return ones_at(numbers, most)
 
 
 def _linked(
     positions: tf.Tensor, counts: tf.Tensor, numbers: tf.Tensor
 ) -> tf.Tensor:
     """Keeps the positions of links at units that have some others."""
-    return tf.boolean_mask(positions, tf.gather(counts, numbers) > 0)
+    return chosen(positions, tf.gather(counts, numbers) > 0)
 
 
 def _others(tensor: SparseTensor, some: tf.Tensor) -> tf.Tensor:
@@ -86,4 +87,4 @@ def _others(tensor: SparseTensor, some: tf.Tensor) -> tf.Tensor:
         tf.ones_like(some, tf.float32),
         tf.shape(tensor.positions, tf.int64),
     )
-    return tf.boolean_mask(tensor.positions, found < 1)
+    return chosen(tensor.positions, found < 1)

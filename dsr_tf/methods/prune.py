@@ -19,6 +19,7 @@ from dsr_tf.methods.ranking import at_most
 from dsr_tf.methods.ranking import smallest
 from dsr_tf.methods.scores import GRADIENT
 from dsr_tf.methods.scores import Scores
+from dsr_tf.methods.tracing import host_numbers
 from dsr_tf.methods.tracing import in_turn
 from dsr_tf.schedules import Moment
 from dsr_tf.schedules import Schedule
@@ -314,8 +315,7 @@ class SmallestFraction(Prune):
         return {"drop_fraction": checked_fraction("drop_fraction", fraction)}
 
     def __call__(self, ctx: Context) -> list[tf.Tensor]:
-        counts = tf.unstack(self.counts(ctx), len(ctx.tensors))
-        return in_turn(smallest, ctx.tensors, counts)
+        return in_turn(smallest, ctx.tensors, host_numbers(self.counts(ctx)))
 
     def counts(self, ctx: Context) -> tf.Tensor:
         """Returns how many units of each tensor to prune, `(L,)`, int64."""
@@ -356,7 +356,7 @@ class SmallestShare(SmallestFraction):
         return GRADIENT if self.gradient_weight else None
 
     def __call__(self, ctx: Context) -> list[tf.Tensor]:
-        counts = tf.unstack(self.counts(ctx), len(ctx.tensors))
+        counts = host_numbers(self.counts(ctx))
         weight = self.gradient_weight
         return in_turn(
             lambda x, count: smallest(x, count, weight), ctx.tensors, counts

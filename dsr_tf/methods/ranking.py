@@ -8,7 +8,7 @@ import tensorflow as tf
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import SparseTensor
 from dsr_tf.methods.cutoff import surplus
-from dsr_tf.methods.masked import split
+from dsr_tf.methods.tracing import chosen
 from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import in_turn
 
@@ -20,7 +20,7 @@ def smallest(
 
     Args:
         tensor: The tensor.
-        count: How many, an int64 scalar from 0 to `tensor.num_active`. Ties go
+        count: How many, an integer from 0 to `tensor.num_active`. Ties go
             to the lower position.
         gradient_weight: What is added to a magnitude for each of its growth
             score, at least 0.
@@ -29,7 +29,7 @@ def smallest(
         Their positions, shape `(count,)`, ascending, int64.
     """
     worth = importance(tensor, gradient_weight)
-    return _smallest(tensor.positions, worth, count)
+    return _smallest(tensor.positions, worth, tf.cast(count, tf.int32))
 
 
 def importance(tensor: SparseTensor, gradient_weight: float) -> tf.Tensor:
@@ -89,12 +89,16 @@ def beyond_largest(
         ctx.tensors,
     )
     each = [1 if in_units else x.unit_size for x in ctx.tensors]
-    goes = surplus(tf.concat(scores, axis=0), budget, _sizes(ctx, each))
-    parts = split(goes, ctx.num_active, len(ctx.tensors))
-    return [
-        tf.boolean_mask(tensor.positions, gone)
-        for tensor, gone in zip(ctx.tensors, parts, strict=True)
-    ]
+    goes = surplus(tf.concat(scores, axis=0), budget, _sizes(scores, each))
+    parts = _split(goes, ctx.num_active)
+    return list(map(chosen, [x.positions for x in ctx.tensors], parts))
+
+
+def _split(flags: tf.Tensor, sizes: tf.Tensor) -> list[tf.Tensor]:
+    """Splits flags into parts of given lengths, int64."""
+    # No GPU splits bool.
+    numbers = tf.cast(flags, tf.float16)
+    return [x > 0 for x in tf.split(numbers, sizes, num=sizes.shape[0])]
 
 
 def _widest(ctx: Context) -> tf.DType:
@@ -103,14 +107,14 @@ def _widest(ctx: Context) -> tf.DType:
     return max([tf.float32, *types], key=lambda x: x.size)
 
 
-def _sizes(ctx: Context, each: Sequence[int]) -> tf.Tensor:
+def _sizes(scores: Sequence[tf.Tensor], each: Sequence[int]) -> tf.Tensor:
     """Returns a size for each active unit, or one for all."""
     if len(set(each)) == 1:
         return tf.constant(each[0], tf.int64)
     # Not `tf.repeat`, which in a graph makes a matrix of tensors by weights.
     sizes = [
-        tf.fill([tensor.num_active], tf.constant(size, tf.int64))
-        for tensor, size in zip(ctx.tensors, each, strict=True)
+        tf.fill(tf.shape(row), tf.constant(size, tf.int64))
+        for row, size in zip(scores, each, strict=True)
     ]
     return tf.concat(sizes, axis=0)
 
@@ -118,9 +122,11 @@ def _sizes(ctx: Context, each: Sequence[int]) -> tf.Tensor:
 @compiled
 def _largest_first(scores: tf.Tensor) -> tf.Tensor:
     """Raises the largest score of a tensor above all scores of the others."""
-    first = tf.where(tf.equal(scores, tf.reduce_max(scores)))[:1]
-    above = tf.fill(tf.shape(first)[:1], tf.constant(np.inf, scores.dtype))
-    return tf.tensor_scatter_nd_update(scores, first, above)
+    # Of equal ones the first. There may be none.
+    first = tf.math.top_k(scores, tf.minimum(tf.size(scores), 1)).indices
+    places = tf.cast(first, tf.int64)
+    above = tf.fill(tf.shape(places), tf.constant(np.inf, scores.dtype))
+    return tf.tensor_scatter_nd_update(scores, places[:, None], above)
 
 
 def smallest_of_all(ctx: Context, count: int) -> list[tf.Tensor]:
@@ -161,11 +167,11 @@ def at_most(
         )
         order = tf.argsort(tf.concat(magnitudes, axis=0), stable=True)
         # A GPU reshapes int32 on the host, and scatters no bool.
-        first = tf.cast(order, tf.int64)[:count, None]
+        order = tf.cast(order, tf.int64)
+        first = order[:count, None]
         ones = tf.ones(tf.shape(first)[:1], tf.int8)
         goes = tf.scatter_nd(first, ones, tf.shape(order, tf.int64))
-        parts = split(goes > 0, sizes, len(positions))
-        return list(map(tf.boolean_mask, positions, parts))
+        return list(map(chosen, positions, _split(goes > 0, sizes)))
 
     return tf.cond(
         tf.reduce_sum(sizes) > count,

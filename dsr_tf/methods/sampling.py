@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from dsr_tf.methods.tracing import compiled
+from dsr_tf.methods.tracing import on_host
 
 # Below the logarithm of any float32, -103.3, by more than noise, which lies
 # between -7 and 37, can make up.
@@ -37,7 +38,8 @@ def gumbel_noise(shape: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
 def ones_at(positions: tf.Tensor, length: int) -> tf.Tensor:
     """Returns zeros, float32, shape `(length,)`, with ones at positions."""
     ones = tf.ones_like(positions, tf.float32)
-    shape = tf.constant([length], tf.int64)
+    with on_host():
+        shape = tf.constant([length], tf.int64)
     return tf.scatter_nd(positions[:, None], ones, shape)
 
 
@@ -52,7 +54,7 @@ def drawn_inactive(
     Args:
         scores: A score a unit, float32, at least 0.
         active: Above 0 where a unit is active, of the same shape.
-        count: How many to draw.
+        count: How many to draw, int32.
         seed: Shape `(2,)`, int32. Equal seeds give equal draws.
 
     Returns:
@@ -61,5 +63,5 @@ def drawn_inactive(
     logs = tf.where(scores > 0, tf.math.log(scores), _NOTHING)
     keys = logs + tf.cast(gumbel_noise(tf.shape(scores), seed), tf.float32)
     keys = tf.where(active > 0, -float("inf"), keys)
-    best = tf.math.top_k(keys, tf.cast(count, tf.int32)).indices
+    best = tf.math.top_k(keys, count).indices
     return tf.cast(best, tf.int64)

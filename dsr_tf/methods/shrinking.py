@@ -21,6 +21,7 @@ from dsr_tf.methods.ranking import beyond_largest
 from dsr_tf.methods.ranking import smallest
 from dsr_tf.methods.scores import GRADIENT
 from dsr_tf.methods.scores import Scores
+from dsr_tf.methods.tracing import host_numbers
 from dsr_tf.methods.tracing import in_turn
 from dsr_tf.schedules import Moment
 from dsr_tf.schedules import Schedule
@@ -130,7 +131,7 @@ class ShrinkAndReplace(Prune):
         left = ctx.num_active - removed
         share = share_of(left, ctx.numbers["drop_fraction"])
         replaced = tf.minimum(share, left - 1)
-        counts = tf.unstack(removed + replaced, len(units))
+        counts = host_numbers(removed + replaced)
         weight = self.gradient_weight
         gone = in_turn(
             lambda x, count: smallest(x, count, weight), ctx.tensors, counts

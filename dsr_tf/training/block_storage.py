@@ -8,6 +8,7 @@ from dsr_tf.layers.block_variable import stacked
 from dsr_tf.methods import Growth
 from dsr_tf.methods.blocks import BlockTensor
 from dsr_tf.methods.grid import Grid
+from dsr_tf.methods.tracing import chosen
 from dsr_tf.training.storage import Storage
 from dsr_tf.training.storage import unit_scores
 
@@ -50,7 +51,7 @@ class BlockStorage(Storage):
             tf.shape(before, tf.int64),
         )
         # One that comes and is there already is left to be found as an error.
-        stay = tf.boolean_mask(before, goes < 1)
+        stay = chosen(before, goes < 1)
         joined = tf.concat([stay, growth.positions], axis=0)
         order = tf.argsort(joined, stable=True)
         fresh = None

@@ -11,6 +11,7 @@ from dsr_tf.methods.masked import MaskedTensor
 from dsr_tf.methods.masked import PerturbedTensor
 from dsr_tf.methods.masked import count_active
 from dsr_tf.methods.tracing import compiled
+from dsr_tf.methods.tracing import host_length
 from dsr_tf.training.storage import Storage
 from dsr_tf.training.storage import dense
 from dsr_tf.training.storage import unit_scores
@@ -38,10 +39,11 @@ class MaskedStorage(Storage):
     def assign_values(self, tensor: Any, values: tf.Tensor) -> MaskedTensor:
         units, places = self.layer.kernel_units, tensor.positions
         if units.size > 1:
-            places = _in_rows(places, units.size, units.count)
+            places = _in_rows(places, range(units.size), units.count)
         weights = tf.reshape(values, [-1])
-        new = dense(places, weights, [units.size, units.count])
-        self.layer.kernel.assign_masked(units.kernel(new))
+        new = dense(places, weights, units.size * units.count)
+        rows = tf.reshape(new, [units.size, units.count])
+        self.layer.kernel.assign_masked(units.kernel(rows))
         rows = _rows(self.layer, self.layer.kernel)
         return PerturbedTensor(tensor, rows, values)
 
@@ -78,12 +80,11 @@ def _changed(
 ) -> list[tf.Tensor]:
     """Returns mask, kernel and slots as they are to be, as rows of units."""
     mask, *others = variables
-    rows, units = tf.unstack(tf.shape(mask, tf.int64))
     both = tf.concat([gone, came], axis=0)
-    moved = dense(both, tf.constant(True), [1, units])
-    fresh = 0.0
+    moved = dense(both, tf.constant(True), host_length(mask[0]))
+    fresh: float | tf.Tensor = 0.0
     if weights is not None:
-        fresh = dense(_in_rows(came, rows, units), weights, [rows, units])
+        fresh = _in_kernel(others[0], came, weights)
     starts = [fresh if x is None else x for x in [None, *initial_values]]
     # What is inactive is set back too, whoever may have assigned to it.
     kept = mask & ~moved
@@ -96,9 +97,27 @@ def _changed(
     ]
 
 
+def _in_kernel(
+    kernel: tf.Tensor, came: tf.Tensor, weights: tf.Tensor
+) -> tf.Tensor:
+    """Returns the weights of units that come, and zeros elsewhere."""
+    # Counted up on the device: a range would be made on the host.
+    ones = tf.ones_like(kernel[:, 0], tf.int64)
+    numbers = tf.cumsum(ones, exclusive=True)
+    places = _in_rows(came, numbers, tf.shape(kernel, tf.int64)[1])
+    flat = dense(places, weights, host_length(tf.reshape(kernel, [-1])))
+    return tf.reshape(flat, [tf.shape(kernel)[0], -1])
+
+
 def _in_rows(positions: tf.Tensor, rows: Any, units: Any) -> tf.Tensor:
-    """Returns flat positions of all weights of some units, row by row."""
-    starts = tf.range(tf.cast(rows, tf.int64))[:, None] * units
+    """Returns flat positions of all weights of some units, row by row.
+
+    Args:
+        positions: The units, int64.
+        rows: Numbers of the rows.
+        units: How many units there are.
+    """
+    starts = tf.convert_to_tensor(rows, tf.int64)[:, None] * units
     return tf.reshape(starts + positions, [-1])
 
 

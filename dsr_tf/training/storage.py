@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
-from typing import Any
 
 import tensorflow as tf
 
@@ -10,6 +9,7 @@ from dsr_tf.layers import SparseKernel
 from dsr_tf.layers.slots import Slot
 from dsr_tf.methods import Growth
 from dsr_tf.methods import SparseTensor
+from dsr_tf.methods.tracing import on_host
 from dsr_tf.units import Units
 
 
@@ -86,28 +86,33 @@ def spread(
         arrays: Entries of the active units of each.
     """
     return [
-        dense(tensor.positions, array, [tensor.num_units])
+        dense(tensor.positions, array, tensor.num_units)
         for tensor, array in zip(tensors, arrays, strict=True)
     ]
 
 
-def dense(positions: tf.Tensor, values: tf.Tensor, shape: Any) -> tf.Tensor:
-    """Returns a tensor with values at some positions, and zeros elsewhere.
+def dense(
+    positions: tf.Tensor, values: tf.Tensor, length: int | tf.Tensor
+) -> tf.Tensor:
+    """Returns a vector with values at some positions, and zeros elsewhere.
 
     Args:
-        positions: Flat positions, distinct, shape `(k,)`, int64.
+        positions: Distinct, shape `(k,)`, int64.
         values: One for each, or one for all.
-        shape: Shape of the tensor.
+        length: Of the vector: an integer, or shape `(1,)`, int64, on the host.
     """
+    with on_host():
+        zero = tf.zeros([], values.dtype)
+        if isinstance(length, int):
+            length = tf.constant([length], tf.int64)
     # Many times as fast as any scatter on a CPU, for want of a sum.
-    flat = tf.raw_ops.SparseToDense(
+    return tf.raw_ops.SparseToDense(
         sparse_indices=positions,
-        output_shape=tf.reduce_prod(tf.cast(shape, tf.int64))[None],
+        output_shape=length,
         sparse_values=values,
-        default_value=tf.zeros([], values.dtype),
+        default_value=zero,
         validate_indices=False,
     )
-    return tf.reshape(flat, shape)
 
 
 def unit_scores(units: Units, scores: tf.Tensor | None) -> tf.Tensor | None:
