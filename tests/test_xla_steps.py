@@ -1,4 +1,4 @@
-"""Training steps that XLA compiles as a whole, of every layer with kernels."""
+"""Training steps that XLA compiles as a whole: of layers, and of methods."""
 
 import keras
 import numpy as np
@@ -10,6 +10,7 @@ from dsr_tf.callbacks import RigL
 from dsr_tf.graph.kinds import possible_kernels
 from dsr_tf.layers import sparse_layers
 from dsr_tf.layers.tree import all_layers
+from tests.distributed.determinism import METHODS
 from tests.layer_table import LAYERS
 from tests.layer_table import built
 
@@ -64,3 +65,37 @@ def test_xla_compiles_the_steps_of_every_layer(case):
     # Keras looks at shapes once, without training. Then come a function with
     # gradients of all positions, and one without.
     assert Traced.times - before == 3
+
+
+# With random growth, and by gradients, for which there are steps of two kinds.
+OF_BLOCKS = [("dsr", "blocks"), ("rigl", "blocks")]
+
+
+@pytest.mark.parametrize(
+    "method, storage", [*((x, "masks") for x in METHODS), *OF_BLOCKS]
+)
+def test_xla_compiles_the_steps_of_every_method(method, storage):
+    dense = keras.Sequential(
+        [
+            keras.Input((6, 6, 2)),
+            Traced(),
+            keras.layers.Conv2D(8, 3, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(4),
+        ]
+    )
+    blocks = {} if storage == "masks" else {"granularity": (2, 2)}
+    model = dsr_tf.sparsify(dense, 0.8, storage=storage, **blocks)
+    model.compile("adam", "mse", jit_compile=True)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(20, 6, 6, 2)).astype("float32")
+    data = tf.data.Dataset.from_tensors((x, rng.normal(size=(20, 4)))).repeat()
+    moves, before = METHODS[method](), Traced.times
+    fit = {"steps_per_epoch": 20, "verbose": 0, "callbacks": [moves]}
+    model.fit(data, epochs=2, **fit)
+    times = Traced.times - before
+    assert moves.state.num_reallocations
+    # One more where gradients of all positions are kept in some steps.
+    assert times <= 3
+    model.fit(data, epochs=3, initial_epoch=2, **fit)
+    assert Traced.times - before == times
