@@ -81,7 +81,8 @@ class _Layout:
     def by_target(self, length: int) -> _Groups:
         """Groups blocks by column."""
         size = self._size(length, self.grid[1])
-        order = tf.cast(tf.argsort(self.targets, stable=True), tf.int64)
+        order = tf.argsort(self.targets, stable=True)
+        order = tf.cast(order, self.positions.dtype)
         ordered = tf.gather(self.targets, order)
         return _grouped(ordered, order, self.grid[1], size)
 
@@ -132,9 +133,10 @@ def block_product(
     Returns:
         Shape `(batch, outputs)`.
     """
-    layout = _Layout(
-        tf.convert_to_tensor(positions), grid, expected, is_compiled_by_xla()
-    )
+    compiled = is_compiled_by_xla()
+    # XLA is faster with int32; without it a GPU would leave that to the host.
+    numbers = tf.int32 if compiled else tf.int64
+    layout = _Layout(tf.cast(positions, numbers), grid, expected, compiled)
 
     @tf.custom_gradient
     def product(
@@ -197,7 +199,7 @@ def _grouped(
     """Groups blocks with equal keys, at most `size` of them.
 
     The number of groups follows from that of the blocks alone, so that XLA
-    knows it. All is in int64: a GPU would leave int32 to the host.
+    knows it.
 
     Args:
         keys: Ascending.
@@ -205,7 +207,7 @@ def _grouped(
         num_keys: Number of keys that there can be.
         size: Blocks in a group.
     """
-    count, last = tf.shape(keys, tf.int64), tf.constant(num_keys - 1, tf.int64)
+    count, last = tf.shape(keys, keys.dtype), tf.cast(num_keys - 1, keys.dtype)
     number = tf.cumsum(tf.ones_like(keys), exclusive=True)
     index = number if order is None else order
     if size == 1:
@@ -213,8 +215,8 @@ def _grouped(
         keys = tf.concat([keys, last[None]], axis=0)
         places = number if order is None else None
         return _Groups(blocks[:, None], keys, places)
-    rank = number - tf.searchsorted(keys, keys, out_type=tf.int64)
-    group = tf.cumsum(tf.cast(tf.equal(rank % size, 0), tf.int64)) - 1
+    rank = number - tf.searchsorted(keys, keys, out_type=keys.dtype)
+    group = tf.cumsum(tf.cast(tf.equal(rank % size, 0), keys.dtype)) - 1
     places = group * size + rank % size
     num_groups = (tf.shape(keys)[0] + num_keys * (size - 1)) // size + 1
     blocks = tf.tensor_scatter_nd_update(
@@ -250,7 +252,7 @@ def _gathered(
 ) -> tf.Tensor:
     """Returns what the blocks of each group are multiplied by."""
     # A block of zeros is multiplied by the first: that does not matter.
-    sources = tf.concat([sources, tf.zeros([1], tf.int64)], axis=0)
+    sources = tf.concat([sources, tf.zeros([1], sources.dtype)], axis=0)
     own = tf.gather(values, tf.gather(sources, indices))
     length = indices.shape[1] * values.shape[1]
     return tf.reshape(own, [-1, length, tf.shape(values)[2]])
