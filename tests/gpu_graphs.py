@@ -57,25 +57,45 @@ def kernels(operation: str) -> list[Any]:
     return [x for x in found if x.device_type in ("GPU", "DEFAULT")]
 
 
-def serves(kernel: Any, node: Any) -> bool:
-    """Tells whether a kernel is for the types of a node."""
-    return all(
-        set(types(node.attr[x.name])) <= set(x.allowed_values.list.type)
-        for x in kernel.constraint
-    )
+@functools.cache
+def constrained(operation: str) -> list[str]:
+    """Returns the attributes that kernels of an operation depend on."""
+    return sorted({x.name for y in kernels(operation) for x in y.constraint})
+
+
+@functools.cache
+def kernels_for(operation: str, *given: tuple[str, frozenset[int]]) -> Any:
+    """Returns the kernels of GPUs for an operation on some types."""
+    own = dict(given)
+    return [
+        kernel
+        for kernel in kernels(operation)
+        if all(
+            own[x.name] <= set(x.allowed_values.list.type)
+            for x in kernel.constraint
+        )
+    ]
 
 
 def of_gpu(node: Any) -> list[Any]:
     """Returns the kernels of GPUs for a node."""
-    return [kernel for kernel in kernels(node.op) if serves(kernel, node)]
+    names = constrained(node.op)
+    given = ((x, frozenset(types(node.attr[x]))) for x in names)
+    return kernels_for(node.op, *given)
 
 
 def nodes_of(function: Any) -> Iterator[Any]:
     """Yields all nodes of a concrete function, and of those that it calls."""
-    graph = function.graph.as_graph_def(add_shapes=True)
+    graph = graph_of(function)
     yield from graph.node
     for inner in graph.library.function:
         yield from inner.node_def
+
+
+@functools.lru_cache(4)
+def graph_of(function: Any) -> Any:
+    """Returns the graph of a concrete function."""
+    return function.graph.as_graph_def(add_shapes=True)
 
 
 def described(node: Any) -> str:
@@ -133,7 +153,7 @@ def waits(function: Any) -> Counter[str]:
     Returns:
         How often an argument of an operation is waited for.
     """
-    graph = function.graph.as_graph_def()
+    graph = graph_of(function)
     library = {x.signature.name: x for x in graph.library.function}
     return _Body(graph.node, library).waits()
 

@@ -1,6 +1,5 @@
 """Reallocations of a small network, as graphs."""
 
-import functools
 from typing import Any
 
 import keras
@@ -73,7 +72,6 @@ def network(name: str, granularity: str, dtype: str, more: int) -> keras.Model:
     )
 
 
-@functools.cache
 def functions(
     name: str, granularity: str, dtype: str, more: int = 0
 ) -> list[Any]:

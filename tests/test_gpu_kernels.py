@@ -17,7 +17,6 @@ from tests.gpu_reallocations import functions
 # `scatter_op.cc`).
 REFUSED = {"Bincount", "DenseBincount", "ScatterUpdate", "ScatterAdd"}
 
-
 # What the host waits for in a reallocation: of each tensor, the positions of
 # its active units, of those that go, of those that could come, which of these
 # are there twice, and whether they are enough. Stored blocks are counted.
@@ -26,43 +25,43 @@ WAITS_A_TENSOR = 5
 OTHER_WAITS = 6
 
 
-def traced(*case):
-    """Returns all nodes of the functions that reallocate a network."""
-    return [x for function in functions(*case) for x in nodes_of(function)]
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
+def traced(request):
+    """Returns a case, and the functions that reallocate its network."""
+    return request.param, functions(*request.param)
 
 
-@pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_a_gpu_has_kernels_for_all_operations(case):
-    nodes = traced(*case)
+def nodes(traced):
+    return [x for function in traced[1] for x in nodes_of(function)]
+
+
+def test_a_gpu_has_kernels_for_all_operations(traced):
+    name, granularity, _ = traced[0]
     # Those of functions that functions call are among them.
-    draws = case[0] in (
-        *("dsr", "dsr with stddev", "set", "deepr", "mest soft"),
-    )
+    draws = name in ("dsr", "dsr with stddev", "set", "deepr", "mest soft")
     expected = {"Where", "SparseToDense", "Unique" if draws else "Where"}
-    if case[1].endswith("stored"):
+    if granularity.endswith("stored"):
         expected = {"Where", "ScatterNd", "LowerBound"}
-    assert expected <= {x.op for x in nodes}
-    assert missing(nodes) == set()
+    assert expected <= {x.op for x in nodes(traced)}
+    assert missing(nodes(traced)) == set()
 
 
-@pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_a_gpu_computes_nothing_large_on_the_host(case):
-    assert large_on_host(traced(*case)) == set()
+def test_a_gpu_computes_nothing_large_on_the_host(traced):
+    assert large_on_host(nodes(traced)) == set()
 
 
-@pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_a_gpu_refuses_nothing_under_determinism(case):
-    assert not REFUSED & {node.op for node in traced(*case)}
+def test_a_gpu_refuses_nothing_under_determinism(traced):
+    assert not REFUSED & {node.op for node in nodes(traced)}
 
 
-def number_of_waits(*case):
-    return sum(waits(x).total() for x in functions(*case))
+def number_of_waits(functions):
+    return sum(waits(x).total() for x in functions)
 
 
-@pytest.mark.parametrize("case", CASES, ids="-".join)
-def test_the_host_waits_for_a_few_numbers_of_each_tensor(case):
-    each = WAITS_A_TENSOR + case[1].endswith("stored")
-    assert number_of_waits(*case) <= each * NUM_TENSORS + OTHER_WAITS
+def test_the_host_waits_for_a_few_numbers_of_each_tensor(traced):
+    (_, granularity, _), found = traced
+    each = WAITS_A_TENSOR + granularity.endswith("stored")
+    assert number_of_waits(found) <= each * NUM_TENSORS + OTHER_WAITS
 
 
 @pytest.mark.parametrize(
@@ -70,8 +69,8 @@ def test_the_host_waits_for_a_few_numbers_of_each_tensor(case):
     [("dsr", 5), ("dsr by share", 3), ("set", 4), ("by score", 1)],
 )
 def test_so_it_does_for_each_further_tensor(name, each):
-    case = (name, "weight", "float32")
-    assert number_of_waits(*case, 2) - number_of_waits(*case) == 2 * each
+    few, more = (functions(name, "weight", "float32", more=n) for n in (0, 2))
+    assert number_of_waits(more) - number_of_waits(few) == 2 * each
 
 
 def test_what_is_waited_for_is_found_in_functions_that_are_called():
