@@ -22,6 +22,7 @@ import statistics
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -140,7 +141,7 @@ def executed(network: Network) -> Counter[str]:
     return Counter(event.operation for event in seen if event.operation)
 
 
-def peak_bytes(network: Network) -> int:
+def peak_bytes(network: Network, reallocate: Callable[[], None]) -> int:
     """Returns how much more memory a reallocation holds than before, at most.
 
     TensorFlow's profiler sees every allocation, if its CPU allocator is the
@@ -149,7 +150,7 @@ def peak_bytes(network: Network) -> int:
     held = peak = 0
     sizes: dict[int, int] = {}
     network.draw_weights()
-    for event in events(network.reallocate):
+    for event in events(reallocate):
         if event.name == "MemoryAllocation":
             sizes[event.stats["addr"]] = event.stats["requested_bytes"]
             held += event.stats["requested_bytes"]
@@ -162,30 +163,35 @@ def peak_bytes(network: Network) -> int:
 
 
 def print_extra_bytes(quick: bool) -> None:
-    """Prints the most bytes a weight that a reallocation held, of five."""
+    """Prints the most bytes a weight that reallocations held, of five each."""
     network = network_to_measure(quick)
-    # What is there from then on is not extra.
-    network.draw_weights()
-    network.reallocate()
-    print(max(peak_bytes(network) for _ in range(5)) / sum(network.sizes))
+    weights = sum(network.sizes)
+    for reallocate in (network.reallocate, network.reallocate_anew):
+        # What is there from then on is not extra.
+        network.draw_weights()
+        reallocate()
+        peaks = (peak_bytes(network, reallocate) for _ in range(5))
+        print(max(peaks) / weights)
 
 
-def extra_bytes_a_weight(quick: bool) -> float:
+def extra_bytes_a_weight(quick: bool) -> list[float]:
     """Measures memory in a process of its own.
+
+    Returns:
+        That of a threshold that adapts, and of one that is found anew.
 
     TensorFlow keeps records of a CPU's memory only if it is told to, before
     it starts, and then it is not what it is to be timed with.
     """
     program = "from benchmarks import reallocation as r; r.print_extra_bytes"
-    return float(
-        subprocess.run(
-            [sys.executable, "-c", f"{program}({quick})"],
-            env={**os.environ, "TF_CPU_ALLOCATOR_USE_BFC": "true"},
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-        ).stdout
-    )
+    printed = subprocess.run(
+        [sys.executable, "-c", f"{program}({quick})"],
+        env={**os.environ, "TF_CPU_ALLOCATOR_USE_BFC": "true"},
+        stdout=subprocess.PIPE,
+        check=True,
+        text=True,
+    ).stdout
+    return list(map(float, printed.split()))
 
 
 def network_to_measure(quick: bool) -> Network:
@@ -240,9 +246,10 @@ def show(results: dict[str, Any]) -> None:
         ),
     )
     operations = results["operations"]
+    adapts, anew = results["extra_bytes_a_weight"]
     print(
-        f"\n{results['network']}: at most "
-        f"{results['extra_bytes_a_weight']:.2f} bytes a weight more memory, "
+        f"\n{results['network']}: at most {adapts:.2f} bytes a weight more "
+        f"memory, {anew:.2f} with a threshold found anew; "
         f"{results['num_operations']:,} operations, of which "
         f"{operations['Where']} Where and {operations['Unique']} Unique"
     )

@@ -7,7 +7,8 @@ batch 128, trained as main.py does (`benchmarks/training.py`), with and without
 XLA. LeNet is timed one step at a time, and a hundred in an execution. DSR's
 callback is attached; what its reallocations take is in `benchmarks.share`, and
 not among these steps. DeepR rewires after every step, and so is timed one step
-at a time only.
+at a time only; LeNet with a fiftieth of its units tells what that takes however
+few weights there are.
 """
 
 import os
@@ -32,6 +33,10 @@ def lenet() -> Flags:
     return "mnist_lenet_dsr_99", NEVER
 
 
+def few_weights() -> Flags:
+    return *lenet(), "--width=0.02", "--num_pruned=1"
+
+
 def wide_resnet(quick: bool) -> Flags:
     own = SMALL_WIDE_RESNET if quick else ("--batch_size=128",)
     return "cifar10_wrn_28_2_dsr_90", NEVER, *own
@@ -46,6 +51,7 @@ def settings(quick: bool) -> Iterator[tuple[str, Flags, int, int, bool]]:
     for xla in (False, True):
         yield "LeNet-300-100", lenet(), 200, 1, xla
         yield "LeNet-300-100", lenet(), 4, 100, xla
+        yield "LeNet, width .02", few_weights(), 200, 1, xla
         yield "WRN-28-2", wide_resnet(quick), 2, 1, xla
 
 
