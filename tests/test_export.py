@@ -320,3 +320,12 @@ def test_a_failed_export_leaves_no_scope_open(tmp_path):
     with pytest.raises(ValueError, match="valid scope name"):
         dsr_tf.export(model, tmp_path / "m")
     assert keras.Variable(1.0, name="v").path == "v"
+
+
+@pytest.mark.parametrize("suffix", ["tflite", "npz"])
+def test_a_folder_has_not_the_name_of_a_file(tmp_path, suffix):
+    model = keras.Sequential([keras.Input((4,)), SparseDense(2, 0.5)])
+    message = f"`format` must be '{suffix}'.*format='saved_model'"
+    with pytest.raises(ValueError, match=message):
+        dsr_tf.export(model, tmp_path / f"small.{suffix}")
+    assert not list(tmp_path.iterdir())

@@ -166,6 +166,7 @@ def test_integers_of_any_width_are_cast(dtype):
         (one, lambda: len, "a function that returns"),
         (one, sliced(X).repeat(), "without end; use its `take`"),
         (two, X, "1 arrays for 2 inputs"),
+        (one, np.full((2, 4), np.nan), "arrays with a NaN or an infinite"),
         (two, [X, B[:3]], "arrays of \\[3, 6\\] examples in one batch"),
         (two, {"zz": X}, "a dictionary without 'aa': \\['zz'\\]"),
         (integers, np.ones((2, 3)), "arrays of type float64"),

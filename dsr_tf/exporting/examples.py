@@ -135,6 +135,8 @@ def _batch(given: Any, model: keras.Model) -> Batch:
     if len(values) != len(model.inputs):
         raise UnfitError(f"{len(values)} arrays for {len(model.inputs)} inputs")
     arrays = list(map(_array, values, model.inputs))
+    if not all(np.isfinite(x).all() for x in arrays if x.dtype.kind == "f"):
+        raise UnfitError("arrays with a NaN or an infinite number")
     lengths = {len(array) for array in arrays}
     if len(lengths) > 1:
         raise UnfitError(f"arrays of {sorted(lengths)} examples in one batch")

@@ -98,6 +98,7 @@ def export(
     """
     path = checked_path("path", path)
     checked_choice("format", format, tuple(WRITERS))
+    _check_suffix(path, format)
     checked_switch("overwrite", overwrite)
     checked_switch("verbose", verbose)
     _check(model, path, overwrite)
@@ -113,6 +114,16 @@ def export(
     if verbose:
         line = _size_line(model, path)
         print(f"{line}; {note}" if note else line, flush=True)
+
+
+def _check_suffix(path: Path, format: str) -> None:
+    """Refuses a SavedModel, a folder, with the name of a file."""
+    meant = path.suffix.removeprefix(".")
+    if format.startswith("saved_model") and meant in ("tflite", "npz"):
+        raise ValueError(
+            f"`format` must be {meant!r} for a path that ends with .{meant}. "
+            f"Received: format={format!r}, path={path}"
+        )
 
 
 def _check(model: keras.Model, path: Path, overwrite: bool) -> None:
