@@ -90,7 +90,7 @@ def config(path, **changes):
     flags = changes.pop("flags", CONFIG.flags)
     parts = {
         group: _changed(getattr(CONFIG, group), changes)
-        for group in vars(CONFIG).keys() - {"settings", "flags"}
+        for group in vars(CONFIG).keys() - {"settings", "flags", "stop"}
     }
     own = settings(parts["budget"].method, changes)
     unknown = set(changes) - set(vars(own)) - _fields(parts)

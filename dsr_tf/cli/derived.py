@@ -24,6 +24,8 @@ _DATA = (
 _BUDGET = ("sparsity", "distribution", "granularity", "storage")
 # Of optimizers that scale gradients; SGD has the paper's.
 _LEARNING_RATE = Cosine(1e-3, 0.0)
+# As Keras' `fit`: one's own data may be few.
+_BATCH_SIZE = 32
 
 
 def derived() -> dict[str, Any]:
@@ -32,7 +34,8 @@ def derived() -> dict[str, Any]:
     A run that starts from another run has its network, data and budget. The
     learning rate depends on the optimizer, and penalties belong to networks of
     this library. Networks and data of one's own are trained by Adam, and their
-    weights move as often as the length of the training says.
+    weights move as often as the length of the training says. One's own data
+    come in batches of 32.
     """
     found = _taken_over()
     model, dataset, optimizer = (
@@ -41,6 +44,8 @@ def derived() -> dict[str, Any]:
     )
     if is_own(model) and not _is_given("l1"):
         found["l1"] = 0.0
+    if is_own_data(dataset) and not _is_given("batch_size"):
+        found["batch_size"] = _BATCH_SIZE
     if is_own(model) or is_own_data(dataset):
         if not _is_given("period"):
             found["period"] = AUTO

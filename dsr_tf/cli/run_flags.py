@@ -142,7 +142,10 @@ BUDGET = (
 TRAINING = (
     flags.DEFINE_integer("epochs", 100, "Epochs to train.", lower_bound=1),
     flags.DEFINE_integer(
-        "batch_size", 100, "Images in a batch.", lower_bound=1
+        "batch_size",
+        100,
+        "Images in a batch; of data of your own 32.",
+        lower_bound=1,
     ),
     flags.DEFINE_enum(
         "optimizer",
@@ -209,9 +212,9 @@ MOVES = (
         "period",
         "0:15,25:30,50:60,75:120",
         "Optimizer steps between reallocations or prunes. auto: a hundredth of "
-        "the training; with --num_prunes, so that these end after three "
-        "quarters of it. For a network or data of your own the default is "
-        "auto.",
+        "the training, but at least 10, or a quarter of it; so that "
+        "--num_prunes end after three quarters, as the moves of dsr, set and "
+        "chts do then. For a network or data of your own the default is auto.",
         serializer=flags.ArgumentSerializer(),
     ),
     flags.DEFINE_integer(

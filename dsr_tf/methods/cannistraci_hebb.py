@@ -221,4 +221,5 @@ RECORD = Record(
     settings=Settings,
     build=lambda settings, sparsity: chts(**vars(settings)),
     keeps_counts=True,
+    settles=True,
 )

@@ -126,4 +126,5 @@ RECORD = Record(
     label="DSR",
     settings=Settings,
     build=_build,
+    settles=True,
 )

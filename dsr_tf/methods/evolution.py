@@ -40,4 +40,5 @@ RECORD = Record(
     settings=Settings,
     build=lambda settings, sparsity: set_method(settings.drop_fraction),
     keeps_counts=True,
+    settles=True,
 )

@@ -36,6 +36,8 @@ class Record:
         keeps_counts: Whether each layer ends with the count of active weights
             that it began with.
         moves_units: Whether units of several weights can move.
+        settles: Whether nothing in its settings ends its moves, so that
+            `--period=auto` does, after three quarters of the training.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Record:
     requires: tuple[str, ...] = ()
     keeps_counts: bool = False
     moves_units: bool = True
+    settles: bool = False
 
     @property
     def moves_weights(self) -> bool:

@@ -8,16 +8,17 @@ from dsr_tf.schedules import DEFAULT_PERIOD
 from dsr_tf.schedules import Constant
 from dsr_tf.schedules import Moment
 
-# The share of a training after which a network has its last sparsity, and
-# what is left recovers.
-_PRUNED = 0.75
+# The share of a training after which a network has its last masks, and what
+# has grown last has time to leave 0.
+_SETTLED = 0.75
 
 
 def with_period(config: Config, steps_per_epoch: int) -> Config:
     """Returns settings with a period of steps in the place of `"auto"`.
 
     Methods that prune in a number of steps do so within three quarters of the
-    training. Others move weights as often as callbacks do by default.
+    training. Others move weights as often as callbacks do by default; those
+    that would go on to the end stop then, unless `--stop_epoch` says when.
 
     Args:
         config: Settings of a run.
@@ -29,6 +30,7 @@ def with_period(config: Config, steps_per_epoch: int) -> Config:
     num_prunes = getattr(config.settings, "num_prunes", None)
     period = DEFAULT_PERIOD(Moment(0, num_steps=steps))
     if num_prunes:
-        period = int(_PRUNED * steps / num_prunes)
+        period = int(_SETTLED * steps / num_prunes)
     moves = replace(config.moves, period=Constant(max(1, period)))
-    return replace(config, moves=moves)
+    settles = config.record.settles and moves.stop_epoch is None
+    return replace(config, moves=moves, stop=_SETTLED if settles else None)

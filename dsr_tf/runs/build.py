@@ -183,6 +183,7 @@ def build_reallocation(config: Config) -> Reallocate | None:
         config.moves.stop_epoch,
         config.training.seed,
         begin_step=config.moves.begin_step,
+        stop=config.stop,
     )
 
 

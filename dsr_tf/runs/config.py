@@ -205,6 +205,8 @@ class Config:
         start: The weights and masks to start with.
         execution: Where the run is computed, and which files it keeps.
         flags: The settings as flags, one line each, for `flags.cfg`.
+        stop: Share of the training after which masks no longer change, where
+            neither the method nor a flag says when; or None.
 
     Raises:
         ValueError: If there is no such method, or `settings` belong to another
@@ -220,6 +222,7 @@ class Config:
     start: Start
     execution: Execution
     flags: str
+    stop: float | None = None
 
     def __post_init__(self) -> None:
         own = self.record.settings
