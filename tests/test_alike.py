@@ -51,6 +51,15 @@ def test_the_same_run_has_the_same_facts():
     assert all(isinstance(x, str) and x for x in of().values())
 
 
+def test_the_preparation_of_many_features_is_a_checksum():
+    rows = np.arange(6 * 99, dtype=np.float32).reshape(6, 99)
+    moments = (9.0,) * 99, (2.0,) * 99
+    table = Images("t", rows, LABELS, rows[:2], LABELS[:2], *moments, 3)
+    other = dataclasses.replace(table, mean=(9.0,) * 98 + (8.0,))
+    assert differing(of(table), of(other)) == {"their preparation"}
+    assert len(of(table)["their preparation"]) < 50
+
+
 def test_flags_are_facts():
     found = of(checkpoint_steps=5)
     assert found["--seed"] == "0"

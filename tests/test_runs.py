@@ -300,6 +300,21 @@ def test_what_is_no_run_is_not_replaced(tmp_path, name):
     assert not RunFolder(tmp_path).resumes("--seed=1")
 
 
+def test_a_folder_of_classes_is_no_place_for_a_run(tmp_path):
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+    message = "`run_dir` must be a new folder.*holds no run.*2 folders.*cat"
+    with pytest.raises(ValueError, match=message):
+        RunFolder(tmp_path).resumes("--seed=1")
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    message = "`run_dir` must be a folder that can be made.*Not a directory"
+    with pytest.raises(ValueError, match=message):
+        RunFolder(tmp_path / "file" / "run").begin("--seed=1")
+
+
 def test_run_dir_must_be_a_folder(tmp_path):
     file = tmp_path / "file"
     file.write_text("")

@@ -1,7 +1,5 @@
 """The flags that a run was made with, and how those of two runs differ."""
 
-from collections.abc import Sequence
-
 from dsr_tf.methods.records import find
 from dsr_tf.methods.records import records
 from dsr_tf.methods.settings import settings_of
@@ -29,14 +27,6 @@ def differences(
         for name in sorted(before | after)
         if before.get(name) != after.get(name)
     }
-
-
-def of_shares(names: Sequence[str]) -> str:
-    """Says which settings keep a run from being trained further."""
-    if not names:
-        return ""
-    flags = ", ".join(f"--{name}" for name in names)
-    return f"; {flags} would be others in a longer training"
 
 
 def is_longer(before: dict[str, str], after: dict[str, str]) -> bool:

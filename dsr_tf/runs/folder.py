@@ -28,7 +28,6 @@ from dsr_tf.runs.earlier import Earlier
 from dsr_tf.runs.exported import exports
 from dsr_tf.runs.flagfile import differences
 from dsr_tf.runs.flagfile import is_longer
-from dsr_tf.runs.flagfile import of_shares
 from dsr_tf.runs.flagfile import parsed_flags
 from dsr_tf.runs.history import read_history
 
@@ -98,6 +97,7 @@ class RunFolder:
         """
         earlier = Earlier(self.path)
         if not earlier.found:
+            self._check_is_free()
             return False
         if self._overwrite and (earlier.is_finished or earlier.flags is None):
             return False
@@ -108,10 +108,9 @@ class RunFolder:
         if differing and not grows:
             if self._overwrite:
                 return False
-            shares = of_shares(by_share if longer else ())
-            raise self._other(
-                earlier, f"{', '.join(differing.values())}{shares}"
-            )
+            if longer and by_share and list(differing) == ["--epochs"]:
+                raise self._of_other_length(by_share, differing["--epochs"])
+            raise self._other(earlier, ", ".join(differing.values()))
         if earlier.is_finished and not grows:
             # Of a run that was killed between its last two steps.
             self._keep_last_checkpoint()
@@ -126,6 +125,17 @@ class RunFolder:
         self._check_goes_on(earlier)
         return True
 
+    def _check_is_free(self) -> None:
+        """Refuses a folder of folders, such as a data set."""
+        folders = [x.name for x in self.path.glob("*") if x.is_dir()]
+        if folders:
+            raise ValueError(
+                "`run_dir` must be a new folder, or that of a run. Name "
+                f"another --run_dir. Received: run_dir={self.path}, which "
+                f"holds no run, and {len(folders)} folders such as "
+                f"{min(folders)}"
+            )
+
     def _flags_of(self, earlier: Earlier) -> dict[str, str]:
         if earlier.flags is None:
             raise ValueError(
@@ -135,6 +145,18 @@ class RunFolder:
                 f"{', '.join(earlier.found)}, and {earlier.problem}"
             )
         return earlier.flags
+
+    def _of_other_length(
+        self, by_share: Sequence[str], differing: str
+    ) -> ValueError:
+        names = ", ".join(f"--{name}" for name in by_share)
+        return ValueError(
+            f"`run_dir` must hold a run whose {names} do not follow the length "
+            "of the training, so that it can be trained further. Begin a new "
+            "run with its weights by --init_from, or train anew in another "
+            f"--run_dir or with --overwrite. Received: run_dir={self.path} "
+            f"with {differing}"
+        )
 
     def _other(self, earlier: Earlier, differing: str) -> ValueError:
         kind, use = "an unfinished", "resume it"
@@ -200,7 +222,7 @@ class RunFolder:
             ValueError: If another run has begun there meanwhile.
         """
         if not self._lock.is_locked:
-            self.path.mkdir(parents=True, exist_ok=True)
+            self._make()
             self._acquire()
             if self.resumes(flags):
                 raise ValueError(
@@ -212,6 +234,15 @@ class RunFolder:
             # Of symbolic links the link alone.
             remove(path)
         self.write_text(FLAGS, flags)
+
+    def _make(self) -> None:
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(
+                "`run_dir` must be a folder that can be made. "
+                f"Received: run_dir={self.path} ({error.strerror})"
+            ) from error
 
     def go_on(self, flags: str, num_rows: int | None) -> None:
         """Prepares the files of a run for more epochs.

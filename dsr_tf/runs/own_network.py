@@ -4,6 +4,7 @@ import difflib
 import importlib
 import inspect
 import sys
+import traceback
 from collections.abc import Callable
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,6 +20,7 @@ from dsr_tf.layers import sparse_layers
 from dsr_tf.runs.finished import load_network
 
 FILE = ".keras"
+_PACKAGE = Path(__file__).parents[1]
 
 
 def is_file(model: str) -> bool:
@@ -114,7 +116,7 @@ def _called(
             "`model` must be module:function, of a module that can be "
             "imported here, and a function that needs no argument but "
             "`input_shape` and `num_classes`. "
-            f"Received: model={model} ({first_line(error)})"
+            f"Received: model={model} ({first_line(error)}{_where(error)})"
         ) from error
     if not isinstance(found, keras.Model):
         raise ValueError(
@@ -122,6 +124,19 @@ def _called(
             f"model={model}, which returns {type(found).__name__}"
         )
     return found
+
+
+def _where(error: Exception) -> str:
+    """Says on which line of the user's own file an error was raised."""
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        path = Path(frame.filename).resolve()
+        if Path.cwd() in path.parents and not _is_installed(path):
+            return f", in {path.name}, line {frame.lineno}"
+    return ""
+
+
+def _is_installed(path: Path) -> bool:
+    return "site-packages" in path.parts or _PACKAGE in path.parents
 
 
 def _build(model: keras.Model, input_shape: tuple[int, ...]) -> None:
