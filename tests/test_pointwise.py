@@ -51,7 +51,10 @@ WRONG = {
     "plain": {},
     "open size": {"size": None},
     "sparser": {"sparsity": 0.99},
-    "depthwise first": {"between": layers.DepthwiseConv2D(3, padding="same")},
+    # Made where they are called, so that their names are those of one model.
+    "depthwise first": {
+        "between": lambda x: layers.DepthwiseConv2D(3, padding="same")(x)
+    },
     "sum": {"last": lambda x: keras.ops.sum(x, (1, 2), keepdims=True)},
 }
 RIGHT = {
@@ -63,8 +66,10 @@ RIGHT = {
     "stride 1": {"strides": 1},
     "four channels": {"channels": 4},
     "few zeros": {"sparsity": 0.6},
-    "larger convolution": {"between": layers.Conv2D(8, 3, padding="same")},
-    "pool": {"between": layers.MaxPooling2D()},
+    "larger convolution": {
+        "between": lambda x: layers.Conv2D(8, 3, padding="same")(x)
+    },
+    "pool": {"between": lambda x: layers.MaxPooling2D()(x)},
     "no mean": {"last": layers.Flatten()},
 }
 

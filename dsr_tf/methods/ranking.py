@@ -11,6 +11,7 @@ from dsr_tf.methods.cutoff import surplus
 from dsr_tf.methods.tracing import chosen
 from dsr_tf.methods.tracing import compiled
 from dsr_tf.methods.tracing import in_turn
+from dsr_tf.methods.tracing import on_host
 
 
 def smallest(
@@ -96,9 +97,12 @@ def beyond_largest(
 
 def _split(flags: tf.Tensor, sizes: tf.Tensor) -> list[tf.Tensor]:
     """Splits flags into parts of given lengths, int64."""
-    # No GPU splits bool.
-    numbers = tf.cast(flags, tf.float16)
-    return [x > 0 for x in tf.split(numbers, sizes, num=sizes.shape[0])]
+    # Not `tf.split`: no GPU splits bool.
+    with on_host():
+        sizes = tf.identity(sizes)
+        starts = tf.unstack(tf.cumsum(sizes, exclusive=True)[:, None])
+        lengths = tf.unstack(sizes[:, None])
+    return list(map(lambda a, n: tf.slice(flags, a, n), starts, lengths))
 
 
 def _widest(ctx: Context) -> tf.DType:
