@@ -131,7 +131,7 @@ def test_a_dense_file_becomes_a_sparse_one_by_one_command(starter, tmp_path):
     assert summary["prunes"] == 20 and summary["epochs"] == 10
     again = starter.main(*command, "--epochs=20")
     assert again.returncode == 1
-    assert "--learning_rate, --period do not follow" in again.stderr
+    assert "that follow it: --learning_rate, --period" in again.stderr
     assert "--init_from" in again.stderr
 
 

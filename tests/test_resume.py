@@ -250,7 +250,7 @@ def test_fewer_epochs_do_not_replace_a_finished_run(tmp_path):
 def test_shares_of_the_training_keep_its_length(tmp_path):
     ramp = {"period": Linear(15, 30)}
     runs.run(configs.config(tmp_path, epochs=1, flags=flags_of(1), **ramp))
-    with pytest.raises(ValueError, match="--period would be others in a long"):
+    with pytest.raises(ValueError, match="settings that follow it: --period$"):
         runs.run(configs.config(tmp_path, epochs=2, flags=flags_of(2), **ramp))
 
 

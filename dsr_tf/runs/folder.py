@@ -151,11 +151,11 @@ class RunFolder:
     ) -> ValueError:
         names = ", ".join(f"--{name}" for name in by_share)
         return ValueError(
-            f"`run_dir` must hold a run whose {names} do not follow the length "
-            "of the training, so that it can be trained further. Begin a new "
-            "run with its weights by --init_from, or train anew in another "
-            f"--run_dir or with --overwrite. Received: run_dir={self.path} "
-            f"with {differing}"
+            "`run_dir` must hold a run whose settings do not follow the length "
+            "of the training, so that more --epochs can go on. Begin another "
+            "with its weights by --init_from, or add --overwrite. Received: "
+            f"run_dir={self.path} with {differing}, and settings that follow "
+            f"it: {names}"
         )
 
     def _other(self, earlier: Earlier, differing: str) -> ValueError:
