@@ -51,7 +51,7 @@ from dsr_tf.reports import in_words
         ("a_switch", "true", "a switch"),
         ("a_switch", "false", "no a switch"),
         ("stop_epoch", "50", "masks fixed from epoch 50 on"),
-        ("stop_epoch", None, "masks never fixed"),
+        ("stop_epoch", None, "no stop epoch"),
         ("distribution", None, "distribution uniform"),
         ("optimizer", None, "optimizer sgd"),
         ("standardize", None, "standardized"),

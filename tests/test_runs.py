@@ -301,6 +301,8 @@ def test_what_is_no_run_is_not_replaced(tmp_path, name):
 
 
 def test_a_folder_of_classes_is_no_place_for_a_run(tmp_path):
+    (tmp_path / ".hidden").mkdir()
+    assert not RunFolder(tmp_path).resumes("--seed=1")
     for name in ("cat", "dog"):
         (tmp_path / name).mkdir()
     message = "`run_dir` must be a new folder.*holds no run.*2 folders.*cat"

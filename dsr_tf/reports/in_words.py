@@ -38,7 +38,7 @@ _SWITCHES = {
 _ABSENT = {
     "augment": "augmented as is usual",
     "mixed_precision": "computed in float32",
-    "stop_epoch": "masks never fixed",
+    "stop_epoch": "no stop epoch",
     "weight_decay": "usual weight decay",
 }
 

@@ -127,7 +127,7 @@ class RunFolder:
 
     def _check_is_free(self) -> None:
         """Refuses a folder of folders, such as a data set."""
-        folders = [x.name for x in self.path.glob("*") if x.is_dir()]
+        folders = [x.name for x in self.path.glob("[!.]*") if x.is_dir()]
         if folders:
             raise ValueError(
                 "`run_dir` must be a new folder, or that of a run. Name "

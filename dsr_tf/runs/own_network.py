@@ -4,6 +4,7 @@ import difflib
 import importlib
 import inspect
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -130,13 +131,15 @@ def _where(error: Exception) -> str:
     """Says on which line of the user's own file an error was raised."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename).resolve()
-        if Path.cwd() in path.parents and not _is_installed(path):
+        is_here = path.is_file() and Path.cwd() in path.parents
+        if is_here and not _is_installed(path):
             return f", in {path.name}, line {frame.lineno}"
     return ""
 
 
 def _is_installed(path: Path) -> bool:
-    return "site-packages" in path.parts or _PACKAGE in path.parents
+    known = {_PACKAGE, Path(sysconfig.get_path("stdlib")).resolve()}
+    return "site-packages" in path.parts or not known.isdisjoint(path.parents)
 
 
 def _build(model: keras.Model, input_shape: tuple[int, ...]) -> None:
