@@ -1,6 +1,7 @@
 """Networks of the user's own, or of `keras.applications`, in runs."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -64,6 +65,19 @@ def broken():
 
 def wanting(more):
     return None
+
+def flat():
+    return keras.Sequential([
+        keras.Input((20,)), keras.layers.Reshape((5, 4)),
+        keras.layers.GlobalAveragePooling1D(),
+    ])
+
+class NeedsUnits(keras.layers.Dense):
+    def get_config(self):
+        return {}
+
+def uncopied():
+    return keras.Sequential([keras.Input((20,)), NeedsUnits(3)])
 """
 
 
@@ -187,6 +201,21 @@ def test_functions_that_make_no_network_are_refused(module, name, message):
         build.build_dense(settings, (20,), 3)
     with pytest.raises(ValueError, match=r"named 'no_such_module'\)$"):
         build.build_dense(own("", model="no_such_module:x"), (20,), 3)
+    with pytest.raises(ValueError, match=r"without \.py, as in folder\.my:x\)"):
+        build.build_dense(own("", model="folder/my.py:x"), (20,), 3)
+
+
+@pytest.mark.parametrize(
+    "name, num_classes, message",
+    [("flat", 4, "a layer to convert"), ("uncopied", 3, "can copy")],
+)
+def test_what_only_code_can_choose_is_not_named(
+    module, name, num_classes, message
+):
+    settings = own("", model=f"{module}:{name}")
+    with pytest.raises(ValueError, match=message) as error:
+        build.build_model(settings, (20,), num_classes)
+    assert not re.search("include|exclude|in_place", str(error.value))
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from keras.layers import Layer
 from dsr_tf.checks import checked_kind
 from dsr_tf.convert.copied_state import check_shared
 from dsr_tf.convert.copied_state import copy_state
+from dsr_tf.convert.copied_state import uncopied
 from dsr_tf.convert.new_optimizer import begin_anew
 from dsr_tf.graph.search import is_graph
 from dsr_tf.layers import copy_masks
@@ -156,11 +157,10 @@ def copied_by_config(model: keras.Model) -> keras.Model:
             )
     # Broad, as the user's own code may fail in any way.
     except Exception as error:
-        raise ValueError(
+        raise uncopied(
             "`model` must be one that `from_config(get_config())` and "
-            "`build_from_config(get_build_config())` make again. Define these, "
-            "or convert the model itself, by `in_place=True`. Received: model "
-            f"'{model.name}' of class {type(model).__name__} "
+            "`build_from_config(get_build_config())` make again. Define these. "
+            f"Received: model '{model.name}' of class {type(model).__name__} "
             f"({_reason(error)})"
         ) from error
     if model.compiled:
@@ -239,10 +239,9 @@ def _exchanged(layer: Layer, exchange: Exchange) -> Layer | None:
 
 
 def _uncopied(layer: Layer, error: Exception) -> ValueError:
-    return ValueError(
+    return uncopied(
         "`model` must have layers that `from_config(get_config())` can "
-        "copy. Define these, or convert the model itself, by "
-        f"`in_place=True`. Received: layer '{layer.name}' of class "
+        f"copy. Define these. Received: layer '{layer.name}' of class "
         f"{type(layer).__name__} ({_reason(error)})"
     )
 

@@ -33,6 +33,16 @@ def copy_state(old: Layer, new: Layer) -> None:
             _copy_learned(one, other)
 
 
+def uncopied(message: str) -> ValueError:
+    """Returns an error on what cannot be copied, with the way out of it.
+
+    That is a note, as only code can go it: the command line shows no notes.
+    """
+    error = ValueError(message)
+    error.add_note("Or convert the model itself, by `in_place=True`.")
+    return error
+
+
 def check_shared(model: Layer, copies: Sequence[tuple[Layer, Layer]]) -> None:
     """Refuses copies of layers that no longer share the weights they shared.
 
@@ -51,12 +61,12 @@ def check_shared(model: Layer, copies: Sequence[tuple[Layer, Layer]]) -> None:
             continue
         for weight, other in zip(weights, others, strict=True):
             if known.setdefault(id(weight), other) is not other:
-                raise ValueError(
+                raise uncopied(
                     "`model` must have layers that share weights only where "
                     "its graph, or code, shows it, not by their configs. "
-                    "Convert the model itself, by `in_place=True`. Received: "
-                    f"model '{model.name}' with layer '{old.name}' of class "
-                    f"{type(old).__name__}, which shares '{weight.path}'"
+                    f"Received: model '{model.name}' with layer '{old.name}' "
+                    f"of class {type(old).__name__}, which shares "
+                    f"'{weight.path}'"
                 )
 
 

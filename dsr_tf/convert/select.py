@@ -144,12 +144,17 @@ def select(
         chosen = [x for x in chosen if id(x) not in out]
     if not chosen:
         names = ", ".join(x.place.path for x in among) or "none"
-        raise ValueError(
-            "`model` must have a layer to convert, which neither `include`, "
-            "`exclude` nor the default leaves out. "
+        error = ValueError(
+            "`model` must have a layer to convert. First convolutions and "
+            "projections of shortcuts are left out by default. "
             f"Received: model '{model.name}'. It has candidates: {names}. "
             f"{_others(model, among)}"
         )
+        error.add_note(
+            "`include` names layers that are converted, `exclude` "
+            "those that are not."
+        )
+        raise error
     return chosen
 
 

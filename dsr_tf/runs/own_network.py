@@ -83,6 +83,9 @@ def _load(model: str) -> keras.Model:
 def import_module(model: str) -> Any:
     """Imports the module of `module:function`, also from this folder."""
     name = model.partition(":")[0]
+    if name.endswith(".py"):
+        without = model.replace(".py:", ":", 1).replace("/", ".")
+        raise ValueError(f"a module is named without .py, as in {without}")
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     return importlib.import_module(name)
