@@ -32,7 +32,7 @@ def test_run_is_as_good_as_its_summary_says(finished, capsys):
     assert result["recorded_accuracy"] == accuracy
     assert result["dataset"] == "digits" and result["num_images"] == 297
     assert capsys.readouterr().out.splitlines() == [
-        f"accuracy        {accuracy:.4f} on the 297 test images of digits",
+        f"accuracy        {accuracy:.4f} on the 297 test examples of digits",
         f"loss            {result['loss']:.4f}, the cross-entropy of its "
         "outputs, taken as logits",
         f"recorded        {accuracy:.4f} when the run ended, the same",

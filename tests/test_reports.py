@@ -321,7 +321,7 @@ def test_experiments_are_apart(tmp_path):
     found = experiments(read_runs(f"{tmp_path}/*")[0])
     assert [x.title for x in found] == [
         "MNIST, LeNet-300-100",
-        "MNIST, LeNet-300-100, 2,000 training images",
+        "MNIST, LeNet-300-100, 2,000 training examples",
         "MNIST, LeNet-300-100, tested on train[80%:]",
         "MNIST, LeNet-300-100, trained on train[:9], tested on train[80%:]",
     ]

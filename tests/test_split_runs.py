@@ -38,7 +38,7 @@ def test_a_run_is_tested_on_what_it_was_not_trained_on(finished, sets, capsys):
         summary["test_accuracy"], abs=1e-6
     )
     printed = capsys.readouterr().out
-    assert f"on the 10 test images of own_set, {PART}" in printed
+    assert f"on the 10 test examples of own_set, {PART}" in printed
 
 
 def test_a_file_of_a_run_is_tested_on_any_part(finished, sets):

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
+from dsr_tf.cli import other_flags
 from dsr_tf.cli.flag_checks import listed
 from dsr_tf.cli.method_flags import owners
 from dsr_tf.methods.records import records
@@ -15,10 +16,20 @@ _OWNERS = {
     "depth": ("model", "wide_resnet"),
     "sparse_logits": ("model", "wide_resnet"),
 }
+# The modes that use the flags of a group, by the name of a flag.
+_MODES = {
+    flag.name: modes
+    for group, modes in (
+        (other_flags.EXPORT, ["export"]),
+        (other_flags.EVALUATE, ["evaluate"]),
+        (other_flags.REPORT, ["report", "compare"]),
+    )
+    for flag in group
+} | {"out": ["report"]}
 
 
 def check_typed(argv: Sequence[str]) -> None:
-    """Refuses settings of another method on the command line itself.
+    """Refuses settings of another method or mode on the command line itself.
 
     Those of a file are passed over: the method of an experiment may be
     replaced by another, and runs hold settings of their method alone.
@@ -33,6 +44,7 @@ def check_typed(argv: Sequence[str]) -> None:
     known = owners(records())
     for name in _typed(argv):
         _check_owner(name)
+        _check_mode(name)
         having = [record for record, _ in known.get(name, [])]
         if having and method not in [record.name for record in having]:
             raise flags.ValidationError(
@@ -48,6 +60,17 @@ def _check_owner(name: str) -> None:
         raise flags.ValidationError(
             f"--{name} has no effect with --{needed}="
             f"{flags.FLAGS[needed].value}: it belongs to --{needed}={wanted}"
+        )
+
+
+def _check_mode(name: str) -> None:
+    """Refuses a flag that the mode does not read."""
+    mode = flags.FLAGS["mode"].value
+    wanted = _MODES.get(name, [mode])
+    if mode not in wanted:
+        raise flags.ValidationError(
+            f"--{name} has no effect with --mode={mode}: it belongs to "
+            f"--mode={' or '.join(wanted)}"
         )
 
 

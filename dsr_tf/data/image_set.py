@@ -98,7 +98,7 @@ def check_batches(
     checked_count("num_shards", num_shards)
     if not 1 <= checked_count("batch_size", batch_size) <= num_train:
         raise ValueError(
-            "`batch_size` must be from 1 to the number of training images, "
+            "`batch_size` must be from 1 to the number of training examples, "
             f"{num_train}. Received: batch_size={batch_size}"
         )
     if num_shards < 1 or batch_size % num_shards:
@@ -119,7 +119,7 @@ def check_train_examples(train_examples: int | None, num_train: int) -> None:
     if train_examples is not None and not 1 <= train_examples <= num_train:
         raise ValueError(
             "`train_examples` must be from 1 to the number of training "
-            f"images, {num_train}. Received: train_examples={train_examples}"
+            f"examples, {num_train}. Received: train_examples={train_examples}"
         )
 
 

@@ -56,7 +56,7 @@ def experiment(run: Run) -> str:
         parts.append(f"{run.settings['image_size']} pixels")
     if "train_examples" in run.settings:
         examples = int(run.settings["train_examples"])
-        parts.append(f"{examples:,} training images")
+        parts.append(f"{examples:,} training examples")
     for name, use in (("train_split", "trained"), ("test_split", "tested")):
         if name in run.settings:
             parts.append(f"{use} on {run.settings[name]}")

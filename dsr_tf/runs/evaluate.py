@@ -119,9 +119,9 @@ def _images(network: Runnable, source: dict[str, Any]) -> ImageSet:
             images = load_images(**source | {"image_size": size})
     if not _fits(images, network):
         raise ValueError(
-            "`dataset` must have images of the shape that the network takes, "
+            "`dataset` must have examples of the shape that the network takes, "
             f"{shape}. Received: dataset={images.name}, with "
-            f"images of {images.image_shape}"
+            f"examples of {images.image_shape}"
         )
     return images
 
@@ -145,7 +145,7 @@ def _measure(network: Runnable, images: ImageSet, path: str) -> dict[str, Any]:
                 f"`dataset` must have as many classes as the network has "
                 f"outputs. Received: dataset={images.name} with "
                 f"{images.num_classes} classes, and outputs of shape "
-                f"{found.shape} for {len(y)} images"
+                f"{found.shape} for {len(y)} examples"
             )
         outputs.append(found)
         labels.append(y)
@@ -175,7 +175,7 @@ def _cross_entropy(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _lines(result: dict[str, Any]) -> str:
     rows = {
         "accuracy": f"{result['accuracy']:.4f} on the {result['num_images']:,} "
-        f"test images of {tested(result)}",
+        f"test examples of {tested(result)}",
         "loss": f"{result['loss']:.4f}, the cross-entropy of its outputs, "
         f"taken as {result['outputs']}",
     }
