@@ -137,6 +137,11 @@ def select(
         unfit = set().union(*left_out(model))
         fit = [x for x in among if id(x.layer) not in unfit]
         chosen = [x for x in fit if x.is_usual]
+    elif _is_list(include) and not include:
+        raise ValueError(
+            "`include` must be None, a pattern, or a list of at least one. "
+            f"Received: include={include!r}"
+        )
     else:
         chosen = matched("include", include, among, model)
     if exclude is not None:
@@ -181,9 +186,8 @@ def matched(
     Raises:
         ValueError: If something is no pattern, or matches none of them.
     """
-    several = isinstance(patterns, list | tuple | set)
     found: set[int] = set()
-    for pattern in patterns if several else [patterns]:
+    for pattern in patterns if _is_list(patterns) else [patterns]:
         # A layer can be called, but is no function from layer to bool.
         kinds = () if isinstance(pattern, Layer) else _PATTERNS
         checked_kind(name, pattern, kinds, _WORDS)
@@ -197,6 +201,10 @@ def matched(
             )
         found |= hits
     return [x for x in among if id(x) in found]
+
+
+def _is_list(patterns: Any) -> bool:
+    return isinstance(patterns, list | tuple | set)
 
 
 def _is_meant(pattern: Pattern, candidate: Candidate) -> bool:
