@@ -12,6 +12,8 @@ from dsr_tf import cli
 from dsr_tf.layers import budgeted_layers
 from dsr_tf.methods.context import Extent
 from dsr_tf.runs import build
+from dsr_tf.runs.flagfile import OWNERS
+from dsr_tf.runs.flagfile import parsed_flags
 
 ROOT = Path(__file__).parents[1]
 FLAGFILES = sorted((ROOT / "flags").glob("*.cfg"))
@@ -168,3 +170,24 @@ def test_runs_that_build_on_others_name_their_folders(monkeypatch):
                 monkeypatch, f"--flagfile={ROOT / 'flags' / first[1]}"
             )
             assert first in (begin.init_from, begin.masks_from)
+
+
+@pytest.mark.parametrize(
+    "arguments, left_out",
+    [
+        ((), ["depth", "sparse_logits"]),
+        (("--model=wide_resnet",), []),
+        (("--model=a:b",), ["depth", "sparse_logits", "momentum"]),
+        (("--optimizer=adamw",), ["depth", "sparse_logits", "momentum"]),
+    ],
+)
+def test_settings_of_other_networks_and_optimizers_are_left_out(
+    monkeypatch, arguments, left_out
+):
+    text = parsed(monkeypatch, *arguments).flags
+    assert [x for x in OWNERS if x not in text] == sorted(
+        left_out, key=list(OWNERS).index
+    )
+    # Files of earlier versions have them all.
+    older = text + "--depth=28\n--nosparse_logits\n--momentum=0.9\n"
+    assert parsed_flags(older) == parsed_flags(text)

@@ -18,6 +18,7 @@ from dsr_tf.runs.config import Network
 from dsr_tf.runs.config import Start
 from dsr_tf.runs.config import Training
 from dsr_tf.runs.flagfile import LEFT_OUT
+from dsr_tf.runs.flagfile import OWNERS
 
 _REMARK = "# python main.py --flagfile=THIS_FILE --run_dir=ANOTHER_FOLDER"
 
@@ -92,9 +93,17 @@ def _flagfile(*groups: Any) -> str:
     lines = [
         _line(flags.FLAGS[name], value)
         for name, value in values.items()
-        if value is not None and value != LEFT_OUT.get(name)
+        if value is not None
+        and value != LEFT_OUT.get(name)
+        and not _is_anothers(name, values)
     ]
     return "\n".join([_REMARK, *lines]) + "\n"
+
+
+def _is_anothers(name: str, values: dict[str, Any]) -> bool:
+    """Tells whether a setting is of another network or optimizer."""
+    owner, wanted = OWNERS.get(name, ("", ""))
+    return bool(owner) and values[owner] != wanted
 
 
 def _line(flag: Any, value: Any) -> str:

@@ -9,13 +9,8 @@ from dsr_tf.cli import other_flags
 from dsr_tf.cli.flag_checks import listed
 from dsr_tf.cli.method_flags import owners
 from dsr_tf.methods.records import records
+from dsr_tf.runs.flagfile import OWNERS
 
-# The flag that each of these belongs to, and its value.
-_OWNERS = {
-    "momentum": ("optimizer", "sgd"),
-    "depth": ("model", "wide_resnet"),
-    "sparse_logits": ("model", "wide_resnet"),
-}
 # The modes that use the flags of a group, by the name of a flag.
 _MODES = {
     flag.name: modes
@@ -55,7 +50,7 @@ def check_typed(argv: Sequence[str]) -> None:
 
 def _check_owner(name: str) -> None:
     """Refuses a setting of other optimizers or networks."""
-    needed, wanted = _OWNERS.get(name, ("", ""))
+    needed, wanted = OWNERS.get(name, ("", ""))
     if needed and flags.FLAGS[needed].value != wanted:
         raise flags.ValidationError(
             f"--{name} has no effect with --{needed}="

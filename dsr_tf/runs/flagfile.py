@@ -16,6 +16,13 @@ LEFT_OUT = {
     "jit": "auto",
 }
 
+# The flag that each of these belongs to, and its value.
+OWNERS = {
+    "momentum": ("optimizer", "sgd"),
+    "depth": ("model", "wide_resnet"),
+    "sparse_logits": ("model", "wide_resnet"),
+}
+
 
 def differences(
     before: dict[str, str], after: dict[str, str]
@@ -40,20 +47,28 @@ def is_longer(before: dict[str, str], after: dict[str, str]) -> bool:
 def parsed_flags(flagfile: str) -> dict[str, str]:
     """Returns the flags of a run by name, dashes included, as text.
 
-    Settings of other methods are left out; flag files of older runs have them.
+    Settings of other methods, networks and optimizers are left out; flag files
+    of older runs have them.
     """
     lines = [x for x in flagfile.splitlines() if x.startswith("--")]
     pairs = [line.partition("=") for line in lines]
     flags = {name: value for name, _, value in pairs}
-    unused = _unused_flags(flags.get("--method", ""))
-    return {name: x for name, x in flags.items() if name not in unused}
+    unused = _of_other_methods(flags.get("--method", ""))
+    unused |= {x for x in OWNERS if not _is_owned(x, flags)}
+    names = {f"--{no}{name}" for name in unused for no in ("", "no")}
+    return {name: x for name, x in flags.items() if name not in names}
 
 
-def _unused_flags(method: str) -> set[str]:
-    """Returns the flags of settings that a method does not have."""
+def _of_other_methods(method: str) -> set[str]:
+    """Returns the names of settings that a method does not have."""
     record = find(method)
     if record is None:
         return set()
     own = {x.name for x in settings_of(record.settings)}
     known = {x.name for r in records() for x in settings_of(r.settings)}
-    return {f"--{no}{name}" for name in known - own for no in ("", "no")}
+    return known - own
+
+
+def _is_owned(name: str, flags: dict[str, str]) -> bool:
+    owner, wanted = OWNERS[name]
+    return flags.get(f"--{owner}", LEFT_OUT.get(owner, wanted)) == wanted
