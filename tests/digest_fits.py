@@ -72,7 +72,7 @@ NEWER: dict[str, Callable[..., Any]] = {
 }
 METHODS = OLDER | NEWER
 # Of methods that begin denser than they end.
-FIRST_SPARSITIES = {"compressed": 0.0, "granet": 0.3, "mest_soft": 0.4}
+FIRST_SPARSITIES = {"compressed": 0.0, "granet": 0.3, "mest_soft": 0.55}
 OPTIMIZERS: dict[str, Callable[[], Any]] = {
     "sgd": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
     "adam": lambda: keras.optimizers.Adam(0.01),

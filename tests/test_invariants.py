@@ -52,7 +52,7 @@ METHODS = {
     "granet": (0.3, lambda seed: GraNet(0.6, 5, 0.3, 0.2, seed=seed)),
     "mest": (0.6, lambda seed: MEST(5, seed=seed)),
     "mest soft": (
-        0.4,
+        0.55,
         lambda seed: MEST(5, soft=True, sparsity=0.6, seed=seed),
     ),
 }

@@ -217,7 +217,12 @@ def test_mest_with_a_soft_bound_shrinks_by_importance():
         (RigL(stop=400), {0: 0.3, 200: 0.15, 400: 0.0}),
         (RigL(stop=FromEpoch(3)), {0: 0.3, 900: 0.3}),
         (RigL({0: 0.3, 1: 0.1}), {0: 0.3}),
-        (MEST(5), {0: 0.5, 562: 0.5, 563: 0.25, 749: 0.25, 750: 0.0}),
+        (MEST(5), {0: 0.2, 562: 0.2, 563: 0.1, 749: 0.1, 750: 0.0}),
+        # Of .15 and .125 that are active, what is beyond .1.
+        (
+            MEST(5, soft=True, sparsity=0.9),
+            {0: 1 / 3, 562: 1 / 3, 563: 0.2, 750: 0.0},
+        ),
     ],
 )
 def test_shares_fall_as_published(callback, values):
@@ -237,6 +242,10 @@ def test_sparsities_rise_as_published():
     soft = methods.mest(soft=True, sparsity=0.9).rule
     for step, expected in {0: 0.85, 600: 0.875, 800: 0.9}.items():
         numbers = soft.numbers({}, Moment(step, 0, 1000))
+        assert numbers["sparsity"] == pytest.approx(expected)
+    higher = methods.mest(soft=True, sparsity=0.95).rule
+    for step, expected in {0: 0.9, 600: 0.925, 800: 0.95}.items():
+        numbers = higher.numbers({}, Moment(step, 0, 1000))
         assert numbers["sparsity"] == pytest.approx(expected)
     assert soft.numbers({}, Moment(800, 0, 1000))["sparsity"] == 0.9
 
