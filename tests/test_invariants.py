@@ -138,9 +138,14 @@ class Training:
     weights: list[np.ndarray]
 
 
-@functools.cache
 def training(method, optimizer="sgd", granularity="weight", storage="masks"):
     """Trains with seed 0, once for all tests."""
+    return _training(method, optimizer, granularity, storage)
+
+
+# Arguments that were left out would make another entry.
+@functools.cache
+def _training(method, optimizer, granularity, storage):
     net, counts = trained(method, optimizer, units=(granularity, storage))
     variables = net.optimizer.variables
     layers = [
