@@ -56,11 +56,32 @@ METHODS = {
         lambda seed: MEST(5, soft=True, sparsity=0.6, seed=seed),
     ),
 }
-SHRINK = ("compressed", "granet", "mest soft")
+# Other settings of methods above: one training of weights, and one of blocks.
+VARIANTS = {
+    "itop": (0.6, lambda seed: ITOP(5, 0.2, seed=seed)),
+    "dsr by momentum": (
+        0.6,
+        lambda seed: DSR(30, 5, 0.1, 0.05, seed=seed, growth="momentum"),
+    ),
+    "dsr with inputs": (
+        0.6,
+        lambda seed: DSR(30, 5, 0.1, 0.05, seed=seed, min_inputs=1),
+    ),
+    "compressed further": (
+        0.3,
+        lambda seed: GradualPruning(
+            *(0.6, 4, 5), initial_sparsity=0.3, begin_step=7, power=1.0
+        ),
+    ),
+}
+SHRINK = ("compressed", "compressed further", "granet", "mest soft")
 KEEP_COUNTS = (
-    *("static", "set", "deepr", "rigl", "itop at random", "mest", "chts"),
+    *("static", "set", "deepr", "rigl", "itop", "itop at random", "mest"),
+    "chts",
 )
 FIRST = ("static", "dsr", "set", "deepr", "compressed")
+# They read gradients, whatever the optimizer makes of them.
+SCORED = ("rigl", "snfs")
 # Signs are those of single weights.
 GRANULARITIES = [
     (method, granularity, storage)
@@ -72,6 +93,7 @@ GRANULARITIES = [
     )
     if (method, granularity) != ("deepr", "4x4")
 ]
+AGAIN = [*GRANULARITIES, *((method, "4x4", "blocks") for method in VARIANTS)]
 # Slots that start at 0 and that do not, element-wise updates and others.
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
@@ -109,7 +131,7 @@ def model(sparsity, optimizer="sgd", granularity="weight", storage="masks"):
 
 
 def trained(method, optimizer="sgd", seed=0, epochs=2, units=("weight",)):
-    sparsity, callback = METHODS[method]
+    sparsity, callback = (METHODS | VARIANTS)[method]
     net = model(sparsity, optimizer, *units)
     watch = Watch()
     callbacks = [c for c in (callback(seed), watch) if c]
@@ -159,7 +181,7 @@ def _training(method, optimizer, granularity, storage):
     return Training(counts, layers, net.get_weights())
 
 
-@pytest.fixture(scope="module", params=GRANULARITIES, ids="-".join)
+@pytest.fixture(scope="module", params=AGAIN, ids="-".join)
 def again(request):
     """Returns names of a training, and a model that was so trained again."""
     method, *units = request.param
@@ -184,11 +206,15 @@ class Watch(keras.callbacks.Callback):
 @pytest.mark.parametrize(
     "method, optimizer",
     [
-        (method, optimizer)
-        for method in METHODS
-        for optimizer in OPTIMIZERS
-        # What the others compute depends on no optimizer.
-        if method in FIRST or optimizer == "adamw"
+        *[
+            (method, optimizer)
+            for method in METHODS
+            for optimizer in OPTIMIZERS
+            # What the others compute depends on no optimizer.
+            if method in FIRST or optimizer == "adamw"
+        ],
+        *((method, "sgd") for method in SCORED),
+        *((method, "adagrad") for method in VARIANTS),
     ],
 )
 def test_budget_and_zeros_hold_after_every_step(method, optimizer):
@@ -204,14 +230,17 @@ def test_budget_and_zeros_hold_after_every_step(method, optimizer):
         assert all(row == target for row in counts)
 
 
-@pytest.mark.parametrize("storage", ["masks", "blocks"])
 @pytest.mark.parametrize(
-    "method, optimizer",
+    "method, storage, optimizer",
     [
-        (method, optimizer)
-        for method in METHODS
-        for optimizer in ("sgd", "muon")
-        if method != "deepr" and (method in FIRST or optimizer == "sgd")
+        *[
+            (method, storage, optimizer)
+            for method, granularity, storage in GRANULARITIES
+            for optimizer in ("sgd", "muon")
+            if granularity == "4x4"
+            if method in FIRST or optimizer == "sgd"
+        ],
+        *((method, "blocks", "sgd") for method in VARIANTS),
     ],
 )
 def test_blocks_are_whole_within_the_budget_after_every_step(
@@ -240,11 +269,16 @@ def test_blocks_are_whole_within_the_budget_after_every_step(
 @pytest.mark.parametrize(
     "method, granularity, optimizer",
     [
-        (method, granularity, optimizer)
-        # There are no slots where blocks are not.
-        for method, granularity, storage in GRANULARITIES
-        for optimizer in ("sgd", "adamw", "adagrad")
-        if storage == "masks" and (method in FIRST or optimizer == "adagrad")
+        *[
+            (method, granularity, optimizer)
+            # There are no slots where blocks are not.
+            for method, granularity, storage in GRANULARITIES
+            for optimizer in ("sgd", "adamw", "adagrad")
+            if storage == "masks"
+            if method in FIRST or optimizer == "adagrad"
+        ],
+        *((x, "weight", y) for x in SCORED for y in ("sgd", "adamw")),
+        *((method, "weight", "adagrad") for method in VARIANTS),
     ],
 )
 def test_slots_are_as_new_where_no_weight_is(method, granularity, optimizer):
@@ -263,7 +297,13 @@ def test_equal_seeds_give_equal_runs(again):
     assert all((a == b).all() for a, b in pairs)
 
 
-@pytest.mark.parametrize("method", ["dsr", "set", "deepr", "mest", "chts"])
+@pytest.mark.parametrize(
+    "method",
+    [
+        *("dsr", "set", "deepr", "mest", "chts"),
+        *("itop at random", "dsr by share", "mest soft"),
+    ],
+)
 def test_seeds_make_a_difference(method):
     one = training(method).weights
     other = trained(method, seed=1)[0].get_weights()
