@@ -9,6 +9,7 @@ from dsr_tf.methods import Growth
 from dsr_tf.methods.allocate import in_proportion_to_survivors
 from dsr_tf.methods.grow import AtRandom
 from dsr_tf.methods.masked import MaskedContext
+from dsr_tf.methods.method import Proposal
 from dsr_tf.methods.prune import AdaptiveThreshold
 from tests.contexts import context
 from tests.contexts import lists
@@ -363,6 +364,14 @@ GRAPHS = {
         methods.gradual_pruning(0.9, 1, across_tensors=False),
         {"sparsity": 0.9},
     ),
+    "rigl": (methods.rigl(0.2), {"drop_fraction": 0.2}),
+    "itop": (methods.itop(0.2, "random"), {"drop_fraction": 0.2}),
+    "snfs": (methods.sparse_momentum(0.2), {"drop_fraction": 0.2}),
+    "granet": (
+        methods.granet(0.9, 0.4, 0.2),
+        {"sparsity": 0.7, "drop_fraction": 0.2},
+    ),
+    "mest": (methods.mest(), {"drop_fraction": 0.5}),
 }
 
 
@@ -377,25 +386,46 @@ def test_reallocation_inside_a_graph_equals_that_outside(name):
         [masked(*row, signs=np.ones(len(row[0]), np.int8)) for row in rows],
         numbers,
     )
+    for tensor in ctx.tensors:
+        scores = np.abs(rng.normal(size=tensor.num_units))
+        tensor.growth_scores = tf.constant(scores, tf.float32)
     seed, state = tf.constant([3, 4]), {"prunes": 0}
     expected = method.reallocate(ctx, seed, state=state)
 
-    @tf.function(autograph=False)
-    def reallocate(rows):
-        again = MaskedContext(
+    def traced(rows):
+        return MaskedContext(
             [
-                type(x)(x.mask, row, arrays={"signs": x.arrays._whole["signs"]})
+                type(x)(
+                    x.mask,
+                    row,
+                    arrays={"signs": x.arrays._whole["signs"]},
+                    growth_scores=x.growth_scores,
+                )
                 for x, row in zip(ctx.tensors, rows, strict=True)
             ],
             numbers,
             seed=seed,
         )
+
+    @tf.function(autograph=False)
+    def propose(rows):
+        return vars(method.propose(traced(rows)))
+
+    rows = [tensor.rows for tensor in ctx.tensors]
+    planned = None
+    if method.allocate:
+        # These counts are planned on the host.
+        planned, _ = method.plan_across([1] * 3, Proposal(**propose(rows)), 0)
+
+    @tf.function(autograph=False)
+    def reallocate(rows):
+        again = traced(rows)
         proposal = method.propose(again)
-        plan = method.plan_within(proposal.counts)
+        plan = planned or method.plan_within(proposal.counts)
         gone, growth = method.carry_out(again, proposal.gone, plan, seed)
         return gone, [(x.positions, x.arrays) for x in growth]
 
-    gone, growth = reallocate([tensor.rows for tensor in ctx.tensors])
+    gone, growth = reallocate(rows)
     assert sum(map(len, gone)) > 0
     assert lists(gone) == lists(expected.gone)
     for (positions, arrays), other in zip(growth, expected.growth, strict=True):
