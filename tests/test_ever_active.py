@@ -11,10 +11,14 @@ from hypothesis import strategies as st
 from dsr_tf import Reallocator
 from dsr_tf import methods
 from dsr_tf.callbacks import DSR
+from dsr_tf.callbacks import MEST
 from dsr_tf.callbacks import SET
+from dsr_tf.callbacks import SNFS
 from dsr_tf.callbacks import Checkpoint
 from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import GradualPruning
+from dsr_tf.callbacks import GraNet
+from dsr_tf.callbacks import RigL
 from dsr_tf.callbacks import resumable_fit
 from dsr_tf.callbacks.contents import Contents
 from dsr_tf.layers import BlockDense
@@ -92,6 +96,10 @@ CALLBACKS = {
     "set": lambda: SET(0.3, 3),
     "deepr": lambda: DeepR(1e-2),
     "gradual": lambda: GradualPruning(0.6, 3, 4),
+    "rigl": lambda: RigL(0.3, 3),
+    "snfs": lambda: SNFS(3, 0.3),
+    "granet": lambda: GraNet(0.8, 3, 0.7, 0.3),
+    "mest": lambda: MEST(3),
 }
 
 
