@@ -5,8 +5,14 @@ import numpy as np
 import pytest
 
 from dsr_tf.callbacks import DSR
+from dsr_tf.callbacks import ITOP
+from dsr_tf.callbacks import MEST
 from dsr_tf.callbacks import SET
+from dsr_tf.callbacks import SNFS
+from dsr_tf.callbacks import CHTs
 from dsr_tf.callbacks import GradualPruning
+from dsr_tf.callbacks import GraNet
+from dsr_tf.callbacks import RigL
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
@@ -142,6 +148,32 @@ def test_set_replaces_slices_within_each_layer():
     assert [x.num_active for x in sparse_layers(net)] == before
     assert moves.state.weights_moved > 0
     assert_slices_are_whole(net)
+
+
+WITHIN = {
+    "rigl": lambda: RigL(0.3, 3),
+    "itop": lambda: ITOP(3, 0.3),
+    "mest": lambda: MEST(3),
+    "chts": lambda: CHTs(3, 0.3),
+}
+ACROSS = {
+    "snfs": lambda: SNFS(3, 0.3),
+    "granet": lambda: GraNet(0.7, 3, 0.6, 0.3),
+    "drawn": lambda: DSR(0.1, 3, growth="drawn"),
+}
+
+
+@pytest.mark.parametrize("name", WITHIN | ACROSS)
+def test_other_methods_move_whole_slices_within_the_budget(name):
+    net, moves = model(), (WITHIN | ACROSS)[name]()
+    before = [x.num_active for x in sparse_layers(net)]
+    target = budget(model(0.7) if name == "granet" else net)
+    fit(net, moves, epochs=1)
+    after = [x.num_active for x in sparse_layers(net)]
+    assert moves.state.weights_moved > 0
+    assert_slices_are_whole(net)
+    assert target - 9 < sum(after) <= target
+    assert (after == before) == (name in WITHIN)
 
 
 def test_gradual_pruning_keeps_the_slices_of_a_new_model():
