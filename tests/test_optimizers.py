@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from dsr_tf.callbacks import DSR
+from dsr_tf.callbacks import SNFS
 from dsr_tf.layers import SparseConv2D
 from dsr_tf.layers import SparseDense
 from dsr_tf.layers import sparse_layers
@@ -113,11 +114,11 @@ def moves():
     return DSR(20, period=2, initial_threshold=0.05, regrow_stddev=0.01)
 
 
-def fit(net, epochs=2):
+def fit(net, epochs=2, callback=None):
     watch = Watch()
     net.fit(
         X, Y, batch_size=16, epochs=epochs, verbose=0, shuffle=False,
-        callbacks=[moves(), watch],
+        callbacks=[callback or moves(), watch],
     )  # fmt: skip
     assert watch.moved > 0
     return watch
@@ -136,6 +137,11 @@ def test_kernels_obey_their_masks_and_slots_follow(name, form):
     watch = fit(network(FORMS[form](name)))
     # Adafactor keeps rows and columns of large tensors, and no slot.
     assert any(watch.starts) or name in ("SGD", "Adafactor")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_growth_by_scores_leaves_slots_as_new(name):
+    fit(network(alone(name)), epochs=1, callback=SNFS(2, 0.3))
 
 
 SETTINGS = {
