@@ -48,15 +48,22 @@ class Watcher(Prune):
 
 
 class Expected(keras.callbacks.Callback):
-    """Keeps the gradients of the same network, dense, before each batch."""
+    """Keeps the gradients of the same network, dense, before each batch.
 
-    def __init__(self):
+    Args:
+        twin: A network that gets its weights, and is asked in its place.
+    """
+
+    def __init__(self, twin=None):
         super().__init__()
-        self.gradients = []
+        self.twin, self.gradients = twin, []
 
     def on_train_batch_begin(self, batch, logs=None):
-        rows = slice(batch * BATCH, (batch + 1) * BATCH)
-        self.gradients.append(dense_gradients(self.model, X[rows], Y[rows]))
+        model, rows = self.model, slice(batch * BATCH, (batch + 1) * BATCH)
+        if self.twin:
+            self.twin.set_weights(model.get_weights())
+            model = self.twin
+        self.gradients.append(dense_gradients(model, X[rows], Y[rows]))
 
 
 def dense_gradients(model, x, y):
@@ -475,6 +482,75 @@ def test_recurrent_layers_have_scores_in_mixed_precision(policy):
             np.testing.assert_allclose(
                 one, other, rtol=0.1, atol=0.02 * other.max()
             )
+
+
+def wide(storage, policy):
+    """Returns a network of many positions, which computes by a policy."""
+    keras.utils.set_random_seed(0)
+    layers = [
+        keras.layers.Dense(64, activation="tanh", dtype=policy)
+        for _ in range(2)
+    ]
+    logits = keras.layers.Dense(3, name="logits")
+    return dsr_tf.sparsify(
+        keras.Sequential([keras.Input((8,)), *layers, logits]),
+        0.5,
+        exclude=["logits"],
+        granularity=(2, 2) if storage == "blocks" else "weight",
+        storage=storage,
+        seed=0,
+    )
+
+
+def would_grow(layer, scores):
+    """Returns which units RigL grows where it replaces three tenths."""
+    active = layer.kernel_units.of_mask(layer.kernel_mask.numpy()).astype(bool)
+    order = np.argsort(np.where(active, np.inf, -scores), kind="stable")
+    return set(order[: int(0.3 * active.sum())])
+
+
+@pytest.mark.parametrize(
+    "storage, scores",
+    [("masks", GRADIENT), ("masks", MOMENTUM), ("blocks", GRADIENT)],
+)
+def test_scores_in_mixed_precision_are_near_those_of_float32(storage, scores):
+    model = wide(storage, "mixed_bfloat16")
+    expected = Expected(wide(storage, "float32"))
+    watcher = Watcher(scores)
+    method = methods.Method(watcher, None, ByScore(scores))
+    trained(model, [expected, Reallocate(method, 12)])
+    mean = running_mean(expected.gradients, scores.decay)
+    (found,) = watcher.seen
+    for layer, one, other in zip(
+        sparse_layers(model), found, in_units(model, mean), strict=True
+    ):
+        assert one.dtype == np.float32
+        np.testing.assert_allclose(one, other, 0, atol=other.max() / 2**6)
+        assert (one != other).any()
+        both = [would_grow(layer, x) for x in (one, np.asarray(other))]
+        assert len(both[0] & both[1]) >= 0.95 * len(both[0]) > 0
+
+
+def test_small_gradients_of_half_precision_are_not_lost_in_sums():
+    optimizer = keras.optimizers.SGD(gradient_accumulation_steps=4)
+    record = GradientRecord((1,), tf.distribute.get_strategy())
+    record.serve(optimizer)
+    record.keep_from(0)
+    # A bfloat16 holds 256 and 258, and no number between them.
+    for value in (256.0, 1.0, 1.0, 1.0):
+        record.keep(lambda x=value: tf.constant([x], tf.bfloat16))
+    assert record.read().numpy() == 259 / 4
+
+
+def test_small_gradients_of_half_precision_are_not_lost_in_means():
+    optimizer = keras.optimizers.SGD()
+    record = GradientRecord((1,), tf.distribute.get_strategy())
+    record.serve(optimizer)
+    record.keep_from(0, MOMENTUM.decay)
+    for step in range(MOMENTUM.num_steps):
+        optimizer.iterations.assign(step)
+        record.keep(lambda: tf.constant([1.0], tf.bfloat16))
+    assert record.read().numpy() == pytest.approx(1 - 0.9**66, abs=1e-6)
 
 
 @pytest.mark.slow
