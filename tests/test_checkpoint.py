@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 
 from dsr_tf.callbacks import DSR
+from dsr_tf.callbacks import ITOP
+from dsr_tf.callbacks import MEST
 from dsr_tf.callbacks import SET
 from dsr_tf.callbacks import SNFS
 from dsr_tf.callbacks import Checkpoint
@@ -33,6 +35,10 @@ METHODS = {
     "rigl": lambda: RigL(0.3, period=3),
     "snfs": lambda: SNFS(3, 0.3),
     "granet": lambda: GraNet(0.9, 3, 0.8, 0.3),
+    "itop": lambda: ITOP(3, 0.3),
+    "mest": lambda: MEST(3),
+    "mest soft": lambda: MEST(3, soft=True, sparsity=0.85),
+    "by gradient": lambda: DSR(0.1, period=3, growth="gradient"),
 }
 OPTIMIZERS = {
     "sgd": lambda: keras.optimizers.SGD(0.05, momentum=0.9),
@@ -135,6 +141,7 @@ def whole_run(tmp_path_factory, digits):
         ("drawn", 8),
         # Between two reallocations, with gradients that were kept.
         *[("rigl", 13), ("snfs", 13), ("granet", 13), ("chts", 13)],
+        *[("itop", 13), ("mest", 13), ("mest soft", 13), ("by gradient", 13)],
     ],
 )
 def test_a_killed_run_ends_like_one_that_was_not(
