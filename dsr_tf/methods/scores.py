@@ -13,8 +13,9 @@ _FORGOTTEN = 1e-3
 class Scores:
     """Growth scores by the gradient of the loss at all positions.
 
-    They are computed in float32, of the sum of all replicas, at the weights
-    before a reallocation.
+    Gradients are of the weights before a reallocation, and are added up in
+    float32: those of all uses of a kernel, of all batches and of all replicas.
+    In mixed precision each of them comes in half precision.
 
     Args:
         decay: How much of what was is kept in a step, in `[0, 1)`. With 0, the
