@@ -15,7 +15,8 @@ LAYERS = ("conv", "hidden", "logits")
 # The last two are compared between replicas only.
 METHODS = (
     *("dsr", "set", "chts", "deepr", "gradual"),
-    *("blocks", "rigl", "snfs", "static", "hashed"),
+    *("blocks", "rigl", "snfs", "itop", "granet", "mest", "mest soft"),
+    *("by gradient", "drawn", "static", "hashed"),
 )
 
 

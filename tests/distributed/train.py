@@ -17,11 +17,14 @@ import tensorflow as tf
 
 from dsr_tf import distribute
 from dsr_tf.callbacks import DSR
+from dsr_tf.callbacks import ITOP
+from dsr_tf.callbacks import MEST
 from dsr_tf.callbacks import SET
 from dsr_tf.callbacks import SNFS
 from dsr_tf.callbacks import CHTs
 from dsr_tf.callbacks import DeepR
 from dsr_tf.callbacks import GradualPruning
+from dsr_tf.callbacks import GraNet
 from dsr_tf.callbacks import RigL
 from dsr_tf.data.images import Images
 from dsr_tf.layers import BlockDense
@@ -62,6 +65,12 @@ METHODS = {
     "blocks": (lambda: DSR(6, 1, initial_threshold=0.05), sgd),
     "rigl": (lambda: RigL(0.3, 1, stop=None), sgd),
     "snfs": (lambda: SNFS(1, 0.3), sgd),
+    "itop": (lambda: ITOP(1, 0.3), sgd),
+    "granet": (lambda: GraNet(0.8, 1, 0.6, 0.3), sgd),
+    "mest": (lambda: MEST(1), sgd),
+    "mest soft": (lambda: MEST(1, soft=True, sparsity=0.75), sgd),
+    "by gradient": (lambda: DSR(0.1, 1, growth="gradient"), sgd),
+    "drawn": (lambda: DSR(0.1, 1, growth="drawn"), sgd),
     "static": (lambda: None, sgd),
     "hashed": (lambda: None, sgd),
 }
