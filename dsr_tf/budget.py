@@ -17,7 +17,7 @@ def num_kept(size: int, sparsity: float) -> int:
     Reference:
         [Mostafa & Wang, 2019](https://arxiv.org/abs/1902.05967), code.
     """
-    return max(1, int((1.0 - sparsity) * size + 0.1))
+    return max(1, int((1.0 - float(sparsity)) * size + 0.1))
 
 
 def apportion(

@@ -17,6 +17,30 @@ def is_integer(value: Any) -> bool:
     return _is(value, Integral)
 
 
+def is_number(value: Any) -> bool:
+    """Tells whether a value is a number, of Python or NumPy, and no bool."""
+    return _is(value, Real)
+
+
+def of_python(value: Any) -> Any:
+    """Returns a NumPy number as one of Python, and anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def keep(owner: Any, **values: Any) -> None:
+    """Stores checked values in a frozen dataclass.
+
+    NumPy's numbers compute otherwise: `1 - np.float32(0.9)` in 32 bits, and
+    `4 * np.uint8(100)` fails.
+
+    Args:
+        owner: The dataclass.
+        **values: Its new values, by the names of its fields.
+    """
+    for name, value in values.items():
+        object.__setattr__(owner, name, value)
+
+
 def checked_count(
     name: str, value: Any, minimum: int = 0, optional: bool = False
 ) -> Any:
@@ -61,7 +85,7 @@ def checked_fraction(name: str, value: Any) -> float:
     Raises:
         ValueError: If `value` is not such a number.
     """
-    if _is(value, Real) and 0.0 <= value < 1.0:
+    if is_number(value) and 0.0 <= value < 1.0:
         return float(value)
     raise ValueError(
         f"`{name}` must be a fraction in [0, 1). Received: {name}={value!r}"
@@ -79,7 +103,7 @@ def checked_number(name: str, value: Any, positive: bool = False) -> float:
     Raises:
         ValueError: If `value` is not such a number.
     """
-    if _is(value, Real) and math.isfinite(value):
+    if is_number(value) and math.isfinite(value):
         if value > 0 or (value == 0 and not positive):
             return float(value)
     raise ValueError(

@@ -26,6 +26,10 @@ from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_function
 from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_number
+from dsr_tf.checks import is_integer
+from dsr_tf.checks import is_number
+from dsr_tf.checks import keep
+from dsr_tf.checks import of_python
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,9 @@ class Constant:
     """Always the same value."""
 
     value: Any
+
+    def __post_init__(self) -> None:
+        keep(self, value=of_python(self.value))
 
     def __call__(self, moment: Moment) -> Any:
         return self.value
@@ -88,8 +95,7 @@ class ByEpoch:
                 "`entries` must have an entry for epoch 0 and rising epochs. "
                 f"Received: entries={self.entries}"
             )
-        # The dataclass is frozen.
-        object.__setattr__(self, "entries", entries)
+        keep(self, entries=entries)
 
     def __call__(self, moment: Moment) -> Any:
         if moment.epoch is None:
@@ -129,9 +135,12 @@ class Ramp:
     until: float = 1.0
 
     def __post_init__(self) -> None:
-        for name in ("start", "end"):
-            checked_number(name, getattr(self, name))
-        _checked_until(self.until)
+        keep(
+            self,
+            start=_checked_value("start", self.start),
+            end=_checked_value("end", self.end),
+            until=checked_until("until", self.until),
+        )
 
     def curve(self, x: float) -> float:
         """Returns the share of the change, from 0 to 1, at time share `x`."""
@@ -224,8 +233,7 @@ class ByShare:
                 "`entries` must have an entry for share 0 and rising shares. "
                 f"Received: entries={self.entries}"
             )
-        # The dataclass is frozen.
-        object.__setattr__(self, "entries", entries)
+        keep(self, entries=entries)
 
     def __call__(self, moment: Moment) -> Any:
         length = _resolved(1.0, moment)
@@ -264,8 +272,11 @@ class Times:
     least: int = 10
 
     def __post_init__(self) -> None:
-        checked_count("times", self.times, minimum=1)
-        checked_count("least", self.least, minimum=1)
+        keep(
+            self,
+            times=checked_count("times", self.times, minimum=1),
+            least=checked_count("least", self.least, minimum=1),
+        )
 
     def __call__(self, moment: Moment) -> int:
         if moment.num_steps is None:
@@ -298,14 +309,14 @@ class FromEpoch:
     epoch: int
 
     def __post_init__(self) -> None:
-        checked_count("epoch", self.epoch)
+        keep(self, epoch=checked_count("epoch", self.epoch))
 
 
 End = int | float | FromEpoch | None
 
 
 def checked_end(name: str, end: Any) -> End:
-    """Checks an end and returns it.
+    """Returns an end, with numbers of Python.
 
     Args:
         name: Name of the argument, for the message.
@@ -315,9 +326,9 @@ def checked_end(name: str, end: Any) -> End:
     Raises:
         ValueError: If it is none of these.
     """
-    if end is None or isinstance(end, FromEpoch) or _is_share(end):
+    if end is None or isinstance(end, FromEpoch):
         return end
-    return _checked_step(name, end, minimum=0)
+    return _checked_part(name, end, minimum=0)
 
 
 def has_ended(end: End, moment: Moment) -> bool:
@@ -360,7 +371,9 @@ def as_schedule(
         value = value.value
     if isinstance(value, ByEpoch):
         return _by_epoch(name, dict(value.entries), check)
-    if isinstance(value, Ramp | ByShare | Times):
+    if isinstance(value, ByShare):
+        return ByShare(tuple((x, check(name, v)) for x, v in value.entries))
+    if isinstance(value, Ramp | Times):
         for number in value.values:
             check(name, number)
         return value
@@ -380,7 +393,9 @@ def _pairs(
             f"`entries` must be pairs of {what} and value, or a mapping from "
             f"{what}s to values. Received: entries={entries!r}"
         )
-    checked = [(check(f"entries' {what}s", x), value) for x, value in pairs]
+    checked = [
+        (check(f"entries' {what}s", x), of_python(value)) for x, value in pairs
+    ]
     return tuple(sorted(checked, key=lambda x: x[0]) if is_mapping else checked)
 
 
@@ -453,25 +468,38 @@ def _until(text: str) -> float:
     return int(text) if text.isdigit() and text != "1" else float(text)
 
 
-def _checked_until(until: Any) -> None:
+def checked_until(name: str, until: Any) -> int | float:
+    """Returns where a ramp ends, as a number of Python.
+
+    Args:
+        name: Name of the argument, for the message.
+        until: A share of the training, a float in `(0, 1]`, or an optimizer
+            step, an integer of at least 2.
+
+    Raises:
+        ValueError: If it is neither.
+    """
     # An integer 1 is meant to be the whole: nobody ends a ramp at step 1.
-    if not _is_share(until):
-        _checked_step("until", until, minimum=2)
+    return _checked_part(name, until, minimum=2)
 
 
-def _checked_step(name: str, value: Any, minimum: int) -> int:
-    try:
-        return checked_count(name, value, minimum)
-    except ValueError:
-        raise ValueError(
-            f"`{name}` must be a share of the training, a float in (0, 1], or "
-            f"an optimizer step, an integer of at least {minimum}. "
-            f"Received: {name}={value!r}"
-        ) from None
+def _checked_part(name: str, value: Any, minimum: int) -> int | float:
+    """Returns a share of the training, or a step of it."""
+    if is_integer(value) and value >= minimum:
+        return int(value)
+    if is_number(value) and not is_integer(value) and 0.0 < value <= 1.0:
+        return float(value)
+    raise ValueError(
+        f"`{name}` must be a share of the training, a float in (0, 1], or "
+        f"an optimizer step, an integer of at least {minimum}. "
+        f"Received: {name}={value!r}"
+    )
 
 
-def _is_share(value: Any) -> bool:
-    return isinstance(value, float) and 0.0 < value <= 1.0
+def _checked_value(name: str, value: Any) -> int | float:
+    checked_number(name, value)
+    # A period, and its text, keep their integers.
+    return int(value) if is_integer(value) else float(value)
 
 
 def _resolved(until: float, moment: Moment) -> float:

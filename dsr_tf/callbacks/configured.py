@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from typing import Self
 
-import numpy as np
-
+from dsr_tf.checks import of_python
 from dsr_tf.schedules import ByEpoch
 from dsr_tf.schedules import ByShare
 from dsr_tf.schedules import Constant
@@ -73,8 +72,7 @@ def _given(
 
 
 def _plain(name: str, value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
+    value = of_python(value)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, FromEpoch):
@@ -82,7 +80,7 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, Constant | ByEpoch | ByShare | Ramp | Times):
         return {_SCHEDULE: str(value)}
     if isinstance(value, Mapping):
-        return {_BY_EPOCH: [[int(x), y] for x, y in value.items()]}
+        return {_BY_EPOCH: [[int(x), of_python(y)] for x, y in value.items()]}
     raise ValueError(
         f"`{name}` must be a number, a text, a mapping or a schedule of "
         f"`dsr_tf.schedules` for a config. Received: {name}={value!r}"

@@ -71,8 +71,8 @@ def resumable_fit(
     checked_kind("model", model, keras.Model, "a Keras model")
     checked_function("batches", batches)
     checked_kind("checkpoint", checkpoint, Checkpoint, "a Checkpoint")
-    checked_count("epochs", epochs, minimum=1)
-    checked_count("steps_per_epoch", steps_per_epoch, minimum=1)
+    epochs = checked_count("epochs", epochs, minimum=1)
+    steps_per_epoch = checked_count("steps_per_epoch", steps_per_epoch, 1)
     _check_executions(model, steps_per_epoch)
     kind = keras.callbacks.Callback
     given = checked_list("callbacks", callbacks, kind, "a list of callbacks")

@@ -1,12 +1,14 @@
 """RigL as a callback."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 
 from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.checks import checked_fraction
+from dsr_tf.checks import is_number
 from dsr_tf.schedules import DEFAULT_PERIOD
 from dsr_tf.schedules import Cosine
 from dsr_tf.schedules import End
@@ -62,15 +64,15 @@ class RigL(Reallocate):
         stop: End = 0.75,
         seed: int = 0,
     ) -> None:
-        if isinstance(drop_fraction, float):
+        if is_number(drop_fraction):
             drop_fraction = _falling(drop_fraction, checked_end("stop", stop))
         method = methods.rigl(drop_fraction)
         super().__init__(method, period, seed=seed, stop=stop)
 
 
-def _falling(drop_fraction: float, stop: End) -> float | Schedule:
+def _falling(drop_fraction: Any, stop: End) -> float | Schedule:
     """Returns a fraction that falls to 0, unless the end is an epoch."""
-    checked_fraction("drop_fraction", drop_fraction)
+    fraction = checked_fraction("drop_fraction", drop_fraction)
     if isinstance(stop, FromEpoch):
-        return drop_fraction
-    return Cosine(drop_fraction, 0.0, 1.0 if stop is None else stop)
+        return fraction
+    return Cosine(fraction, 0.0, 1.0 if stop is None else stop)

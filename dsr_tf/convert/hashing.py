@@ -56,7 +56,7 @@ def hash_kernels(
         [Chen et al., 2015](https://arxiv.org/abs/1504.04788)
     """
     check_built(model)
-    checked_fraction("sparsity", sparsity)
+    sparsity = checked_fraction("sparsity", sparsity)
     chosen = select(model, hashable(model), include, exclude)
     kernels = [x.kernels[0] for x in chosen]
     sparsities = {id(kernel): sparsity for kernel in kernels}

@@ -139,7 +139,7 @@ def _groups(
     left = {id(x): x for x in chosen}
     groups = []
     for pattern, fraction in distribution.items():
-        checked_fraction(f"distribution[{pattern!r}]", fraction)
+        own = checked_fraction(f"distribution[{pattern!r}]", fraction)
         members = matched("distribution", pattern, chosen, model, _LEFT_OUT)
         taken = [x.layer.name for x in members if id(x) not in left]
         if taken:
@@ -149,7 +149,7 @@ def _groups(
             )
         for member in members:
             del left[id(member)]
-        groups.append((members, fraction))
+        groups.append((members, own))
     if left and sparsity is not None:
         rest = checked_fraction("sparsity", sparsity)
         groups.append((list(left.values()), rest))

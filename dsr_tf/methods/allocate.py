@@ -14,6 +14,7 @@ import tensorflow as tf
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_function
 from dsr_tf.checks import checked_kind
+from dsr_tf.checks import keep
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import SparseTensor
 from dsr_tf.methods.scores import Scores
@@ -87,7 +88,7 @@ class AtLeast:
 
     def __post_init__(self) -> None:
         checked_function("of", self.of)
-        checked_count("inputs", self.inputs, minimum=1)
+        keep(self, inputs=checked_count("inputs", self.inputs, minimum=1))
 
     @property
     def scores(self) -> Scores | None:

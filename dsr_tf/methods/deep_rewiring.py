@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from dsr_tf.checks import checked_number
+from dsr_tf.checks import keep
 from dsr_tf.methods.allocate import what_it_lost
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import Extent
@@ -54,7 +55,8 @@ class SignFlipped(Prune):
 
     def __post_init__(self) -> None:
         as_schedule("temperature", self.temperature, checked_number)
-        checked_number("noise_rate", self.noise_rate)
+        rate = checked_number("noise_rate", self.noise_rate)
+        keep(self, noise_rate=rate)
 
     def numbers(
         self, state: Mapping[str, float], moment: Moment

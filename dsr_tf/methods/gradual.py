@@ -14,6 +14,7 @@ from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_number
 from dsr_tf.checks import checked_switch
+from dsr_tf.checks import keep
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import Extent
 from dsr_tf.methods.context import State
@@ -32,6 +33,7 @@ from dsr_tf.methods.tracing import in_turn
 from dsr_tf.schedules import Exponential
 from dsr_tf.schedules import Linear
 from dsr_tf.schedules import Moment
+from dsr_tf.schedules import checked_until
 
 SCHEDULES = ("cubic", "exponential")
 
@@ -82,13 +84,17 @@ class ToSparsity(Prune):
     until: float = 0.75
 
     def __post_init__(self) -> None:
-        checked_fraction("sparsity", self.sparsity)
-        checked_count("num_prunes", self.num_prunes, minimum=1, optional=True)
-        Linear(0.0, 1.0, self.until)
+        num_prunes = checked_count("num_prunes", self.num_prunes, 1, True)
         checked_choice("schedule", self.schedule, SCHEDULES)
         checked_switch("across_tensors", self.across_tensors)
-        _check_initial(self.initial_sparsity, self.sparsity)
-        _check_power(self.power, self.schedule)
+        keep(
+            self,
+            sparsity=checked_fraction("sparsity", self.sparsity),
+            num_prunes=num_prunes,
+            initial_sparsity=_initial(self.initial_sparsity, self.sparsity),
+            power=_power(self.power, self.schedule),
+            until=checked_until("until", self.until),
+        )
 
     def remark(self, extents: Sequence[Extent]) -> str | None:
         return nothing_goes(*self._counts(extents))
@@ -173,20 +179,24 @@ class ToSparsity(Prune):
         return in_turn(smallest, ctx.tensors, host_numbers(counts))
 
 
-def _check_initial(initial: Any, sparsity: float) -> None:
-    if checked_fraction("initial_sparsity", initial) > sparsity:
+def _initial(initial: Any, sparsity: float) -> float:
+    checked: float = checked_fraction("initial_sparsity", initial)
+    if checked > sparsity:
         raise ValueError(
             "`initial_sparsity` must be at most `sparsity`. "
             f"Received: initial_sparsity={initial}, sparsity={sparsity}"
         )
+    return checked
 
 
-def _check_power(power: Any, schedule: str) -> None:
-    if checked_number("power", power, True) != 3 and schedule != "cubic":
+def _power(power: Any, schedule: str) -> float:
+    checked = checked_number("power", power, True)
+    if checked != 3 and schedule != "cubic":
         raise ValueError(
             "`power` must be 3, its default, with a schedule that is not "
             f"cubic. Received: power={power}, schedule={schedule!r}"
         )
+    return checked
 
 
 def nothing_goes(active: int, target: int) -> str | None:

@@ -11,6 +11,7 @@ import tensorflow as tf
 from dsr_tf.checks import checked_choice
 from dsr_tf.checks import checked_kind
 from dsr_tf.checks import checked_number
+from dsr_tf.checks import keep
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import SparseTensor
 from dsr_tf.methods.sampling import drawn_inactive
@@ -64,7 +65,7 @@ class AtRandom:
     stddev: float = 0.0
 
     def __post_init__(self) -> None:
-        checked_number("stddev", self.stddev)
+        keep(self, stddev=checked_number("stddev", self.stddev))
 
     def __call__(
         self, ctx: Context, counts: tf.Tensor, seed: tf.Tensor

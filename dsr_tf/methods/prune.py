@@ -12,6 +12,7 @@ import tensorflow as tf
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_number
+from dsr_tf.checks import keep
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import Extent
 from dsr_tf.methods.context import State
@@ -225,9 +226,15 @@ class AdaptiveThreshold(Prune):
     initial_threshold: float
 
     def __post_init__(self) -> None:
-        checked_count("num_pruned", self.num_pruned, minimum=1)
-        checked_fraction("tolerance", self.tolerance)
-        checked_number("initial_threshold", self.initial_threshold, True)
+        first = checked_number(
+            "initial_threshold", self.initial_threshold, True
+        )
+        keep(
+            self,
+            num_pruned=checked_count("num_pruned", self.num_pruned, minimum=1),
+            tolerance=checked_fraction("tolerance", self.tolerance),
+            initial_threshold=first,
+        )
 
     def initial_state(self) -> State:
         """Returns the first threshold."""
@@ -348,7 +355,8 @@ class SmallestShare(SmallestFraction):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        checked_number("gradient_weight", self.gradient_weight)
+        weight = checked_number("gradient_weight", self.gradient_weight)
+        keep(self, gradient_weight=weight)
 
     @property
     def scores(self) -> Scores | None:

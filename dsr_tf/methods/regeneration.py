@@ -46,7 +46,7 @@ def granet(
     Reference:
         [Liu et al., 2021](https://arxiv.org/abs/2106.10404), Algorithm 1.
     """
-    checked_fraction("sparsity", sparsity)
+    sparsity = checked_fraction("sparsity", sparsity)
     if checked_fraction("initial_sparsity", initial_sparsity) > sparsity:
         raise ValueError(
             "`initial_sparsity` must be at most `sparsity`. Received: "

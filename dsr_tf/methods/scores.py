@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from dsr_tf.checks import checked_fraction
+from dsr_tf.checks import keep
 
 # What is forgotten of a gradient may weigh so much.
 _FORGOTTEN = 1e-3
@@ -29,7 +30,7 @@ class Scores:
     decay: float = 0.0
 
     def __post_init__(self) -> None:
-        checked_fraction("decay", self.decay)
+        keep(self, decay=checked_fraction("decay", self.decay))
 
     @property
     def num_steps(self) -> int:

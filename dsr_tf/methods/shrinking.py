@@ -10,6 +10,7 @@ import tensorflow as tf
 from dsr_tf.budget import num_kept
 from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_number
+from dsr_tf.checks import keep
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import Extent
 from dsr_tf.methods.gradual import nothing_goes
@@ -54,7 +55,8 @@ class ShrinkAndReplace(Prune):
 
     def __post_init__(self) -> None:
         self._schedules()
-        checked_number("gradient_weight", self.gradient_weight)
+        weight = checked_number("gradient_weight", self.gradient_weight)
+        keep(self, gradient_weight=weight)
 
     def _schedules(self) -> dict[str, Schedule]:
         values = {

@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from dsr_tf.checks import checked_count
+from dsr_tf.checks import of_python
 
 
 @keras.saving.register_keras_serializable(package="dsr_tf")
@@ -27,7 +28,7 @@ class WarmUp(keras.optimizers.schedules.LearningRateSchedule):
 
     def __init__(self, learning_rate: Any, warmup_steps: int) -> None:
         super().__init__()
-        self.learning_rate = learning_rate
+        self.learning_rate = of_python(learning_rate)
         self.warmup_steps = checked_count("warmup_steps", warmup_steps, 1)
 
     def __call__(self, step: Any) -> Any:
