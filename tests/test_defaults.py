@@ -90,6 +90,19 @@ def test_an_end_that_is_given_is_that_of_the_fraction(kind):
     assert kind(stop_epoch=3).stop == FromEpoch(3)
 
 
+@pytest.mark.parametrize("kind", [DSR, SET, CHTs, RigL])
+@pytest.mark.parametrize("stop", [0, 1, -1, 0.0, 1.5, True, "0.5"])
+def test_an_end_that_no_fraction_can_fall_to_is_named_as_given(kind, stop):
+    with pytest.raises(ValueError, match="^`stop` must .* Received: stop="):
+        kind(stop=stop)
+
+
+def test_a_fraction_that_is_given_may_end_at_any_step():
+    given = {"period": 10, "stop": 1}
+    assert SET(0.3, **given).stop == 1
+    assert RigL(Cosine(0.3, 0.0), **given).stop == 1
+
+
 def test_gradual_pruning_without_prunes_goes_by_the_training():
     # Until .5 of 320 steps, in periods of 10: reached at step 160.
     model = network(0.0)

@@ -6,15 +6,14 @@ from typing import Any
 import keras
 
 from dsr_tf import methods
+from dsr_tf.callbacks.falling import falling_until
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import is_number
 from dsr_tf.schedules import DEFAULT_PERIOD
-from dsr_tf.schedules import Cosine
 from dsr_tf.schedules import End
 from dsr_tf.schedules import FromEpoch
 from dsr_tf.schedules import Schedule
-from dsr_tf.schedules import checked_end
 
 
 @keras.saving.register_keras_serializable("dsr_tf")
@@ -65,7 +64,7 @@ class RigL(Reallocate):
         seed: int = 0,
     ) -> None:
         if is_number(drop_fraction):
-            drop_fraction = _falling(drop_fraction, checked_end("stop", stop))
+            drop_fraction = _falling(drop_fraction, stop)
         method = methods.rigl(drop_fraction)
         super().__init__(method, period, seed=seed, stop=stop)
 
@@ -75,4 +74,4 @@ def _falling(drop_fraction: Any, stop: End) -> float | Schedule:
     fraction = checked_fraction("drop_fraction", drop_fraction)
     if isinstance(stop, FromEpoch):
         return fraction
-    return Cosine(fraction, 0.0, 1.0 if stop is None else stop)
+    return falling_until(fraction, 1.0 if stop is None else stop)
