@@ -322,6 +322,68 @@ def test_a_model_that_is_as_sparse_as_its_end_is_said(caplog, moves):
     assert "goes for good" not in caplog.text
 
 
+@pytest.mark.parametrize(
+    "first, moves, numbers",
+    [
+        (
+            0.0,
+            GraNet(0.9, 2, 0.5),
+            # Of 80 and 30 weights: 40 and 15.
+            (55, 110, "0", 55, 0.5),
+        ),
+        # .925: 6 and 2.
+        (0.5, MEST(2, soft=True, sparsity=0.95), (47, 55, "0.5", 8, 0.925)),
+    ],
+)
+def test_a_model_that_is_far_too_dense_is_said(caplog, first, moves, numbers):
+    model = network(first)
+    fit(model, moves, epochs=2)
+    more, active, sparsity, kept, begun = numbers
+    message = (
+        f"first reallocation prunes {more} weights more than the schedule "
+        f"means: the sparse layers hold {active}, a sparsity of {sparsity}, "
+        f"where it has {kept}, one of {begun}. Make them with that sparsity."
+    )
+    assert caplog.text.count(message) == 1
+    caplog.clear()
+    fit(model, moves)
+    assert "more than the schedule" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "first, moves",
+    [
+        (0.5, GraNet(0.9, 2)),
+        # Less than a tenth more.
+        (0.46, GraNet(0.9, 2)),
+        (0.7, GraNet(0.9, 2)),
+        (0.85, MEST(2, soft=True, sparsity=0.9)),
+        (0.5, MEST(2)),
+        # What was asked for: the first prune goes beyond .5.
+        (0.0, GradualPruning(0.9, 3, 2, initial_sparsity=0.5)),
+        (0.0, GradualPruning(0.9, period=2, initial_sparsity=0.5)),
+    ],
+)
+def test_a_model_that_suits_its_schedule_is_not_spoken_of(caplog, first, moves):
+    fit(network(first), moves)
+    assert "more than the schedule" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", [GraNet, GradualPruning])
+def test_a_schedule_that_has_passed_in_part_is_said(caplog, kind):
+    model = network(0.5 if kind is GraNet else 0.0)
+    x, y = np.ones((80, 8)), np.ones((80, 3))
+    model.fit(x, y, 8, 3, verbose=0)
+    fit(model, kind(0.9, period=2))
+    assert "or compile the model again: steps and shares" in caplog.text
+    caplog.clear()
+    model = network(0.5 if kind is GraNet else 0.0)
+    fit(model, kind(0.9, period=2))
+    # The weights follow the schedule: as where its own state was lost.
+    fit(model, kind(0.95, period=2), epochs=2)
+    assert "more than the schedule" not in caplog.text
+
+
 def test_models_that_are_too_sparse_are_refused():
     with pytest.raises(ValueError, match="must be at least that of the model"):
         fit(network(0.8), GraNet(0.6, 4, 0.3))

@@ -8,13 +8,15 @@ from typing import Any
 
 import tensorflow as tf
 
-from dsr_tf.budget import num_kept
 from dsr_tf.checks import checked_choice
 from dsr_tf.checks import checked_count
 from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_number
 from dsr_tf.checks import checked_switch
 from dsr_tf.checks import keep
+from dsr_tf.methods.beginnings import counts_at
+from dsr_tf.methods.beginnings import many_go
+from dsr_tf.methods.beginnings import nothing_goes
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import Extent
 from dsr_tf.methods.context import State
@@ -96,8 +98,13 @@ class ToSparsity(Prune):
             until=checked_until("until", self.until),
         )
 
-    def remark(self, extents: Sequence[Extent]) -> str | None:
-        return nothing_goes(*self._counts(extents))
+    def remark(self, extents: Sequence[Extent], moment: Moment) -> str | None:
+        said = nothing_goes(*counts_at(extents, self.sparsity))
+        done = 0.0 if self.num_prunes else self._done(moment)
+        # That of the beginning may be reached in one prune.
+        if said or not done:
+            return said
+        return many_go(extents, self.sparsity_at(done), late=True)
 
     def check(self, extents: Sequence[Extent]) -> None:
         """Refuses tensors that already hold fewer weights than the target."""
@@ -106,7 +113,7 @@ class ToSparsity(Prune):
             self._check_together(ranked)
 
     def _check_together(self, extents: Sequence[Extent]) -> None:
-        active, target = self._counts(extents)
+        active, target = counts_at(extents, self.sparsity)
         if active < target:
             raise ValueError(
                 "`sparsity` must be at least the sparsity of the model's "
@@ -114,14 +121,6 @@ class ToSparsity(Prune):
                 f"weights. Received: sparsity={self.sparsity}, which leaves "
                 f"{target} weights, but the layers hold {active}"
             )
-
-    def _counts(self, extents: Sequence[Extent]) -> tuple[int, int]:
-        """Returns the weights that there are, and those at the end."""
-        active = sum(x.num_active * x.unit_size for x in extents)
-        target = sum(
-            num_kept(x.num_units, self.sparsity) * x.unit_size for x in extents
-        )
-        return active, target
 
     def initial_state(self) -> State:
         """Returns the number of prunes done, 0."""
@@ -197,21 +196,6 @@ def _power(power: Any, schedule: str) -> float:
             f"cubic. Received: power={power}, schedule={schedule!r}"
         )
     return checked
-
-
-def nothing_goes(active: int, target: int) -> str | None:
-    """Says that a network begins with no more weights than it is to end with.
-
-    Args:
-        active: The weights that there are.
-        target: Those at the end.
-    """
-    if active > target:
-        return None
-    return (
-        f"no weight goes for good: the sparse layers begin with {active:,}, "
-        f"and would be pruned to {target:,}. Make them with a lower sparsity"
-    )
 
 
 def num_kept_units(num_units: tf.Tensor, sparsity: tf.Tensor) -> tf.Tensor:

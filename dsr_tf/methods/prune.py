@@ -68,8 +68,13 @@ class Prune:
         """
         return state
 
-    def remark(self, extents: Sequence[Extent]) -> str | None:
+    def remark(self, extents: Sequence[Extent], moment: Moment) -> str | None:
         """Says what a user may not expect where training begins.
+
+        Args:
+            extents: The tensors.
+            moment: A period before training begins or goes on: where the
+                schedules of what was trained before may stand.
 
         Returns:
             A sentence without its point, to be logged; None by default.

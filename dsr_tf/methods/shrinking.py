@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
-from dsr_tf.budget import num_kept
 from dsr_tf.checks import checked_fraction
 from dsr_tf.checks import checked_number
 from dsr_tf.checks import keep
+from dsr_tf.methods.beginnings import counts_at
+from dsr_tf.methods.beginnings import many_go
+from dsr_tf.methods.beginnings import nothing_goes
 from dsr_tf.methods.context import Context
 from dsr_tf.methods.context import Extent
-from dsr_tf.methods.gradual import nothing_goes
 from dsr_tf.methods.gradual import num_kept_units
 from dsr_tf.methods.prune import Prune
 from dsr_tf.methods.prune import Pruned
@@ -100,17 +101,16 @@ class ShrinkAndReplace(Prune):
                 f"leaves {target} weights, but the layers hold {active}"
             )
 
-    def remark(self, extents: Sequence[Extent]) -> str | None:
-        if self.last_sparsity is None:
-            return None
-        return nothing_goes(*self._counts(extents))
+    def remark(self, extents: Sequence[Extent], moment: Moment) -> str | None:
+        if self.last_sparsity is not None:
+            if said := nothing_goes(*self._counts(extents)):
+                return said
+        sparsity = self.numbers({}, moment)["sparsity"]
+        return many_go(extents, sparsity, late=moment.step > 0)
 
     def _counts(self, extents: Sequence[Extent]) -> tuple[int, int]:
         """Returns the weights that there are, and those at the end."""
-        active = sum(x.num_active * x.unit_size for x in extents)
-        sparsity = self.last_sparsity or 0.0
-        kept = (num_kept(x.num_units, sparsity) * x.unit_size for x in extents)
-        return active, sum(kept)
+        return counts_at(extents, self.last_sparsity or 0.0)
 
     def is_done_after(
         self, moments: Iterable[Moment], extents: Sequence[Extent]

@@ -1,6 +1,7 @@
 """Whether a training is long enough for its method."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from dsr_tf.schedules import FromEpoch
 from dsr_tf.schedules import Moment
@@ -116,9 +117,14 @@ def remark(reallocator: Reallocator) -> str | None:
     """
     if reallocator.counters.num_reallocations:
         return None
-    extents = [extent_of(x) for x in reallocator.layers if x.built]
-    rule = reallocator.method.rule
-    return rule.remark(extents) if reallocator.is_built else None
+    moment = reallocator.moment()
+    if not reallocator.is_built or has_ended(reallocator.stop, moment):
+        return None
+    before = max(0, moment.step - reallocator.period_at(moment))
+    return reallocator.method.rule.remark(
+        [extent_of(x) for x in reallocator.layers],
+        replace(moment, step=before),
+    )
 
 
 def _passed(reallocator: Reallocator) -> str | None:
