@@ -313,6 +313,13 @@ class FromEpoch:
 
 
 End = int | float | FromEpoch | None
+# The end of the training: what grows in its very last step would stay 0.
+WHOLE = 1.0
+
+
+def is_whole(end: End) -> bool:
+    """Tells whether an end is that of the training."""
+    return isinstance(end, float) and end == WHOLE
 
 
 def checked_end(name: str, end: Any) -> End:
@@ -336,9 +343,10 @@ def has_ended(end: End, moment: Moment) -> bool:
 
     Raises:
         ValueError: If the moment lacks the epoch, or the length of the
-            training, that the end needs.
+            training, that the end needs. The end of a training of unknown
+            length needs none: it has not been reached.
     """
-    if end is None:
+    if end is None or (is_whole(end) and moment.num_steps is None):
         return False
     if isinstance(end, FromEpoch):
         if moment.epoch is None:

@@ -46,10 +46,12 @@ def test_period_follows_the_length_of_the_training(changes, period):
         ({"method": "dsr"}, 0.75),
         ({"method": "set"}, 0.75),
         ({"method": "dsr", "stop_epoch": 3}, None),
-        # These end by themselves, or go on to the very end as published.
-        ({"method": "rigl"}, None),
-        ({"method": "itop"}, None),
-        ({"method": "compressed", "num_prunes": 5}, None),
+        # These end by themselves, or go on as published, but for the very last
+        # step.
+        ({"method": "rigl"}, 1.0),
+        ({"method": "itop"}, 1.0),
+        ({"method": "itop", "stop_epoch": 3}, None),
+        ({"method": "compressed", "num_prunes": 5}, 1.0),
     ],
 )
 def test_masks_settle_where_the_period_follows_the_length(changes, stop):

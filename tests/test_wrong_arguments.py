@@ -52,7 +52,8 @@ EXEMPT = {
     # The user makes these, and they are looked at where they are used.
     "Growth", "ImageSet", "Prune", "Pruned", "Record",
     # The library calls these, and a `Prune` of the user's `as_schedule`.
-    "as_schedule", "checked_end", "has_ended", "identity",
+    "as_schedule", "checked_end", "checked_until", "has_ended", "identity",
+    "is_whole",
     # A schedule, and no class of them.
     "DEFAULT_PERIOD",
 }  # fmt: skip

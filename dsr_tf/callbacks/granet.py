@@ -8,6 +8,7 @@ from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.methods.regeneration import DROP_FRACTION
 from dsr_tf.schedules import DEFAULT_PERIOD
+from dsr_tf.schedules import WHOLE
 from dsr_tf.schedules import End
 from dsr_tf.schedules import Schedule
 
@@ -40,7 +41,8 @@ class GraNet(Reallocate):
             `(0, 1]`, or an optimizer step, an integer of at least 2.
         stop: When masks stop changing: a share of the training, a float in
             `(0, 1]`; an optimizer step, an integer; a `schedules.FromEpoch`;
-            or None for never.
+            or None for never. By default 1.0, the end: all steps but the very
+            last, whose new weights nothing would train.
         seed: Integer from 0 to 2**31 - 1. Equal seeds give equal runs.
 
     Raises:
@@ -65,7 +67,7 @@ class GraNet(Reallocate):
         initial_sparsity: float = 0.5,
         drop_fraction: float | Mapping[int, float] | Schedule = DROP_FRACTION,
         until: float = 0.5,
-        stop: End = None,
+        stop: End = WHOLE,
         seed: int = 0,
     ) -> None:
         method = methods.granet(

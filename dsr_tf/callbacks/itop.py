@@ -8,6 +8,7 @@ from dsr_tf import methods
 from dsr_tf.callbacks.reallocate import Reallocate
 from dsr_tf.methods.over_parameterization import DROP_FRACTION
 from dsr_tf.schedules import DEFAULT_PERIOD
+from dsr_tf.schedules import WHOLE
 from dsr_tf.schedules import End
 from dsr_tf.schedules import Schedule
 
@@ -34,7 +35,8 @@ class ITOP(Reallocate):
             largest, or of its running mean, `"momentum"`; or at `"random"`.
         stop: When masks stop changing: a share of the training, a float in
             `(0, 1]`; an optimizer step, an integer; a `schedules.FromEpoch`;
-            or None for never.
+            or None for never. By default 1.0, the end: all steps but the very
+            last, whose new weights nothing would train.
         seed: Integer from 0 to 2**31 - 1. Equal seeds give equal runs.
 
     Raises:
@@ -55,7 +57,7 @@ class ITOP(Reallocate):
         period: int | Mapping[int, int] | Schedule = DEFAULT_PERIOD,
         drop_fraction: float | Mapping[int, float] | Schedule = DROP_FRACTION,
         growth: str = "gradient",
-        stop: End = None,
+        stop: End = WHOLE,
         seed: int = 0,
     ) -> None:
         method = methods.itop(drop_fraction, growth)

@@ -214,7 +214,8 @@ MOVES = (
         "Optimizer steps between reallocations or prunes. auto: a hundredth of "
         "the training, but at least 10, or a quarter of it; so that "
         "--num_prunes end after three quarters, as the moves of dsr, set and "
-        "chts do then. For a network or data of your own the default is auto.",
+        "chts do then, and all others before the last step. For a network or "
+        "data of your own the default is auto.",
         serializer=flags.ArgumentSerializer(),
     ),
     flags.DEFINE_integer(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from dsr_tf.runs.config import AUTO
 from dsr_tf.runs.config import Config
 from dsr_tf.schedules import DEFAULT_PERIOD
+from dsr_tf.schedules import WHOLE
 from dsr_tf.schedules import Constant
 from dsr_tf.schedules import Moment
 
@@ -17,8 +18,9 @@ def with_period(config: Config, steps_per_epoch: int) -> Config:
     """Returns settings with a period of steps in the place of `"auto"`.
 
     Methods that prune in a number of steps do so within three quarters of the
-    training. Others move weights as often as callbacks do by default; those
-    that would go on to the end stop then, unless `--stop_epoch` says when.
+    training. Others move weights as often as callbacks do by default. Unless
+    `--stop_epoch` says when they stop, some do so then as well; those that are
+    published without an end go on, but not in the very last step.
 
     Args:
         config: Settings of a run.
@@ -32,5 +34,7 @@ def with_period(config: Config, steps_per_epoch: int) -> Config:
     if num_prunes:
         period = int(_SETTLED * steps / num_prunes)
     moves = replace(config.moves, period=Constant(max(1, period)))
-    settles = config.record.settles and moves.stop_epoch is None
-    return replace(config, moves=moves, stop=_SETTLED if settles else None)
+    if moves.stop_epoch is not None:
+        return replace(config, moves=moves)
+    stop = _SETTLED if config.record.settles else WHOLE
+    return replace(config, moves=moves, stop=stop)

@@ -6,8 +6,8 @@ from dataclasses import replace
 from dsr_tf.schedules import FromEpoch
 from dsr_tf.schedules import Moment
 from dsr_tf.schedules import Ramp
-from dsr_tf.schedules import has_ended
 from dsr_tf.schedules import identity
+from dsr_tf.schedules import is_whole
 from dsr_tf.training.reallocator import Reallocator
 from dsr_tf.training.steps import batches_a_step
 from dsr_tf.training.targets import extent_of
@@ -32,7 +32,7 @@ def check_length(
             before it.
     """
     rule = reallocator.method.rule
-    if not epochs or not batches or reallocator.stop is not None:
+    if not epochs or not batches or not _goes_on(reallocator):
         return
     due = _due(reallocator, epochs, batches, execution)
     extents = [extent_of(x) for x in reallocator.layers if x.built]
@@ -69,6 +69,11 @@ def check_length(
     )
 
 
+def _goes_on(reallocator: Reallocator) -> bool:
+    """Tells whether masks may change until the training ends."""
+    return reallocator.stop is None or is_whole(reallocator.stop)
+
+
 def no_reallocation(
     reallocator: Reallocator, epochs: range, batches: int, execution: int = 1
 ) -> str | None:
@@ -89,15 +94,15 @@ def no_reallocation(
     counters = reallocator.counters
     if reallocator.method.rule.num_left(counters.method) == 0 or not batches:
         return None
-    before, ends = reallocator.moment(), None
+    before = ends = reallocator.moment()
+    if reallocator.has_ended(before):
+        return _passed(reallocator)
     for later in _moments(reallocator, epochs, batches, execution):
-        if has_ended(reallocator.stop, later):
+        if reallocator.has_ended(later):
             break
         if reallocator.is_due(before.step, later, counters.last_step):
             return None
         before = ends = later
-    if ends is None:
-        return _passed(reallocator)
     return (
         "no weight moves: masks may change until optimizer step "
         f"{ends.step}, and no reallocation is due by then, as the period is "
@@ -118,7 +123,7 @@ def remark(reallocator: Reallocator) -> str | None:
     if reallocator.counters.num_reallocations:
         return None
     moment = reallocator.moment()
-    if not reallocator.is_built or has_ended(reallocator.stop, moment):
+    if not reallocator.is_built or reallocator.has_ended(moment):
         return None
     before = max(0, moment.step - reallocator.period_at(moment))
     return reallocator.method.rule.remark(

@@ -35,6 +35,7 @@ from dsr_tf.schedules import as_schedule
 from dsr_tf.schedules import checked_end
 from dsr_tf.schedules import has_ended
 from dsr_tf.schedules import identity
+from dsr_tf.schedules import is_whole
 from dsr_tf.training.dense_gradients import DenseGradients
 from dsr_tf.training.dense_gradients import Held
 from dsr_tf.training.ever_active import EverActive
@@ -78,7 +79,8 @@ class Reallocator:
             length is not known.
         stop: When masks stop changing: an optimizer step, an integer; a share
             of the training, a float in `(0, 1]`; a `schedules.FromEpoch`; or
-            None for never.
+            None for never. With 1.0 they may change in all steps but the very
+            last, whose new weights nothing would train.
         seed: Integer from 0 to 2**31 - 1. Equal seeds, equal runs.
         steps_per_epoch: Optimizer steps in an epoch, where schedules go by
             epoch and nobody calls `begin_epoch`.
@@ -264,7 +266,7 @@ class Reallocator:
         before = self.counters.step
         self._prepare()
         moment = self.moment()
-        if has_ended(self.stop, moment):
+        if self.has_ended(moment):
             return False
         if not self.is_due(before, moment, self.counters.last_step):
             return False
@@ -326,6 +328,23 @@ class Reallocator:
         if epoch is None and self.steps_per_epoch:
             epoch = max(step - 1, 0) // self.steps_per_epoch
         return Moment(step, epoch, self.counters.num_steps)
+
+    def has_ended(self, moment: Moment) -> bool:
+        """Tells whether masks do not change any more at a moment.
+
+        Where they stop with the training, its very last step still prunes what
+        the method would not reach otherwise.
+        """
+        if not has_ended(self.stop, moment):
+            return False
+        return not is_whole(self.stop) or self._is_done()
+
+    def _is_done(self) -> bool:
+        rule = self.method.rule
+        if rule.num_left(self.counters.method):
+            return False
+        extents = [extent_of(layer) for layer in self.layers if layer.built]
+        return not self.is_built or rule.is_done_after((), extents)
 
     def period_at(self, moment: Moment) -> int:
         """Returns the optimizer steps between reallocations at a moment."""
@@ -442,7 +461,7 @@ class Reallocator:
         is_steady = isinstance(self.period, _STEADY)
         if not is_steady or not self._is_known(moment):
             return moment.step + 1
-        if has_ended(self.stop, moment):
+        if self.has_ended(moment):
             return None
         period = self.period_at(moment)
         done = self.num_periods(moment.step, period)
@@ -454,7 +473,9 @@ class Reallocator:
         by_epoch |= isinstance(self.stop, FromEpoch)
         if by_epoch and moment.epoch is None:
             return False
-        return not isinstance(self.stop, float) or bool(moment.num_steps)
+        if not isinstance(self.stop, float) or is_whole(self.stop):
+            return True
+        return bool(moment.num_steps)
 
     def _begin_arrays(self) -> None:
         arrays = [self.arrays.of(i) for i in range(len(self.layers))]
@@ -487,7 +508,7 @@ class Reallocator:
         moment = self.moment()
         if None not in (moment.epoch, moment.num_steps):
             return
-        if not has_ended(self.stop, moment):
+        if not self.has_ended(moment):
             self.period_at(moment)
             self.method.rule.numbers(self.counters.method, moment)
 
