@@ -602,6 +602,23 @@ def test_trained_weights_that_are_not_sparse_get_masks(finished, dense):
             assert np.array_equal(layer.kernel_mask, fresh.kernel_mask)
 
 
+@pytest.mark.parametrize(
+    "method, more, first",
+    [
+        ("granet", {"initial_sparsity": 0.7}, 0.7),
+        ("mest", {"soft": True}, 0.85),
+    ],
+)
+def test_trained_weights_of_what_begins_denser_are_as_many(
+    finished, method, more, first
+):
+    path = str(finished[0])
+    begin = config("", method=method, init_from=path, sparsity=0.9, **more)
+    model, _ = start_models(begin, (8, 8, 1), 10)
+    active = sum(x.num_active for x in sparse_layers(model))
+    assert active == round((1 - first) * 50_200)
+
+
 @pytest.mark.parametrize("sparsity", [0.8, 0.95])
 def test_trained_weights_under_another_budget_are_the_largest(
     finished, sparsity

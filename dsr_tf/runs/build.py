@@ -87,14 +87,15 @@ def build_model(
         config,
         image_shape,
         num_classes,
-        sparsity=_first_sparsity(config),
+        sparsity=first_sparsity(config),
         hashed=record.kernels == "hashed",
         seed=config.training.seed,
         **own,
     )
 
 
-def _first_sparsity(config: Config) -> float:
+def first_sparsity(config: Config) -> float:
+    """Returns the sparsity that the network of a run begins with."""
     record, sparsity = config.record, config.budget.sparsity
     if record.first_sparsity:
         return record.first_sparsity(config.settings, sparsity)
@@ -166,7 +167,7 @@ def _own(
 def budget(config: Config, model: keras.Model) -> int:
     """Counts the weights that the sparse layers may hold at the end."""
     layers = budgeted_layers(model)
-    if _first_sparsity(config) < config.budget.sparsity:
+    if first_sparsity(config) < config.budget.sparsity:
         sparsity = config.budget.sparsity
         return sum(layer.num_kept(sparsity) for layer in layers)
     return sum(layer.num_active for layer in layers)

@@ -105,7 +105,7 @@ def _with_trained_masks(
     return largest_kept(
         dense,
         model,
-        config.budget.sparsity,
+        build.first_sparsity(config),
         scoring or config.budget.distribution,
         config.budget.granularity,
         config.budget.storage,
