@@ -1,25 +1,25 @@
 """Whether a GPU could run reallocation, found without one."""
 
+import contextlib
+
 import pytest
 import tensorflow as tf
 
+from dsr_tf.methods import masked
+from tests.gpu_graphs import REFUSED
 from tests.gpu_graphs import kernels
 from tests.gpu_graphs import large_on_host
 from tests.gpu_graphs import missing
 from tests.gpu_graphs import nodes_of
 from tests.gpu_graphs import waits
+from tests.gpu_reallocations import AT_RANDOM
 from tests.gpu_reallocations import CASES
 from tests.gpu_reallocations import NUM_TENSORS
 from tests.gpu_reallocations import functions
 
-# Kernels of GPUs that raise an error after `enable_op_determinism`, of those
-# that a reallocation could do with (TensorFlow's `bincount_op.cc` and
-# `scatter_op.cc`).
-REFUSED = {"Bincount", "DenseBincount", "ScatterUpdate", "ScatterAdd"}
-
 # What the host waits for in a reallocation: of each tensor, the positions of
 # its active units, of those that go, of those that could come, which of these
-# are there twice, and whether they are enough. Stored blocks are counted.
+# are there twice, and whether they are enough.
 WAITS_A_TENSOR = 5
 # In all: the counts of the proposal and of the plan, and ties at the threshold.
 OTHER_WAITS = 6
@@ -28,7 +28,11 @@ OTHER_WAITS = 6
 @pytest.fixture(scope="module", params=CASES, ids="-".join)
 def traced(request):
     """Returns a case, and the functions that reallocate its network."""
-    return request.param, functions(*request.param)
+    scope = contextlib.nullcontext()
+    if request.param[1] == "mirrored":
+        scope = request.getfixturevalue("strategy").scope()
+    with scope:
+        return request.param, functions(*request.param)
 
 
 def nodes(traced):
@@ -36,12 +40,13 @@ def nodes(traced):
 
 
 def test_a_gpu_has_kernels_for_all_operations(traced):
-    name, granularity, _ = traced[0]
+    name, form, _ = traced[0]
     # Those of functions that functions call are among them.
-    draws = name in ("dsr", "dsr with stddev", "set", "deepr", "mest soft")
-    expected = {"Where", "SparseToDense", "Unique" if draws else "Where"}
-    if granularity.endswith("stored"):
+    expected = {"Where", "SparseToDense"}
+    if form.endswith("stored"):
         expected = {"Where", "ScatterNd", "LowerBound"}
+    elif name in AT_RANDOM:
+        expected |= {"Unique"}
     assert expected <= {x.op for x in nodes(traced)}
     assert missing(nodes(traced)) == set()
 
@@ -58,19 +63,42 @@ def number_of_waits(functions):
     return sum(waits(x).total() for x in functions)
 
 
+def more_waits(name, form):
+    """Returns how often the host waits beyond that, for each tensor."""
+    if not form.endswith("stored"):
+        return 0
+    # How many blocks there are afterwards; and which are below a threshold,
+    # where masks are looked at beside the weights.
+    return 2 if name == "dsr by threshold" else 1
+
+
 def test_the_host_waits_for_a_few_numbers_of_each_tensor(traced):
-    (_, granularity, _), found = traced
-    each = WAITS_A_TENSOR + granularity.endswith("stored")
+    (name, form, _), found = traced
+    each = WAITS_A_TENSOR + more_waits(name, form)
     assert number_of_waits(found) <= each * NUM_TENSORS + OTHER_WAITS
 
 
 @pytest.mark.parametrize(
-    "name, each",
-    [("dsr", 5), ("dsr by share", 3), ("set", 4), ("by score", 1)],
+    "name, form, each",
+    [
+        ("dsr", "weight", 5),
+        ("dsr by threshold", "2x3 stored", 7),
+        ("dsr drawn", "weight", 3),
+        ("set", "2x3 stored", 5),
+        ("by score", "weight", 1),
+    ],
 )
-def test_so_it_does_for_each_further_tensor(name, each):
-    few, more = (functions(name, "weight", "float32", more=n) for n in (0, 2))
+def test_so_it_does_for_each_further_tensor(name, form, each):
+    few, more = (functions(name, form, "float32", more=n) for n in (0, 2))
     assert number_of_waits(more) - number_of_waits(few) == 2 * each
+
+
+def test_and_for_each_further_part_of_a_kernel_below_a_threshold(monkeypatch):
+    whole = functions("dsr by threshold", "weight", "float32")
+    # So the kernels, of 108, 768 and 40 weights, have 2, 8 parts and 1.
+    monkeypatch.setattr(masked, "_BLOCK", 100)
+    parts = functions("dsr by threshold", "weight", "float32")
+    assert number_of_waits(parts) - number_of_waits(whole) == 8
 
 
 def test_what_is_waited_for_is_found_in_functions_that_are_called():
