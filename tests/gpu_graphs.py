@@ -60,8 +60,8 @@ REFUSED = {
     "SparseTensorDenseMatMul",
     "Svd",
 }
-# Where `on_host` places what a method computes. Replicas of tests are on logical
-# CPUs, which have longer names, and stand for GPUs.
+# Where `on_host` places what methods compute. Replicas are on logical CPUs in
+# tests; these have longer names, and stand for GPUs.
 HOST = "/device:CPU:0"
 # A function takes these from the host, and returns them there.
 RESOURCE, VARIANT = tf.resource.as_datatype_enum, tf.variant.as_datatype_enum
