@@ -67,34 +67,69 @@ def test_xla_compiles_the_steps_of_every_layer(case):
     assert Traced.times - before == 3
 
 
-# With random growth, and by gradients, for which there are steps of two kinds.
-OF_BLOCKS = [("dsr", "blocks"), ("rigl", "blocks")]
+@pytest.fixture
+def policy(request):
+    """Sets how layers compute by default."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(request.param)
+    yield
+    keras.config.set_dtype_policy(before)
 
 
-@pytest.mark.parametrize(
-    "method, storage", [*((x, "masks") for x in METHODS), *OF_BLOCKS]
-)
-def test_xla_compiles_the_steps_of_every_method(method, storage):
-    dense = keras.Sequential(
+# There are steps without gradients of all positions, and with them; they are
+# the same for several methods, and so these meet policies and storages in turn.
+POLICIES = ("mixed_float16", "mixed_bfloat16")
+OTHERWISE = {
+    "set": ("blocks", "float32"),
+    "rigl": ("blocks", "mixed_float16"),
+}
+OF_METHODS = [
+    (name, *OTHERWISE.get(name, ("masks", POLICIES[i % 2])))
+    for i, name in enumerate(METHODS)
+]
+
+
+def network(storage):
+    """Returns a dense network with two kernels of different size."""
+    # Both store blocks; others take XLA longer.
+    conv = keras.layers.Conv2D(16, 1, activation="relu")
+    first = [keras.layers.Flatten(), keras.layers.Dense(64, activation="relu")]
+    return keras.Sequential(
         [
             keras.Input((6, 6, 2)),
             Traced(),
-            keras.layers.Conv2D(8, 3, activation="relu"),
+            *([conv] if storage == "blocks" else first),
             keras.layers.Flatten(),
             keras.layers.Dense(4),
         ]
     )
-    blocks = {} if storage == "masks" else {"granularity": (2, 2)}
-    model = dsr_tf.sparsify(dense, 0.8, storage=storage, **blocks)
-    model.compile("adam", "mse", jit_compile=True)
+
+
+def places(model):
+    return [x.placement.numpy() for x in sparse_layers(model)]
+
+
+@pytest.mark.parametrize(
+    "method, storage, policy", OF_METHODS, indirect=["policy"]
+)
+def test_xla_compiles_the_steps_of_every_method(method, storage, policy):
+    kind = {"sparsity": 0.8}
+    if storage == "blocks":
+        kind = {"sparsity": 0.5, "granularity": (2, 1), "storage": storage}
+    model = dsr_tf.sparsify(network(storage), include="*", **kind)
+    assert [x.storage for x in sparse_layers(model)] == [storage] * 2
+    # Fast enough for signs to flip, which is what DeepR waits for.
+    model.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=True)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(20, 6, 6, 2)).astype("float32")
     data = tf.data.Dataset.from_tensors((x, rng.normal(size=(20, 4)))).repeat()
-    moves, before = METHODS[method](), Traced.times
-    fit = {"steps_per_epoch": 20, "verbose": 0, "callbacks": [moves]}
+    moves, before, first = METHODS[method](), Traced.times, places(model)
+    fit = {"steps_per_epoch": 10, "verbose": 0, "callbacks": [moves]}
     model.fit(data, epochs=2, **fit)
     times = Traced.times - before
     assert moves.state.num_reallocations
+    for one, other in zip(first, places(model), strict=True):
+        assert not np.array_equal(one, other)
     # One more where gradients of all positions are kept in some steps.
     assert times <= 3
     model.fit(data, epochs=3, initial_epoch=2, **fit)
