@@ -77,15 +77,15 @@ def policy(request):
 
 
 # There are steps without gradients of all positions, and with them; they are
-# the same for several methods, and so these meet policies and storages in turn.
-POLICIES = ("mixed_float16", "mixed_bfloat16")
+# the same for several methods, so few have another policy or storage.
 OTHERWISE = {
+    "dsr": ("masks", "mixed_float16"),
     "set": ("blocks", "float32"),
     "rigl": ("blocks", "mixed_float16"),
 }
 OF_METHODS = [
-    (name, *OTHERWISE.get(name, ("masks", POLICIES[i % 2])))
-    for i, name in enumerate(METHODS)
+    (name, *OTHERWISE.get(name, ("masks", "mixed_bfloat16")))
+    for name in METHODS
 ]
 
 
