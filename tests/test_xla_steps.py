@@ -80,7 +80,8 @@ def policy(request):
 # the same for several methods, so few have another policy or storage.
 OTHERWISE = {
     "dsr": ("masks", "mixed_float16"),
-    "set": ("blocks", "float32"),
+    "dsr by threshold": ("masks", "float32"),
+    "set": ("blocks", "mixed_bfloat16"),
     "rigl": ("blocks", "mixed_float16"),
 }
 OF_METHODS = [
