@@ -9,7 +9,8 @@ A table is the beginning of names in `flags/`: `mnist_lenet`, `mnist_mlp`,
 turn, each with the runs that others begin from first. What OUT holds is not run
 again, and what was stopped goes on. The report is in OUT/report, beside the
 published figures. What comes after `--` is given to each run, as
-`-- --distribution=mirrored`.
+`-- --strategy=mirrored`. Runs that OUT holds with other settings fail, and stay
+as they are, unless the settings ask for more epochs alone.
 """
 
 import argparse
@@ -25,6 +26,15 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from absl import flags
+
+from benchmarks.training import paper_config
+from dsr_tf.runs.earlier import Earlier
+from dsr_tf.runs.flagfile import differences
+from dsr_tf.runs.flagfile import parsed_flags
 
 _FLAGS = Path("flags")
 _TABLES = (
@@ -58,14 +68,29 @@ class Experiment:
 
     def command(self, out: Path, seed: int, more: Sequence[str]) -> list[str]:
         """Returns what runs it with a seed."""
+        file = f"--flagfile={_FLAGS}/{self.name}.cfg"
+        return [sys.executable, "main.py", file, *self.given(out, seed, more)]
+
+    def given(self, out: Path, seed: int, more: Sequence[str]) -> list[str]:
+        """Returns its flags beside those of its file."""
         own = {
-            "flagfile": f"{_FLAGS}/{self.name}.cfg",
             "seed": f"{seed}",
             "run_dir": f"{_folder(out, self.name, seed)}",
             **{x: f"{_folder(out, self.first, seed)}" for x in self.taken},
         }
-        given = [f"--{name}={value}" for name, value in own.items()]
-        return [sys.executable, "main.py", *given, *more]
+        return [*(f"--{name}={value}" for name, value in own.items()), *more]
+
+    def is_done(self, out: Path, seed: int, more: Sequence[str]) -> bool:
+        """Tells whether `out` holds it, finished and with these settings."""
+        earlier = Earlier(_folder(out, self.name, seed))
+        if not earlier.is_finished or earlier.flags is None:
+            return False
+        try:
+            config = paper_config(self.name, *self.given(out, seed, more))
+        except flags.Error:
+            # The run itself says in one line what is wrong.
+            return False
+        return not differences(earlier.flags, parsed_flags(config.flags))
 
 
 def experiments(table: str, only: Sequence[str]) -> list[Experiment]:
@@ -107,7 +132,7 @@ def run_all(
     failed = []
     for seed in seeds:
         for experiment in planned:
-            if (_folder(out, experiment.name, seed) / "summary.json").exists():
+            if experiment.is_done(out, seed, more):
                 continue
             command = experiment.command(out, seed, more)
             print(shlex.join(command[1:]), flush=True)
@@ -156,6 +181,8 @@ def main() -> int:
     cut = arguments.index("--") if "--" in arguments else len(arguments)
     given, more = parser.parse_args(arguments[:cut]), arguments[cut + 1 :]
     if given.quick:
+        if len(arguments) > 1:
+            parser.error("--quick takes nothing else: no table, no other flag")
         show(measure(1, quick=True))
         return 0
     if not given.table or not given.out:
@@ -175,5 +202,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     sys.exit(main())

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import suite
+from benchmarks.training import paper_config
 
 OUT = Path("out")
 
@@ -53,22 +54,66 @@ def test_a_seed_begins_from_the_run_of_its_own_seed():
     ]
 
 
-def test_finished_runs_are_passed_over_and_failures_told(tmp_path, monkeypatch):
-    ran = []
+@pytest.fixture
+def ran(monkeypatch):
+    """Returns the flags of what is run, of which each fails."""
+    found = []
 
     class Failed:
         returncode = 1
 
     def run(command):
-        ran.append(command[3])
+        found.append(command[3:])
         return Failed
 
     monkeypatch.setattr(suite.subprocess, "run", run)
-    done = tmp_path / "mnist_lenet_dense_seed0"
-    done.mkdir()
-    (done / "summary.json").write_text("{}")
-    planned = suite.experiments("mnist_lenet", ["dense"])
-    failed = suite.run_all(planned, [0, 1], tmp_path, [])
-    assert ran == ["--seed=1"]
+    return found
+
+
+@pytest.fixture
+def dense():
+    return suite.experiments("mnist_lenet", ["dense"])
+
+
+def finish(experiment, out, *more):
+    """Makes the folder of a finished run of seed 0."""
+    folder = out / f"{experiment.name}_seed0"
+    folder.mkdir()
+    config = paper_config(experiment.name, *experiment.given(out, 0, more))
+    (folder / "flags.cfg").write_text(config.flags)
+    (folder / "model.keras").touch()
+    (folder / "summary.json").write_text('{"epochs": 1}')
+
+
+def test_finished_runs_are_passed_over_and_failures_told(tmp_path, dense, ran):
+    finish(*dense, tmp_path)
+    failed = suite.run_all(dense, [0, 1], tmp_path, [])
+    assert [flags[0] for flags in ran] == ["--seed=1"]
     (command,) = failed
     assert command.startswith("python main.py --flagfile=flags/mnist_lenet_den")
+
+
+@pytest.mark.parametrize("more", [["--epochs=3"], ["--no_such_flag"]])
+def test_runs_of_other_settings_are_not_taken_for_these(
+    tmp_path, dense, ran, more
+):
+    finish(*dense, tmp_path)
+    assert suite.run_all(dense, [0], tmp_path, more)
+    assert ran[0][-1:] == more
+
+
+def test_how_runs_are_computed_is_no_other_setting(tmp_path, dense, ran):
+    finish(*dense, tmp_path, "--epochs=3")
+    more = ["--epochs=3", "--strategy=mirrored"]
+    assert suite.run_all(dense, [0], tmp_path, more) == []
+    assert ran == []
+
+
+@pytest.mark.parametrize(
+    "more", [["mnist_lenet"], ["--seeds=1"], ["--", "--epochs=1"]]
+)
+def test_quick_takes_nothing_else(monkeypatch, capsys, more):
+    monkeypatch.setattr(suite.sys, "argv", ["suite", "--quick", *more])
+    with pytest.raises(SystemExit, match="2"):
+        suite.main()
+    assert "--quick takes nothing else" in capsys.readouterr().err
