@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import os
 import platform
 from collections.abc import Callable
@@ -17,16 +18,19 @@ import tensorflow as tf
 def main(
     description: str,
     rounds: int,
-    measure: Callable[[int, bool], dict[str, Any]],
+    measure: Callable[..., dict[str, Any]],
     show: Callable[[dict[str, Any]], None],
+    fractions: Mapping[str, float] | None = None,
 ) -> None:
     """Runs a benchmark from the command line.
 
     Args:
         description: Docstring of the benchmark.
         rounds: Rounds, unless the command line says otherwise.
-        measure: Takes rounds, and whether to be quick; returns the results.
+        measure: Takes rounds, whether to be quick, and each of `fractions` by
+            its name; returns the results.
         show: Prints them.
+        fractions: What else the command line may change, with defaults.
     """
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument(
@@ -40,9 +44,12 @@ def main(
     parser.add_argument(
         "--json", type=_file_in_a_folder, help="file to write results to"
     )
+    for name, default in (fractions or {}).items():
+        parser.add_argument(f"--{name}", type=_fraction, default=default)
     arguments = parser.parse_args()
+    more = {name: getattr(arguments, name) for name in fractions or {}}
     rounds = 1 if arguments.quick else arguments.rounds
-    results = measure(rounds, arguments.quick)
+    results = measure(rounds, arguments.quick, **more)
     show(results)
     if arguments.json:
         save(results, arguments.json)
@@ -54,6 +61,18 @@ def _at_least_one(text: str) -> int:
             f"must be an integer of at least 1, not {text}"
         )
     return int(text)
+
+
+def _fraction(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 < value < 1.0:
+        raise argparse.ArgumentTypeError(
+            f"must be a number above 0, below 1, not {text}"
+        )
+    return value
 
 
 def _file_in_a_folder(text: str) -> Path:

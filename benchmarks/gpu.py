@@ -152,7 +152,8 @@ def measure(rounds: int, quick: bool) -> dict[str, Any]:
         "methods": list(methods(rounds, quick)),
         "peak_bytes": peak_bytes(),
         "reallocation": reallocation.timed(
-            reallocation.network_to_measure(quick), rounds
+            reallocation.network_to_measure(quick, reallocation.SPARSITY),
+            rounds,
         ),
         "steps": step.measure(rounds, quick),
     }

@@ -17,6 +17,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from benchmarks import command
 from benchmarks.profiler import events
+from benchmarks.reallocation import SPARSITY
 from benchmarks.reallocation import network_to_measure
 from benchmarks.training import SMALL_WIDE_RESNET
 from benchmarks.training import Training
@@ -49,7 +50,7 @@ def step(rounds: int, quick: bool) -> dict[str, Any]:
 
 
 def reallocation(rounds: int, quick: bool) -> dict[str, Any]:
-    network = network_to_measure(quick)
+    network = network_to_measure(quick, SPARSITY)
     network.draw_weights()
     network.reallocate()
 

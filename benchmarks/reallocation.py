@@ -1,10 +1,11 @@
 """Times a DSR reallocation, from variables to variables, against sorting.
 
     python -m benchmarks.reallocation [--rounds=9] [--quick] [--json=PATH]
+        [--sparsity=0.8]
 
-The network is ResNet-50 at sparsity .8, built with SGD and momentum: 49 sparse
-tensors, 22.7 M weights. Before each round all active weights are drawn anew,
-so that about 145,000 of them are below the threshold. A reallocation is timed
+The network is ResNet-50, built with SGD and momentum: 49 sparse tensors, 22.7 M
+weights. Before each round all active weights are drawn anew, so that 3.2 % of
+them are below the threshold: 145,000 at sparsity .8. A reallocation is timed
 in turn with one that finds its threshold anew, as DSR does by default; and with
 what a method that ranks all positions at random cannot do without: drawing a
 random float32 for every weight, and sorting them, in NumPy, all at once, or
@@ -42,6 +43,7 @@ from dsr_tf.models import resnet50
 from dsr_tf.training.program import Program
 from dsr_tf.training.state import Arrays
 
+SPARSITY = 0.8
 # Of N(0, 1) this share is below this threshold.
 SHARE = 0.0319
 THRESHOLD = 0.04
@@ -58,7 +60,9 @@ class Network:
         slots = dict(zip(map(id, variables), found, strict=True))
         self.layers = sparse_layers(model)
         rows = [slots[id(layer.kernel)] for layer in self.layers]
-        method = methods.dsr(1, initial_threshold=THRESHOLD)
+        active = sum(layer.num_active for layer in self.layers)
+        # It prunes at most four times as many as it is asked for.
+        method = methods.dsr(round(SHARE * active), initial_threshold=THRESHOLD)
         self.program = Program(
             method, self.layers, rows, Arrays(), ["threshold"]
         )
@@ -98,10 +102,10 @@ class Network:
             self._generator.random(size, dtype=np.float32).sort()
 
 
-def of_ten_layers(num_weights: int) -> keras.Model:
+def of_ten_layers(num_weights: int, sparsity: float) -> keras.Model:
     x = keras.Input((100,))
     units = num_weights // 1000
-    layers = (SparseDense(units, 0.8, use_bias=False) for _ in range(10))
+    layers = (SparseDense(units, sparsity, use_bias=False) for _ in range(10))
     return keras.Model(x, [layer(x) for layer in layers])
 
 
@@ -162,9 +166,9 @@ def peak_bytes(network: Network, reallocate: Callable[[], None]) -> int:
     return peak
 
 
-def print_extra_bytes(quick: bool) -> None:
+def print_extra_bytes(quick: bool, sparsity: float) -> None:
     """Prints the most bytes a weight that reallocations held, of five each."""
-    network = network_to_measure(quick)
+    network = network_to_measure(quick, sparsity)
     weights = sum(network.sizes)
     for reallocate in (network.reallocate, network.reallocate_anew):
         # What is there from then on is not extra.
@@ -174,7 +178,7 @@ def print_extra_bytes(quick: bool) -> None:
         print(max(peaks) / weights)
 
 
-def extra_bytes_a_weight(quick: bool) -> list[float]:
+def extra_bytes_a_weight(quick: bool, sparsity: float) -> list[float]:
     """Measures memory in a process of its own.
 
     Returns:
@@ -185,7 +189,7 @@ def extra_bytes_a_weight(quick: bool) -> list[float]:
     """
     program = "from benchmarks import reallocation as r; r.print_extra_bytes"
     printed = subprocess.run(
-        [sys.executable, "-c", f"{program}({quick})"],
+        [sys.executable, "-c", f"{program}({quick}, {sparsity})"],
         env={**os.environ, "TF_CPU_ALLOCATOR_USE_BFC": "true"},
         stdout=subprocess.PIPE,
         check=True,
@@ -194,23 +198,26 @@ def extra_bytes_a_weight(quick: bool) -> list[float]:
     return list(map(float, printed.split()))
 
 
-def network_to_measure(quick: bool) -> Network:
+def network_to_measure(quick: bool, sparsity: float) -> Network:
     build = lenet_300_100 if quick else resnet50
-    return Network(build(sparsity=0.8))
+    return Network(build(sparsity=sparsity))
 
 
-def measure(rounds: int, quick: bool) -> dict[str, Any]:
-    network = network_to_measure(quick)
+def measure(
+    rounds: int, quick: bool, sparsity: float = SPARSITY
+) -> dict[str, Any]:
+    network = network_to_measure(quick, sparsity)
     operations = executed(network)
     results = {
         "network": "LeNet-300-100" if quick else "ResNet-50",
+        "sparsity": sparsity,
         **timed(network, rounds),
-        "extra_bytes_a_weight": extra_bytes_a_weight(quick),
+        "extra_bytes_a_weight": extra_bytes_a_weight(quick, sparsity),
         "num_operations": sum(operations.values()),
         "operations": dict(operations.most_common()),
     }
     results["by_size"] = [
-        timed(Network(of_ten_layers(10**exponent)), rounds)
+        timed(Network(of_ten_layers(10**exponent, sparsity)), rounds)
         for exponent in range(5, 7 if quick else 9)
     ]
     return results
@@ -248,12 +255,12 @@ def show(results: dict[str, Any]) -> None:
     operations = results["operations"]
     adapts, anew = results["extra_bytes_a_weight"]
     print(
-        f"\n{results['network']}: at most {adapts:.2f} bytes a weight more "
-        f"memory, {anew:.2f} with a threshold found anew; "
+        f"\n{results['network']} at sparsity {results['sparsity']:g}: "
+        f"at most {adapts:.2f} bytes a weight more memory, {anew:.2f} with a threshold found anew; "
         f"{results['num_operations']:,} operations, of which "
         f"{operations['Where']} Where and {operations['Unique']} Unique"
     )
 
 
 if __name__ == "__main__":
-    command.main(__doc__, 9, measure, show)
+    command.main(__doc__, 9, measure, show, {"sparsity": SPARSITY})
