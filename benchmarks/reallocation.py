@@ -256,7 +256,8 @@ def show(results: dict[str, Any]) -> None:
     adapts, anew = results["extra_bytes_a_weight"]
     print(
         f"\n{results['network']} at sparsity {results['sparsity']:g}: "
-        f"at most {adapts:.2f} bytes a weight more memory, {anew:.2f} with a threshold found anew; "
+        f"at most {adapts:.2f} bytes a weight more memory, {anew:.2f} with "
+        f"a threshold found anew; "
         f"{results['num_operations']:,} operations, of which "
         f"{operations['Where']} Where and {operations['Unique']} Unique"
     )

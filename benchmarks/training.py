@@ -18,6 +18,7 @@ from dsr_tf import cli
 from dsr_tf.runs import Config
 from dsr_tf.runs import build
 from dsr_tf.runs.optimizers import build_optimizer
+from dsr_tf.runs.precision import precision
 
 # Images, classes and number of images of the data sets.
 DATASETS = {
@@ -63,14 +64,15 @@ class Training:
     ) -> None:
         shape, classes, num_images = DATASETS[config.data.dataset]
         batch_size = config.training.batch_size
-        self.model = build.build_model(config, shape, classes)
-        self.model.compile(
-            build_optimizer(config.training, num_images // batch_size),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            metrics=["accuracy"],
-            jit_compile=jit_compile,
-            steps_per_execution=steps_per_execution,
-        )
+        with precision(config.training.mixed_precision):
+            self.model = build.build_model(config, shape, classes)
+            self.model.compile(
+                build_optimizer(config.training, num_images // batch_size),
+                keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                metrics=["accuracy"],
+                jit_compile=jit_compile,
+                steps_per_execution=steps_per_execution,
+            )
         self.callback = build.build_reallocation(config)
         self._watch = Stopwatch()
         self.steps = executions * steps_per_execution
