@@ -3,47 +3,101 @@
     python -m benchmarks.gpu --out=FOLDER [--rounds=5] [--quick]
 
 It finds out what the machine has; trains on one device and on replicas on all
-of them, and compares; trains WRN-28-2 with every method, in float32 and in
-float16, and sees that budgets are exact and weights finite; and times steps and
-reallocations. FOLDER then holds `gpu.json`, with every number, and `gpu.md`, a
-page to attach to an issue. Without a GPU it does the same on the CPU, on two
-logical ones for replicas, and says so. Quick, it trains a small network, and
-says only that it runs.
+of them, and compares; trains with every method, in float32 and in mixed
+precision, with and without XLA, and sees that budgets are exact, masks hold and
+weights are finite; trains twice under TensorFlow's determinism, and compares;
+and times steps and reallocations. FOLDER then holds `gpu.json`, with every
+number, and `gpu.md`, a page to attach to an issue.
+
+Each of these parts runs by itself, and both files are written after each: if
+one fails, they hold why, and the next begins. The status is 1 if a part failed
+or found something wrong. Without a GPU all is done on the CPU, on two logical
+ones for replicas. Quick, networks are small, and it says only that it runs.
 """
 
 import argparse
-import contextlib
-import io
+import json
 import os
+import platform
+import sys
+import time
+from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from typing import NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 import dsr_tf
-from benchmarks import command
+from benchmarks import gpu_methods
+from benchmarks import gpu_replicas
 from benchmarks import reallocation
 from benchmarks import step
-from benchmarks import timing
-from benchmarks.training import Training
-from benchmarks.training import paper_config
-from dsr_tf.callbacks import DSR
-from dsr_tf.data import load_images
-from dsr_tf.distribute import choose_strategy
-from dsr_tf.layers import sparse_layers
-from dsr_tf.models import lenet_300_100
+from benchmarks.gpu_page import page
+from benchmarks.gpu_worker import Worker
+from dsr_tf.files import replacing
 
-METHODS = (
-    *("static", "dsr", "set", "rigl", "itop", "snfs", "granet", "mest"),
-    *("chts", "deepr"),
-)
-# Steps between reallocations, and steps in all.
-PERIOD, STEPS = 5, 20
+# XLA is Keras' default on one card; on several it does without.
+KINDS = (("float32", False), ("float32", True), ("float16", True))
+QUICK_KINDS = (KINDS[0], KINDS[-1])
+
+
+class Part(NamedTuple):
+    """Something to measure.
+
+    Args:
+        kind: The section of the page that shows it.
+        function: Returns what was found.
+        arguments: What it is called with.
+        about: What it is of, by name.
+    """
+
+    kind: str
+    function: Callable[..., dict[str, Any]]
+    arguments: tuple[Any, ...] = ()
+    about: dict[str, Any] = {}
+
+
+def parts(rounds: int, quick: bool) -> Iterator[list[Part]]:
+    """Yields lists of parts that share a process, while none fails."""
+    yield [Part("machine", machine), Part("replicas", gpu_replicas.checked)]
+    yield [
+        *_of_methods(rounds, quick),
+        Part("reallocation", timed_reallocation, (rounds, quick)),
+        *_of_steps(rounds, quick),
+    ]
+    yield list(_of_determinism(quick))
+
+
+def _of_methods(rounds: int, quick: bool) -> Iterator[Part]:
+    for precision, xla in QUICK_KINDS if quick else KINDS:
+        for method in gpu_methods.METHODS:
+            yield Part(
+                "method",
+                gpu_methods.trained,
+                (method, precision, xla, rounds, quick),
+                {"method": method, "precision": precision, "xla": xla},
+            )
+
+
+def _of_steps(rounds: int, quick: bool) -> Iterator[Part]:
+    for name, *row in step.settings(quick):
+        executions, steps, xla = row[1:]
+        about = {"network": name, "steps": f"{steps} at once", "xla": xla}
+        yield Part("step", step.measured, (name, *row, rounds), about)
+
+
+def _of_determinism(quick: bool) -> Iterator[Part]:
+    for method in ["dsr"] if quick else gpu_methods.METHODS:
+        for xla in (False, True):
+            about = {"method": method, "xla": xla}
+            arguments = method, xla, quick
+            yield Part("determinism", gpu_methods.repeated, arguments, about)
 
 
 def machine() -> dict[str, Any]:
@@ -60,149 +114,66 @@ def machine() -> dict[str, Any]:
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
         "dsr_tf": dsr_tf.__version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "processors": os.cpu_count(),
     }
 
 
-def replicas() -> dict[str, Any]:
-    """Trains on one device and on replicas, and counts what differs."""
-    trained = {name: _trained(name) for name in ("none", "mirrored")}
-    one, several = (
-        np.concatenate([x.kernel_mask.numpy().ravel() for x in layers])
-        for layers in trained.values()
+def timed_reallocation(rounds: int, quick: bool) -> dict[str, Any]:
+    network = reallocation.network_to_measure(quick, reallocation.SPARSITY)
+    return reallocation.timed(network, rounds)
+
+
+def run(planned: Sequence[Sequence[Part]], out: Path) -> list[dict[str, Any]]:
+    """Runs all parts; writes what was found after each, and before."""
+    records: list[dict[str, Any]] = []
+    for together in planned:
+        with Worker() as worker:
+            for part in together:
+                records.append(_named(part))
+                # What ends this process too is then known by its name.
+                write(records, out)
+                records[-1] |= _measured(part, worker)
+                write(records, out)
+                print(_line(records[-1]), flush=True)
+    return records
+
+
+def _named(part: Part) -> dict[str, Any]:
+    shown = (
+        str(value) if key != "xla" else "XLA" if value else "no XLA"
+        for key, value in part.about.items()
     )
-    return {
-        "replicas": choose_strategy("mirrored").num_replicas_in_sync,
-        "budget": int(one.sum()),
-        "budget_of_replicas": int(several.sum()),
-        # Sums over replicas are rounded in another order.
-        "masks_alike": float((one == several).mean()),
-    }
+    name = ", ".join([part.kind, *shown])
+    return {"kind": part.kind, "name": name, "verdict": "running", **part.about}
 
 
-def _trained(strategy: str) -> list[Any]:
-    """Trains a small network; replicas that differ stop it."""
-    digits = load_images("digits")
-    keras.utils.set_random_seed(0)
-    with choose_strategy(strategy).scope():
-        model = lenet_300_100(digits.image_shape, sparsity=0.9)
-        model.compile(
-            keras.optimizers.SGD(0.1, 0.9),
-            keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        )
-    model.fit(
-        digits.train_batches(96, seed=0),
-        epochs=2,
-        steps_per_epoch=10,
-        verbose=0,
-        callbacks=[DSR(100, period=5, growth="gradient")],
-    )
-    return sparse_layers(model)
+def _measured(part: Part, worker: Worker) -> dict[str, Any]:
+    begin = time.perf_counter()
+    found = worker.call(part.function, *part.arguments)
+    verdict = "done"
+    if "error" in found:
+        verdict = "FAILED"
+    elif "is_right" in found:
+        verdict = "RIGHT" if found["is_right"] else "WRONG"
+    seconds = time.perf_counter() - begin
+    return {**found, "verdict": verdict, "seconds_in_all": seconds}
 
 
-def methods(rounds: int, quick: bool) -> Iterator[dict[str, Any]]:
-    """Trains with each method and precision, in turn with dense."""
-    for precision in ("float32", "float16"):
-        mixed = () if precision == "float32" else ("--mixed_precision=float16",)
-        trainings = {
-            name: _training(name, quick, *mixed) for name in ("dense", *METHODS)
-        }
-        before = {k: _active(x.model) for k, x in trainings.items()}
-        times = timing.alternate(trainings, rounds)
-        for name in METHODS:
-            model = trainings[name].model
-            yield {
-                "method": name,
-                "precision": precision,
-                "to_dense": timing.summary(times[name], times["dense"]),
-                "weights_before": before[name],
-                "weights_after": _active(model),
-                "is_finite": _is_finite(model),
-            }
+def _line(record: dict[str, Any]) -> str:
+    seconds = round(record["seconds_in_all"])
+    return f"{record['name']}: {record['verdict']}, {seconds} s"
 
 
-def _training(method: str, quick: bool, *changes: str) -> Training:
-    name = "mnist_lenet_dsr_90" if quick else "cifar10_wrn_28_2_dsr_90"
-    flags = [f"--method={method}", f"--period={PERIOD}", "--batch_size=128"]
-    if method == "granet":
-        # The budget of the others, from the first step on.
-        flags.append("--initial_sparsity=0.9")
-    return Training(paper_config(name, *flags, *changes), STEPS)
+def write(records: Sequence[dict[str, Any]], out: Path) -> None:
+    text = json.dumps({"parts": records}, indent=1) + "\n"
+    for name, content in (("gpu.json", text), ("gpu.md", page(records))):
+        with replacing(out / name) as partial:
+            partial.write_text(content)
 
 
-def _active(model: keras.Model) -> int:
-    return sum(layer.num_active for layer in sparse_layers(model))
-
-
-def _is_finite(model: keras.Model) -> bool:
-    return all(np.isfinite(x.numpy()).all() for x in model.variables)
-
-
-def peak_bytes() -> int | None:
-    """Returns the most memory that the first GPU held; None without one."""
-    if not tf.config.list_physical_devices("GPU"):
-        return None
-    return int(tf.config.experimental.get_memory_info("GPU:0")["peak"])
-
-
-def measure(rounds: int, quick: bool) -> dict[str, Any]:
-    return {
-        "machine": machine(),
-        "replicas": replicas(),
-        "network": "LeNet-300-100" if quick else "WRN-28-2",
-        "methods": list(methods(rounds, quick)),
-        "peak_bytes": peak_bytes(),
-        "reallocation": reallocation.timed(
-            reallocation.network_to_measure(quick, reallocation.SPARSITY),
-            rounds,
-        ),
-        "steps": step.measure(rounds, quick),
-    }
-
-
-def show(results: dict[str, Any]) -> None:
-    found = results["machine"]
-    gpus = [x.get("device_name", "a GPU") for x in found["gpus"]]
-    print(f"\n# dsr_tf {found['dsr_tf']} on {', '.join(gpus) or 'no GPU'}\n")
-    if not gpus:
-        print("There is no GPU: all of this ran on the CPU.\n")
-    command.table(
-        ["TensorFlow", "Keras", "CUDA", "cuDNN"],
-        [[str(found[x]) for x in ("tensorflow", "keras", "cuda", "cudnn")]],
-    )
-    _show_replicas(results["replicas"])
-    print(f"\n## {results['network']} with every method\n")
-    command.table(
-        ["method", "precision", "step / dense", "budget", "finite"],
-        map(_row, results["methods"]),
-    )
-    if results["peak_bytes"] is not None:
-        print(f"\nMost memory held: {results['peak_bytes'] / 2**20:,.0f} MiB")
-    median = results["reallocation"]["reallocation_seconds"]["median"]
-    print(f"\n## A reallocation\n\n{1000 * median:.1f} ms\n\n## Steps\n")
-    step.show(results["steps"])
-
-
-def _show_replicas(found: dict[str, Any]) -> None:
-    is_kept = found["budget"] == found["budget_of_replicas"]
-    print(
-        f"\n## {found['replicas']} replicas against one device\n\n"
-        f"Budgets are {'equal' if is_kept else 'NOT EQUAL'}, and "
-        f"{100 * found['masks_alike']:.2f} % of the masks."
-    )
-
-
-def _row(found: dict[str, Any]) -> list[str]:
-    before, after = found["weights_before"], found["weights_after"]
-    return [
-        found["method"],
-        found["precision"],
-        timing.ranged(found["to_dense"]),
-        "kept" if before == after else f"{before:,} became {after:,}",
-        "yes" if found["is_finite"] else "NO",
-    ]
-
-
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder")
     parser.add_argument("--rounds", type=int, default=5)
@@ -210,19 +181,12 @@ def main() -> None:
     given = parser.parse_args()
     if given.rounds < 1:
         parser.error(f"--rounds must be at least 1, not {given.rounds}")
-    # Before TensorFlow starts, so that there are replicas without a GPU.
-    cpu = tf.config.list_physical_devices("CPU")[0]
-    two = [tf.config.LogicalDeviceConfiguration()] * 2
-    tf.config.set_logical_device_configuration(cpu, two)
     given.out.mkdir(parents=True, exist_ok=True)
-    results = measure(1 if given.quick else given.rounds, given.quick)
-    page = io.StringIO()
-    with contextlib.redirect_stdout(page):
-        show(results)
-    print(page.getvalue())
-    command.save(results, given.out / "gpu.json")
-    (given.out / "gpu.md").write_text(page.getvalue())
+    rounds = 1 if given.quick else given.rounds
+    records = run(list(parts(rounds, given.quick)), given.out)
+    print(f"\n{page(records)}")
+    return int(any(x["verdict"] in ("FAILED", "WRONG") for x in records))
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

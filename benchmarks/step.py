@@ -76,19 +76,27 @@ def compared(
     }
 
 
+def measured(
+    name: str,
+    given: Flags,
+    executions: int,
+    steps: int,
+    xla: bool,
+    rounds: int,
+) -> dict[str, Any]:
+    return {
+        "network": name,
+        "batch_size": paper_config(*given).training.batch_size,
+        "steps_per_execution": steps,
+        "jit_compile": xla,
+        **compared(given, executions, steps, xla, rounds),
+    }
+
+
 def measure(rounds: int, quick: bool) -> dict[str, Any]:
     return {
         "rounds": rounds,
-        "networks": [
-            {
-                "network": name,
-                "batch_size": paper_config(*given).training.batch_size,
-                "steps_per_execution": steps,
-                "jit_compile": xla,
-                **compared(given, executions, steps, xla, rounds),
-            }
-            for name, given, executions, steps, xla in settings(quick)
-        ],
+        "networks": [measured(*row, rounds) for row in settings(quick)],
     }
 
 

@@ -53,6 +53,7 @@ class Training:
 
     Attributes:
         steps: Steps that a call times.
+        budget: Weights that the sparse layers may hold at the end.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class Training:
                 jit_compile=jit_compile,
                 steps_per_execution=steps_per_execution,
             )
+        self.budget = build.budget(config, self.model)
         self.callback = build.build_reallocation(config)
         self._watch = Stopwatch()
         self.steps = executions * steps_per_execution
