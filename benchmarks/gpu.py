@@ -43,8 +43,9 @@ from benchmarks.gpu_worker import Worker
 from dsr_tf.files import replacing
 
 # XLA is Keras' default on one card; on several it does without.
-KINDS = (("float32", False), ("float32", True), ("float16", True))
-QUICK_KINDS = (KINDS[0], KINDS[-1])
+KINDS = tuple((x, y) for x in ("float32", "float16") for y in (False, True))
+# Quick, all methods are of the first kind, and these of the last.
+QUICK_METHODS = ("dsr", "deepr", "hashed", "dsr of stored blocks")
 
 
 class Part(NamedTuple):
@@ -75,8 +76,10 @@ def parts(rounds: int, quick: bool) -> Iterator[list[Part]]:
 
 
 def _of_methods(rounds: int, quick: bool) -> Iterator[Part]:
-    for precision, xla in QUICK_KINDS if quick else KINDS:
-        for method in gpu_methods.METHODS:
+    of_all = [(*kind, gpu_methods.METHODS) for kind in KINDS]
+    of_few = [of_all[0], (*KINDS[-1], QUICK_METHODS)]
+    for precision, xla, methods in of_few if quick else of_all:
+        for method in methods:
             yield Part(
                 "method",
                 gpu_methods.trained,
