@@ -187,6 +187,49 @@ def test_one_card_is_no_check_of_replicas():
     assert "NOT CHECKED" in page([{**record, "replicas": 1}])
 
 
+def test_memory_is_what_one_training_adds_on_a_card(monkeypatch):
+    held = {"current": 100, "peak": 900}
+
+    def hold(num_bytes):
+        held["current"] += num_bytes
+        held["peak"] = max(held["peak"], held["current"])
+
+    def begin(*_, **__):
+        hold(30)
+        return lambda: (hold(20), hold(-20))
+
+    config = gpu_methods.tf.config
+    monkeypatch.setattr(config, "list_physical_devices", lambda kind: [kind])
+    monkeypatch.setattr(gpu_methods, "Training", begin)
+    own = config.experimental
+    monkeypatch.setattr(
+        own, "reset_memory_stats", lambda _: held.update(peak=held["current"])
+    )
+    monkeypatch.setattr(own, "get_memory_info", lambda _: held)
+    assert gpu_methods._begun(STATIC, xla=False)[1] == 50
+
+
+def test_page_names_cards_and_their_memory():
+    times = {"median": 1.0, "min": 0.9, "max": 1.1}
+    versions = dict.fromkeys(("dsr_tf", "tensorflow", "keras", "cuda"), "1.2")
+    machine = {**versions, "cudnn": None, "gpus": [{"device_name": "A card"}]}
+    method = {"method": "set", "network": "wrn", "precision": "float16"}
+    method |= {"xla": True, "reallocations": 8, "to_dense": times}
+    method |= {"peak_bytes": 2**30, "peak_bytes_of_dense": 2**29}
+    text = page(
+        [
+            {"kind": "machine", "name": "", "verdict": "done", **machine},
+            {"kind": "method", "name": "", "verdict": "RIGHT", **method},
+        ]
+    )
+    assert "| A card | 1.2 | 1.2 | 1.2 | 1.2 | None |" in text
+    assert "There is no GPU" not in text
+    assert (
+        "| set | wrn | float16 | yes | RIGHT | 8 | 1.00 (0.90 to 1.10) "
+        "| 2.00, 1,024 MiB |"
+    ) in text
+
+
 def test_all_methods_are_among_the_parts():
     parts = [x for together in gpu.parts(1, False) for x in together]
     for precision, xla in gpu.KINDS:
