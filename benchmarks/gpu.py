@@ -44,8 +44,11 @@ from dsr_tf.files import replacing
 
 # XLA is Keras' default on one card; on several it does without.
 KINDS = tuple((x, y) for x in ("float32", "float16") for y in (False, True))
-# Quick, all methods are of the first kind, and these of the last.
-QUICK_METHODS = ("dsr", "deepr", "hashed", "dsr of stored blocks")
+# Quick, these are of the first kind, and the last two of the last.
+QUICK_METHODS = (
+    *("static", "dsr by a threshold", "rigl", "deepr", "gradual pruning"),
+    *("hashed", "dsr of slices", "dsr of stored blocks", "dsr"),
+)
 
 
 class Part(NamedTuple):
@@ -76,8 +79,11 @@ def parts(rounds: int, quick: bool) -> Iterator[list[Part]]:
 
 
 def _of_methods(rounds: int, quick: bool) -> Iterator[Part]:
-    of_all = [(*kind, gpu_methods.METHODS) for kind in KINDS]
-    of_few = [of_all[0], (*KINDS[-1], QUICK_METHODS)]
+    of_all = [(*kind, tuple(gpu_methods.METHODS)) for kind in KINDS]
+    of_few = [
+        (*KINDS[0], QUICK_METHODS),
+        (*KINDS[-1], QUICK_METHODS[-2:]),
+    ]
     for precision, xla, methods in of_few if quick else of_all:
         for method in methods:
             yield Part(
@@ -97,7 +103,7 @@ def _of_steps(rounds: int, quick: bool) -> Iterator[Part]:
 
 def _of_determinism(quick: bool) -> Iterator[Part]:
     for method in ["dsr"] if quick else gpu_methods.METHODS:
-        for xla in (False, True):
+        for xla in [True] if quick else [False, True]:
             about = {"method": method, "xla": xla}
             arguments = method, xla, quick
             yield Part("determinism", gpu_methods.repeated, arguments, about)

@@ -19,6 +19,7 @@ from benchmarks.training import paper_config
 from dsr_tf.data import load_images
 from dsr_tf.layers import sparse_layers
 from dsr_tf.models import lenet_300_100
+from dsr_tf.runs.build import build_reallocation
 
 
 @pytest.fixture(scope="module")
@@ -228,6 +229,15 @@ def test_page_names_cards_and_their_memory():
         "| set | wrn | float16 | yes | RIGHT | 8 | 1.00 (0.90 to 1.10) "
         "| 2.00, 1,024 MiB |"
     ) in text
+
+
+@pytest.mark.parametrize("quick", [False, True], ids=["whole", "quick"])
+@pytest.mark.parametrize("method", gpu_methods.METHODS)
+def test_every_method_has_flags_that_make_it(method, quick):
+    given = gpu_methods.network(method, quick)
+    config = gpu_methods._config(given, gpu_methods.METHODS[method])
+    made = build_reallocation(config)
+    assert (made is not None) == config.record.moves_weights
 
 
 def test_all_methods_are_among_the_parts():
