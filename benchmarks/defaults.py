@@ -63,13 +63,18 @@ def _wide_resnet(shape: tuple[int, ...], num_classes: int) -> keras.Model:
 
 
 def _mobilenet(shape: tuple[int, ...], num_classes: int) -> keras.Model:
-    return keras.applications.MobileNetV2(
+    network = keras.applications.MobileNetV2(
         shape,
         0.35,
         weights=None,
         classes=num_classes,
         classifier_activation=None,
     )
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            # The averages of 0.999 take more steps than there are to settle.
+            layer.momentum = 0.9
+    return network
 
 
 # The network, its images, how many of them to train on, and epochs.

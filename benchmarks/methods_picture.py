@@ -37,8 +37,8 @@ _DENSER = ("compressed", "granet", "mest --soft")
 # What tells runs of a method apart, in the file or the flags of a command.
 _VARIANTS = {
     "_drawn.cfg": "dsr --growth=drawn",
-    "--growth=random": "itop, at random",
-    "--soft": "mest --soft",
+    "_itop_random_": "itop, at random",
+    "_mest_soft_": "mest --soft",
     "mnist_lenet_itop_9[89].cfg$": "itop, by gradients",
 }
 
