@@ -179,7 +179,6 @@ def test_damaged_files_are_named(root, name, content, reason):
         ("image_size", "1e3"),
         ("width", "nan"),
         ("width", "1e400"),
-        ("depth", "deep"),
     ],
 )
 def test_flags_that_cannot_be_read_are_named(root, name, value):
@@ -187,6 +186,19 @@ def test_flags_that_cannot_be_read_are_named(root, name, value):
     path.write_text(f"{path.read_text()}--{name}={value}\n")
     _, (left_out,) = read_runs(f"{root}/bad,{root}/good")
     assert left_out.reason == f"damaged: flags.cfg has no valid {name}"
+
+
+def test_a_depth_that_cannot_be_read_is_named(root):
+    bad = copied(root / "alike", root / "bad")
+    for name in ("flags.cfg", "summary.json"):
+        text = (bad / name).read_text()
+        # No other network has a depth.
+        text = text.replace("lenet_300_100", "wide_resnet")
+        (bad / name).write_text(text)
+    with (bad / "flags.cfg").open("a") as file:
+        file.write("--depth=deep\n")
+    _, (left_out,) = read_runs(f"{root}/bad,{root}/good")
+    assert left_out.reason == "damaged: flags.cfg has no valid depth"
 
 
 @pytest.mark.parametrize("name", ["summary.json", "metrics.csv", "flags.cfg"])

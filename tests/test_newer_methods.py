@@ -331,8 +331,8 @@ def test_a_model_that_is_as_sparse_as_its_end_is_said(caplog, moves):
             # Of 80 and 30 weights: 40 and 15.
             (55, 110, "0", 55, 0.5),
         ),
-        # .925: 6 and 2.
-        (0.5, MEST(2, soft=True, sparsity=0.95), (47, 55, "0.5", 8, 0.925)),
+        # .9: 8 and 3.
+        (0.5, MEST(2, soft=True, sparsity=0.95), (44, 55, "0.5", 11, 0.9)),
     ],
 )
 def test_a_model_that_is_far_too_dense_is_said(caplog, first, moves, numbers):

@@ -65,9 +65,9 @@ def mest(
             "`sparsity` must be given with `soft`: it is that of the end. "
             "Received: soft=True, sparsity=None"
         )
-    kept = 1 - checked_fraction("sparsity", sparsity)
+    sparsity = checked_fraction("sparsity", sparsity)
     path = [max(0.0, sparsity - more) for more in _BEYOND]
-    replaced = [1 - kept / (1 - first) for first in path]
+    replaced = [1 - (1 - sparsity) / (1 - first) for first in path]
     return Method(
         ShrinkAndReplace(_steps(path), _steps(replaced), gradient_weight),
         what_it_lost,

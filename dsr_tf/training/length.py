@@ -94,7 +94,7 @@ def no_reallocation(
     counters = reallocator.counters
     if reallocator.method.rule.num_left(counters.method) == 0 or not batches:
         return None
-    before = ends = reallocator.moment()
+    before = ends = _beginning(reallocator, epochs, batches)
     if reallocator.has_ended(before):
         return _passed(reallocator)
     for later in _moments(reallocator, epochs, batches, execution):
@@ -165,11 +165,18 @@ def _moments(
     reallocator: Reallocator, epochs: range, batches: int, execution: int
 ) -> Iterator[Moment]:
     """Yields when a reallocation may run; the last is the end of training."""
-    start = reallocator.moment().step
+    begin = _beginning(reallocator, epochs, batches)
     each = batches_a_step(reallocator.optimizer)
-    num_steps = start + len(epochs) * batches // each
     done = 0
     for epoch in epochs:
         for batch in (*range(execution, batches, execution), batches):
-            yield Moment(start + (done + batch) // each, epoch, num_steps)
+            step = begin.step + (done + batch) // each
+            yield replace(begin, step=step, epoch=epoch)
         done += batches
+
+
+def _beginning(reallocator: Reallocator, epochs: range, batches: int) -> Moment:
+    """Returns where training stands, with the epoch and the length to come."""
+    step = reallocator.moment().step
+    each = batches_a_step(reallocator.optimizer)
+    return Moment(step, epochs.start, step + len(epochs) * batches // each)
