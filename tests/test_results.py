@@ -3,6 +3,7 @@
 import csv
 import re
 import statistics
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,29 @@ def test_the_readme_has_the_same_figures(column, kept):
         method = re.sub("`|[:,] .*", "", name)
         here = cells[column - 1].partition(" / ")[0]
         assert here in (spread(found[method]), "")
+
+
+def test_wide_resnets_are_those_of_their_runs():
+    found = defaultdict(list)
+    for run in runs_of("cifar10_wrn_10_1_15_epochs"):
+        is_drawn = "_drawn" in run["command"]
+        found["dsr --growth=drawn" if is_drawn else run["method"]].append(run)
+    rows = rows_of("docs/results.md", "| method | test accuracy | seeds |")
+    assert {x[0].strip("`") for x in rows} == set(found)
+    for name, mean, seeds, ever_active, cost in rows:
+        runs = found[name.strip("`")]
+        assert seeds == ", ".join(x["test_accuracy"] for x in runs)
+        values = [float(x["test_accuracy"]) for x in runs]
+        assert abs(float(mean) - statistics.mean(values)) < 0.0051
+        assert abs(float(ever_active) - float(runs[0]["ever_active"])) < 0.0051
+        assert abs(float(cost) - float(runs[0]["multiply_adds"])) < 0.051e12
+
+
+def test_perceptrons_are_those_of_their_runs():
+    found = {x["method"]: x["test_accuracy"] for x in runs_of("mnist_mlp")}
+    rows = rows_of("docs/results.md", "| method | test accuracy, here / pub")
+    shown = {x[0].strip("`").split()[0]: x[1].split(" / ")[0] for x in rows}
+    assert shown == found
 
 
 @pytest.mark.parametrize("narrow", [False, True])
