@@ -1,6 +1,7 @@
 """The tables of results, held to the runs that they are made of."""
 
 import csv
+import json
 import re
 import statistics
 from collections import defaultdict
@@ -85,6 +86,25 @@ def test_perceptrons_are_those_of_their_runs():
     rows = rows_of("docs/results.md", "| method | test accuracy, here / pub")
     shown = {x[0].strip("`").split()[0]: x[1].split(" / ")[0] for x in rows}
     assert shown == found
+
+
+def test_defaults_are_chosen_by_what_was_run():
+    runs = json.loads((ROOT / "results/defaults.json").read_text())
+    columns = list(dict.fromkeys((x["network"], x["optimizer"]) for x in runs))
+    rows = rows_of("docs/methods.md", "| method | moves at first | times |")
+    shown = {
+        (method.strip("`"), share, times, *column): cell
+        for method, share, times, *cells, _ in rows
+        for column, cell in zip(columns, cells, strict=True)
+        if cell
+    }
+    names = ("method", "share", "times", "network", "optimizer")
+    assert shown == {
+        tuple("" if x[k] is None else str(x[k]) for k in names): (
+            f"{x['accuracy']:.2f}"
+        )
+        for x in runs
+    }
 
 
 @pytest.mark.parametrize("narrow", [False, True])
