@@ -50,6 +50,15 @@ def strategy():
     return found
 
 
+@pytest.fixture
+def policy(request):
+    """Sets how layers compute by default."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(request.param)
+    yield
+    keras.config.set_dtype_policy(before)
+
+
 @pytest.fixture(scope="session")
 def starter():
     """Returns what starts runs of main.py that need no new interpreter."""

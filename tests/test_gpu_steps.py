@@ -44,15 +44,6 @@ ON_HOST = LACKING | {
 BY_GRADIENT = methods.Method(SmallestShare(0.3), None, ByScore())
 
 
-@pytest.fixture
-def policy(request):
-    """Sets how layers compute by default."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(request.param)
-    yield
-    keras.config.set_dtype_policy(before)
-
-
 def network(make, shape):
     """Returns a dense network around a layer, and the layer's name."""
     layer = make()

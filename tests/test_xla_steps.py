@@ -67,15 +67,6 @@ def test_xla_compiles_the_steps_of_every_layer(case):
     assert Traced.times - before == 3
 
 
-@pytest.fixture
-def policy(request):
-    """Sets how layers compute by default."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(request.param)
-    yield
-    keras.config.set_dtype_policy(before)
-
-
 # There are steps without gradients of all positions, and with them; they are
 # the same for several methods, so few have another policy or storage.
 OTHERWISE = {
