@@ -1,5 +1,6 @@
 """The gradients of all positions of kernels, as methods get them."""
 
+import functools
 import gc
 
 import keras
@@ -98,6 +99,14 @@ def trained(model, callbacks, optimizer=None, **arguments):
     return model
 
 
+@functools.cache
+def plain_gradients():
+    """Returns the gradients of each step of a training of `network()`."""
+    expected = Expected()
+    trained(network(), [expected])
+    return expected.gradients
+
+
 def seen(model, scores=GRADIENT, period=4, **arguments):
     watcher = Watcher(scores)
     moves = Reallocate(methods.Method(watcher, None, ByScore(scores)), period)
@@ -131,14 +140,12 @@ FORMS = {
 @pytest.mark.parametrize("storage", STORAGES)
 @pytest.mark.parametrize("form", FORMS)
 def test_scores_are_the_gradient_of_the_step_before(storage, form):
-    expected = Expected()
-    trained(network(), [expected])
     # An execution of 3 steps ends after 6 and 9 of 12 steps.
     steps = {"executions of 3": [5, 8, 11]}.get(form, [3, 7, 11])
     found = seen(network(storage), **FORMS[form])
     assert len(found) == 3
     for scores, step in zip(found, steps, strict=True):
-        gradients = expected.gradients[step]
+        gradients = plain_gradients()[step]
         assert_close(scores, in_units(network(), gradients))
 
 
@@ -218,11 +225,9 @@ def running_mean(gradients, decay):
 @pytest.mark.parametrize("form", ["plain", "compiled", "executions of 2"])
 @pytest.mark.parametrize("storage", STORAGES)
 def test_momentum_is_the_running_mean_of_gradients(storage, form):
-    expected = Expected()
-    trained(network(), [expected])
     found = seen(network(storage), MOMENTUM, period=6, **FORMS[form])
     for scores, step in zip(found, (6, 12), strict=True):
-        mean = running_mean(expected.gradients[:step], 0.9)
+        mean = running_mean(plain_gradients()[:step], 0.9)
         assert_close(scores, in_units(network(), mean))
 
 
@@ -247,11 +252,9 @@ def test_a_mean_that_was_restored_is_not_lost_where_xla_compiles():
 def test_momentum_begins_where_earlier_gradients_do_not_matter():
     scores = Scores(0.2)
     assert scores.num_steps == 5
-    expected = Expected()
-    trained(network(), [expected])
     found = seen(network(), scores, period=6)
     for values, step in zip(found, (6, 12), strict=True):
-        mean = running_mean(expected.gradients[step - 5 : step], 0.2)
+        mean = running_mean(plain_gradients()[step - 5 : step], 0.2)
         assert_close(values, in_units(network(), mean))
 
 
@@ -350,12 +353,10 @@ def test_parts_that_read_different_scores_are_refused():
 
 @pytest.mark.slow
 def test_gradients_of_all_replicas_are_added_up(strategy):
-    expected = Expected()
-    trained(network(), [expected])
     with strategy.scope():
         found = seen(network())
     for scores, step in zip(found, (3, 7, 11), strict=True):
-        assert_close(scores, in_units(network(), expected.gradients[step]))
+        assert_close(scores, in_units(network(), plain_gradients()[step]))
 
 
 class Around(keras.layers.Layer):
