@@ -1,6 +1,7 @@
 """Finds good defaults of callbacks: how much to move, and how often.
 
-    python -m benchmarks.defaults --out=FILE [--networks=mlp,...] [--seeds=0]
+    python -m benchmarks.defaults --out=FILE [--networks=mlp,...]
+        [--optimizers=sgd,...] [--methods=static,...] [--seeds=0,...]
     python -m benchmarks.defaults --table FILE
     python -m benchmarks.defaults --quick
 
@@ -88,7 +89,7 @@ OPTIMIZERS: dict[str, Callable[[Any], keras.optimizers.Optimizer]] = {
     "sgd": lambda rate: keras.optimizers.SGD(rate(0.1), 0.9, clipnorm=5.0),
     "adam": lambda rate: keras.optimizers.Adam(rate(0.002)),
 }
-METHODS = {"set": SET, "dsr": DSR, "rigl": RigL}
+METHODS = {"static": None, "set": SET, "dsr": DSR, "rigl": RigL}
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Run:
     Args:
         network: A name in `TASKS`.
         optimizer: A name in `OPTIMIZERS`.
-        method: A name in `METHODS`, or `"static"`.
+        method: A name in `METHODS`.
         share: Share of the weights that move at first; None if static.
         times: How often they move in the training; None if static.
         seed: Of weights, masks, moves and the order of images.
@@ -113,19 +114,27 @@ class Run:
 
 
 def planned(
-    networks: Sequence[str], optimizers: Sequence[str], seeds: Sequence[int]
+    networks: Sequence[str],
+    optimizers: Sequence[str],
+    methods: Sequence[str],
+    seeds: Sequence[int],
 ) -> list[Run]:
     """Returns the runs, those of one network after another."""
-    settings = [(0.1, TIMES), (SHARE, TIMES), (0.5, TIMES)]
-    settings += [(SHARE, 30), (SHARE, 300)]
-    moving = [(name, *setting) for name in METHODS for setting in settings]
     return [
-        Run(network, optimizer, *setting, seed)
+        Run(network, optimizer, method, *setting, seed)
         for seed in seeds
         for network in networks
         for optimizer in optimizers
-        for setting in [("static", None, None), *moving]
+        for method in methods
+        for setting in _settings(method)
     ]
+
+
+def _settings(method: str) -> list[tuple[float | None, int | None]]:
+    if METHODS[method] is None:
+        return [(None, None)]
+    shares = [(share, TIMES) for share in (0.1, SHARE, 0.5)]
+    return [*shares, (SHARE, 30), (SHARE, 300)]
 
 
 @functools.cache
@@ -171,11 +180,11 @@ def accuracy(run: Run, quick: bool = False) -> float:
 
 
 def _moves(run: Run) -> list[keras.callbacks.Callback]:
-    if run.method == "static":
+    moves = METHODS[run.method]
+    if moves is None:
         return []
     share = Cosine(run.share, 0.0, STOP)
-    period = Times(run.times)
-    return [METHODS[run.method](share, period, stop=STOP, seed=run.seed)]
+    return [moves(share, Times(run.times), stop=STOP, seed=run.seed)]
 
 
 def run_all(runs: Sequence[Run], path: Path) -> list[dict[str, Any]]:
@@ -253,19 +262,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", default=",".join(TASKS))
     parser.add_argument("--optimizers", default=",".join(OPTIMIZERS))
+    parser.add_argument("--methods", default=",".join(METHODS))
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--out", type=Path, help="file to add results to")
     parser.add_argument("--table", type=Path, help="file to show, and no run")
     parser.add_argument("--quick", action="store_true", help="a few seconds")
     given = parser.parse_args()
-    networks, optimizers = (
-        given.networks.split(","),
-        given.optimizers.split(","),
-    )
-    unknown = sorted({*networks, *optimizers} - {*TASKS, *OPTIMIZERS})
-    if unknown:
-        known = ", ".join([*TASKS, *OPTIMIZERS])
-        parser.error(f"names must be of {known}, not {', '.join(unknown)}")
+    texts = (given.networks, given.optimizers, given.methods)
+    names = [text.split(",") for text in texts]
+    for chosen, known in zip(names, (TASKS, OPTIMIZERS, METHODS), strict=True):
+        unknown = [x for x in chosen if x not in known]
+        if unknown:
+            parser.error(
+                f"names must be of {', '.join(known)}, not {', '.join(unknown)}"
+            )
     # One thread, so that a run does not depend on the number of processors.
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -275,7 +285,7 @@ def main() -> None:
         show(json.loads(given.table.read_text()))
     elif given.out:
         seeds = list(map(int, given.seeds.split(",")))
-        show(run_all(planned(networks, optimizers, seeds), given.out))
+        show(run_all(planned(*names, seeds), given.out))
     else:
         parser.error("--out, --table or --quick must be given")
 

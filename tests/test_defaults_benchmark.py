@@ -8,7 +8,7 @@ from benchmarks import defaults
 
 
 def test_each_setting_changes_one_thing():
-    runs = defaults.planned(["mlp"], ["sgd"], [0])
+    runs = defaults.planned(["mlp"], ["sgd"], defaults.METHODS, [0])
     assert len(runs) == len(set(runs)) == 1 + 3 * 5
     for run in runs[1:]:
         assert run.share == defaults.SHARE or run.times == defaults.TIMES
@@ -18,7 +18,7 @@ def test_what_a_file_holds_is_not_run_again(tmp_path, monkeypatch):
     trained = []
     monkeypatch.setattr(defaults, "accuracy", lambda x: trained.append(x) or 9)
     path = tmp_path / "found.json"
-    runs = defaults.planned(["mlp"], ["sgd", "adam"], [0])
+    runs = defaults.planned(["mlp"], ["sgd", "adam"], ["static", "set"], [0])
     defaults.run_all(runs[:3], path)
     records = defaults.run_all(runs, path)
     assert trained == runs
@@ -40,8 +40,9 @@ def test_table_has_means_over_seeds_and_trainings(capsys):
     assert last == "| set | 0.3 | 100 | 91.00 | 81.00 | 86.00 |"
 
 
-def test_unknown_names_are_refused(monkeypatch, capsys):
-    monkeypatch.setattr("sys.argv", ["defaults", "--networks=vgg", "--quick"])
+@pytest.mark.parametrize("flag", ["networks", "optimizers", "methods"])
+def test_unknown_names_are_refused(monkeypatch, capsys, flag):
+    monkeypatch.setattr("sys.argv", ["defaults", f"--{flag}=vgg", "--quick"])
     with pytest.raises(SystemExit):
         defaults.main()
     assert "not vgg" in capsys.readouterr().err
