@@ -36,6 +36,7 @@ from dsr_tf.runs import build
 from dsr_tf.runs.alike import data_facts
 from dsr_tf.runs.alike import facts
 from dsr_tf.runs.auto_period import with_period
+from dsr_tf.runs.averages import settle_averages
 from dsr_tf.runs.best import KeepBest
 from dsr_tf.runs.config import Config
 from dsr_tf.runs.earlier import CHECKPOINTS
@@ -133,6 +134,8 @@ def _run(
     steps = images.num_train // training.batch_size
     with strategy.scope(), precision(training.mixed_precision):
         model, initial = _compiled(config, strategy, images, steps)
+    networks = [net for net in (model, initial) if net]
+    told = settle_averages(config, networks, training.epochs * steps)
     budget = build.budget(config, model)
     starts = [layer.num_active for layer in budgeted_layers(model)]
     reallocation = build.build_reallocation(config)
@@ -164,8 +167,9 @@ def _run(
                 folder.write_data(data_facts(images))
         if initial:
             folder.write_model(initial, INITIAL)
-    if idle and is_chief(strategy):
-        print(f"in this run {idle}", flush=True)
+    for line in filter(None, (idle, told)):
+        if is_chief(strategy):
+            print(f"in this run {line}", flush=True)
     counted = CountMultiplyAdds(model, reallocation, training.batch_size, steps)
     _fit(config, folder, model, images, steps, checkpoint, counted)
     settle(strategy)
