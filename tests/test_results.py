@@ -99,12 +99,11 @@ def test_defaults_are_chosen_by_what_was_run():
         if cell
     }
     names = ("method", "share", "times", "network", "optimizer")
-    assert shown == {
-        tuple("" if x[k] is None else str(x[k]) for k in names): (
-            f"{x['accuracy']:.2f}"
-        )
-        for x in runs
-    }
+    found = defaultdict(list)
+    for x in runs:
+        key = tuple("" if x[k] is None else str(x[k]) for k in names)
+        found[key].append(x["accuracy"])
+    assert shown == {k: f"{statistics.mean(v):.2f}" for k, v in found.items()}
 
 
 @pytest.mark.parametrize("narrow", [False, True])
