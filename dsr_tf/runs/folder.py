@@ -125,6 +125,15 @@ class RunFolder:
         self._check_goes_on(earlier)
         return True
 
+    def earlier_epochs(self, default: int) -> int:
+        """Returns the epochs of the run that is here and is to go on.
+
+        Args:
+            default: What is returned where its flags do not say.
+        """
+        flags = self._flags_of(Earlier(self.path))
+        return int(flags.get("--epochs", default))
+
     def _check_is_free(self) -> None:
         """Refuses a folder of folders, such as a data set."""
         folders = [x.name for x in self.path.glob("[!.]*") if x.is_dir()]

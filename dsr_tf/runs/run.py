@@ -36,7 +36,7 @@ from dsr_tf.runs import build
 from dsr_tf.runs.alike import data_facts
 from dsr_tf.runs.alike import facts
 from dsr_tf.runs.auto_period import with_period
-from dsr_tf.runs.averages import settle_averages
+from dsr_tf.runs.batch_norm import settle_averages
 from dsr_tf.runs.best import KeepBest
 from dsr_tf.runs.config import Config
 from dsr_tf.runs.earlier import CHECKPOINTS
@@ -95,10 +95,12 @@ def run(config: Config) -> dict[str, Any]:
                 folder.check_data(data_facts(images))
         if has_workers(strategy):
             check_alike(strategy, facts(config, images))
-        (resumes,) = largest(strategy, [goes_on])
+        epochs = config.training.epochs
+        there = folder.earlier_epochs(default=epochs) if goes_on else 0
+        (earlier_epochs,) = largest(strategy, [there])
         steps = images.num_train // config.training.batch_size
         config = with_period(config, steps)
-        return _run(config, strategy, folder, images, bool(resumes))
+        return _run(config, strategy, folder, images, earlier_epochs)
 
 
 def _say(line: str) -> None:
@@ -128,14 +130,15 @@ def _run(
     strategy: tf.distribute.Strategy,
     folder: RunFolder,
     images: ImageSet,
-    resumes: bool,
+    earlier_epochs: int,
 ) -> dict[str, Any]:
+    """Trains; `earlier_epochs` are those of a run that goes on, else 0."""
     training, execution = config.training, config.execution
     steps = images.num_train // training.batch_size
     with strategy.scope(), precision(training.mixed_precision):
         model, initial = _compiled(config, strategy, images, steps)
     networks = [net for net in (model, initial) if net]
-    told = settle_averages(config, networks, training.epochs * steps)
+    told = settle_averages(config, networks, steps, earlier_epochs)
     budget = build.budget(config, model)
     starts = [layer.num_active for layer in budgeted_layers(model)]
     reallocation = build.build_reallocation(config)
@@ -157,7 +160,7 @@ def _run(
         logger,
         strategy,
     )
-    if resumes:
+    if earlier_epochs:
         _resume(config, folder, checkpoint, model, steps)
     else:
         with agree_on(strategy):
