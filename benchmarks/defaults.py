@@ -126,11 +126,12 @@ def planned(
         for network in networks
         for optimizer in optimizers
         for method in methods
-        for setting in _settings(method)
+        for setting in _tried(method)
     ]
 
 
-def _settings(method: str) -> list[tuple[float | None, int | None]]:
+def _tried(method: str) -> list[tuple[float | None, int | None]]:
+    """Returns pairs of share and times, each but for one thing the default."""
     if METHODS[method] is None:
         return [(None, None)]
     shares = [(share, TIMES) for share in (0.1, SHARE, 0.5)]

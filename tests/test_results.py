@@ -104,6 +104,11 @@ def test_defaults_are_chosen_by_what_was_run():
         key = tuple("" if x[k] is None else str(x[k]) for k in names)
         found[key].append(x["accuracy"])
     assert shown == {k: f"{statistics.mean(v):.2f}" for k, v in found.items()}
+    for *setting, mean in ([*row[:3], row[-1]] for row in rows):
+        start = (setting[0].strip("`"), *setting[1:])
+        own = [statistics.mean(v) for k, v in found.items() if k[:3] == start]
+        assert len(own) == len(columns)
+        assert abs(float(mean) - statistics.mean(own)) < 0.0051
 
 
 @pytest.mark.parametrize("narrow", [False, True])
