@@ -55,8 +55,9 @@ def settle_averages(
     if any(_settled(x, before) != _settled(x, num_steps) for x in layers):
         raise ValueError(
             "`epochs` must be those of the run in `run_dir`, where batch "
-            "normalisation averages over a share of the training. Begin "
-            "another with its weights by --init_from, or add --overwrite. "
+            "normalisation averages over a share of the training. Name another "
+            "--run_dir; --init_from begins it with the weights of a finished "
+            "run. "
             f"Received: epochs={epochs}, and {earlier_epochs} there"
         )
     return _shortened(unsettled, num_steps)
